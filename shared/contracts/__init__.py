@@ -1,0 +1,1 @@
+"""The published events: other systems build against these names and fields."""

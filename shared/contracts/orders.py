@@ -1,0 +1,161 @@
+"""What an order is worth, as the contract defines it: the reading that every service shares.
+
+An order is its highest version. Its ``total`` is spread over the lines by (quantity x unit price - discount) with
+the largest remainder, in equal shares where that sums to 0. Of a line of Q pieces, q returned are worth
+round(paid x returned so far / Q) minus what was given back before, so the parts sum to the whole.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from shared.contracts.purchases import PurchaseRecorded, PurchaseReturned
+from shared.contracts.types import PRICE_PLACES, QUANTITY_PLACES, Quantity, scaled
+
+
+class OrderLine(msgspec.Struct, frozen=True):
+    """A line with the money paid for it and given back, in minor units; quantities in thousandths."""
+
+    line_id: str
+    sku: str
+    category: str | None
+    quantity: int
+    paid: int
+    returned_quantity: int = 0
+    returned: int = 0
+
+
+class Refund(msgspec.Struct, frozen=True):
+    """What one return gave back, in minor units, by line; ``()`` of an amount without lines is spread, too."""
+
+    return_id: str
+    occurred_at: datetime
+    by_line: tuple[tuple[str, int], ...]
+
+    @property
+    def minor(self) -> int:
+        return sum(amount for _, amount in self.by_line)
+
+
+class Order(msgspec.Struct, frozen=True):
+    """An order after its versions, returns and cancellation. Money in minor units of ``currency``."""
+
+    order_id: str
+    customer_id: str
+    occurred_at: datetime
+    source: str
+    event_id: str
+    channel: str
+    currency: str
+    total: int
+    lines: tuple[OrderLine, ...]
+    version: int = 1
+    refunds: tuple[Refund, ...] = ()
+    cancelled_at: datetime | None = None
+    delivered_at: datetime | None = None
+    backfill: bool = False
+
+    @property
+    def sort_key(self) -> tuple[datetime, str, str]:
+        """The order of a customer's facts."""
+        return (self.occurred_at, self.source, self.event_id)
+
+    @property
+    def net(self) -> int:
+        """Paid less given back; 0 when cancelled."""
+        return 0 if self.cancelled_at else self.total - sum(refund.minor for refund in self.refunds)
+
+    @property
+    def counts(self) -> bool:
+        """Whether anything of the order stands: not cancelled, not emptied, not given back whole."""
+        return not self.cancelled_at and any(line.returned_quantity < line.quantity for line in self.lines) and (
+            self.net > 0 or not self.total
+        )
+
+
+def thousandths(quantity: Quantity) -> int:
+    """A quantity in thousandths of a piece."""
+    return quantity * 1000 if isinstance(quantity, int) else scaled(quantity, QUANTITY_PLACES)
+
+
+def spread(total: int, weights: Sequence[int]) -> list[int]:
+    """``total`` in whole units over the weights, by largest remainder, ties to the earlier; equal if all are 0."""
+    if not weights:
+        return []
+    whole = sum(weights)
+    if not whole:
+        weights, whole = [1] * len(weights), len(weights)
+    shares = [total * weight // whole for weight in weights]
+    missing = total - sum(shares)
+    if missing:
+        by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
+        for i in by_remainder[:missing]:
+            shares[i] += 1
+    return shares
+
+
+def read_order(
+    purchase: PurchaseRecorded, source: str, event_id: str, *, backfill: bool = False
+) -> Order:
+    """The order that a purchase alone makes: no returns yet."""
+    quantities = [thousandths(line.quantity) for line in purchase.lines]
+    weights = [
+        max(0, quantity * scaled(line.unit_price.amount, PRICE_PLACES) - _discount(line.discount))
+        for quantity, line in zip(quantities, purchase.lines, strict=True)
+    ] if len(quantities) > 1 else [1] * len(quantities)
+    paid = spread(purchase.total.minor, weights)
+    return Order(
+        order_id=purchase.order_id,
+        customer_id=purchase.customer_id,
+        occurred_at=purchase.occurred_at,
+        source=source,
+        event_id=event_id,
+        channel=purchase.channel,
+        currency=purchase.total.currency,
+        total=purchase.total.minor,
+        lines=tuple(
+            OrderLine(line.line_id, line.sku, line.category, quantity, share)
+            for line, quantity, share in zip(purchase.lines, quantities, paid, strict=True)
+        ),
+        version=purchase.order_version,
+        backfill=backfill,
+    )
+
+
+def with_returns(order: Order, returns: Iterable[PurchaseReturned]) -> Order:
+    """The order after its returns, taken by (occurred_at, return_id); what exceeds the order is cut.
+
+    An amount in another currency than the order's is not summed: it gives back nothing here.
+    """
+    lines = {line.line_id: line for line in order.lines}
+    refunds: list[Refund] = []
+    for fact in sorted(returns, key=lambda fact: (fact.occurred_at, fact.return_id)):
+        given: list[tuple[str, int]] = []
+        if fact.amount is None:
+            for part in fact.lines:
+                line = lines.get(part.line_id)
+                if line is None:
+                    continue
+                back = min(line.quantity, line.returned_quantity + thousandths(part.quantity))
+                worth = max(line.returned, _rounded(line.paid * back, line.quantity))
+                given.append((line.line_id, worth - line.returned))
+                lines[line.line_id] = msgspec.structs.replace(line, returned_quantity=back, returned=worth)
+        elif fact.amount.currency == order.currency:
+            open_ = [line for line in lines.values() if line.paid > line.returned]
+            left = [line.paid - line.returned for line in open_]
+            for line, part_ in zip(open_, spread(min(fact.amount.minor, sum(left)), left), strict=True):
+                given.append((line.line_id, part_))
+                lines[line.line_id] = msgspec.structs.replace(line, returned=line.returned + part_)
+        refunds.append(Refund(fact.return_id, fact.occurred_at, tuple(given)))
+    return msgspec.structs.replace(order, lines=tuple(lines.values()), refunds=tuple(refunds))
+
+
+def _discount(discount: object) -> int:
+    """In the unit of quantity (thousandths) x price (millionths)."""
+    amount = getattr(discount, "amount", None)
+    return scaled(amount, PRICE_PLACES + QUANTITY_PLACES) if amount else 0
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    return (2 * numerator + denominator) // (2 * denominator)

@@ -1,0 +1,68 @@
+"""Every topic, declared once: its type, its key, who publishes it, how long it is kept."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.contracts import behaviour, contacts, customers, points, purchases, risk
+from shared.contracts.types import Struct
+
+Service = Literal["profile", "engagement", "loyalty", "churn"]
+SERVICES: tuple[Service, ...] = ("profile", "engagement", "loyalty", "churn")
+
+DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic is a fact in the past tense. ``key`` names the field of ``data`` that is the Kafka key.
+
+    ``publisher`` is None where other systems publish. Retention in days.
+    """
+
+    name: str
+    data: type[Struct]
+    publisher: Service | None = None
+    key: str = "customer_id"
+    version: int = 1
+    compacted: bool = False
+    retention_days: int = DAYS
+
+    @property
+    def type(self) -> str:
+        """The CloudEvents type."""
+        return f"{self.name}.v{self.version}"
+
+
+_DECLARED = (
+    Topic("purchase-recorded", purchases.PurchaseRecorded),
+    Topic("purchase-returned", purchases.PurchaseReturned),
+    Topic("purchase-cancelled", purchases.PurchaseCancelled),
+    Topic("purchase-delivered", purchases.PurchaseDelivered),
+    Topic("activity-recorded", behaviour.ActivityRecorded),
+    Topic("feedback-received", behaviour.FeedbackReceived),
+    Topic("product-changed", behaviour.ProductChanged, key="sku", compacted=True),
+    Topic("customer-registered", customers.CustomerRegistered, "profile"),
+    Topic("customer-changed", customers.CustomerChanged, "profile"),
+    Topic("consent-changed", customers.ConsentChanged, "profile"),
+    Topic("points-earned", points.PointsEarned, "loyalty"),
+    Topic("points-reversed", points.PointsReversed, "loyalty"),
+    Topic("points-expired", points.PointsExpired, "loyalty"),
+    Topic("tier-changed", points.TierChanged, "loyalty"),
+    Topic("churn-scored", risk.ChurnScored, "churn", compacted=True),
+    Topic("customer-at-risk", risk.CustomerAtRisk, "churn"),
+    Topic("risk-lowered", risk.RiskLowered, "churn"),
+    Topic("contact-planned", contacts.ContactPlanned, "engagement"),
+    Topic("contact-suppressed", contacts.ContactSuppressed, "engagement"),
+    Topic("contact-sent", contacts.ContactSent, "engagement"),
+    Topic("contact-failed", contacts.ContactFailed, "engagement"),
+)
+
+TOPICS: dict[str, Topic] = {topic.name: topic for topic in _DECLARED}
+BY_TYPE: dict[str, Topic] = {topic.type: topic for topic in _DECLARED}
+BY_DATA: dict[type[Struct], Topic] = {topic.data: topic for topic in _DECLARED}
+INCOMING: tuple[str, ...] = tuple(topic.name for topic in _DECLARED if topic.publisher is None)
+
+
+def dead_letter_topic(topic: str, service: str) -> str:
+    """Where a service puts the events of a topic that it cannot apply."""
+    return f"{topic}.{service}.dead-letter"
