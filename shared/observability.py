@@ -14,10 +14,12 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII | re.DOTALL)
+_TRACEPARENT = re.compile(
+    r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII | re.DOTALL
+)
 
 current_traceparent: ContextVar[str | None] = ContextVar("current_traceparent", default=None)
-"""The `traceparent` of the request or event being worked on; what is published on its behalf derives from it."""
+"""The `traceparent` of the request or event in hand; what is published on its behalf derives from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class TraceContext:
 
 
 def parse_traceparent(header: str | None) -> TraceContext | None:
-    """The context a `traceparent` header names, None where it is absent or invalid (W3C Trace Context, 3.2)."""
+    """The context a `traceparent` header names; None where absent or invalid (W3C Trace Context, 3.2)."""
     if header is None or (match := _TRACEPARENT.fullmatch(header)) is None:
         return None
     version, trace_id, span_id, flags, rest = match.groups()
@@ -50,7 +52,7 @@ def new_traceparent() -> str:
 
 
 def child_of(traceparent: str | None) -> str:
-    """A `traceparent` of the same trace with a span of its own; a new trace where the given one is no good."""
+    """A `traceparent` of the same trace with its own span; a new trace where the given one is no good."""
     context = parse_traceparent(traceparent)
     if context is None:
         return new_traceparent()
@@ -110,7 +112,7 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
 
 
 def redact(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor that strikes out secrets: by the name of the field, passwords in DSNs, bearer tokens."""
+    """A structlog processor: strikes out secrets by the field's name, passwords in DSNs, bearer tokens."""
     for name, value in entry.items():
         entry[name] = _struck_out(name, value)
     return entry
