@@ -1,0 +1,82 @@
+"""PostgreSQL: one engine a service, transactions as blocks, SQL as SQL with bound parameters."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any
+
+import asyncpg
+from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+Tx = AsyncConnection
+"""A connection inside a transaction: committed by whoever opened it, never by application code."""
+
+_TRANSIENT = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "08000", "08003", "08006", "53300")
+
+
+class Database:
+    """A pool of connections to one service's database."""
+
+    def __init__(self, dsn: str, *, pool_size: int = 10, application_name: str = "roost") -> None:
+        """``dsn`` is ``postgresql://user:password@host:port/database``. Connects on first use."""
+        self.engine = create_async_engine(
+            dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_use_lifo=True,
+            connect_args={"server_settings": {"application_name": application_name, "timezone": "UTC"}},
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """Commits at the end of the block, rolls back on an exception."""
+        async with self.engine.begin() as tx:
+            yield tx
+
+    async def close(self) -> None:
+        """Gives all connections back."""
+        await self.engine.dispose()
+
+
+@lru_cache(maxsize=512)
+def _compiled(sql: str) -> TextClause:
+    return text(sql)
+
+
+async def fetch(tx: Tx, sql: str, **params: Any) -> Sequence[RowMapping]:
+    """The rows of a statement with ``:name`` parameters; lists go in as arrays: ``= ANY(:ids)``."""
+    return (await tx.execute(_compiled(sql), params)).mappings().all()
+
+
+async def execute(tx: Tx, sql: str, **params: Any) -> int:
+    """Runs a statement; answers the number of rows it touched."""
+    return (await tx.execute(_compiled(sql), params)).rowcount
+
+
+async def copy(tx: Tx, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Bulk insert by COPY, in the transaction."""
+    raw = await tx.get_raw_connection()
+    driver = raw.driver_connection
+    assert isinstance(driver, asyncpg.Connection), "the engine is asyncpg's"
+    if not driver.is_in_transaction():
+        # SQLAlchemy opens the driver's transaction with the first statement: a COPY ahead of it would commit.
+        await tx.execute(_compiled("SELECT 1"))
+    await driver.copy_records_to_table(table, columns=list(columns), records=rows)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may succeed when run again: deadlock, serialization, a lost connection."""
+    if isinstance(error, DBAPIError):
+        return (
+            isinstance(error, InterfaceError)
+            or error.connection_invalidated
+            or getattr(error.orig, "sqlstate", None) in _TRANSIENT
+        )
+    return isinstance(error, ConnectionError | TimeoutError)
+
+
+def columns(rows: Sequence[Mapping[str, Any] | tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows turned into ``width`` columns, as ``unnest`` takes them; empty columns for no rows."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

@@ -1,0 +1,69 @@
+"""The count that must balance: received = applied + duplicate + parked + dead, by source and hour."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal
+
+from shared.db import Tx, columns, execute, fetch
+
+Outcome = Literal["applied", "duplicate", "parked", "dead"]
+Counts = Mapping[tuple[str, Outcome], int]
+
+_ADD = """
+INSERT INTO flow AS f (source, hour, received, applied, duplicate, parked, dead)
+SELECT source, :hour, applied + duplicate + parked + dead, applied, duplicate, parked, dead
+FROM unnest(CAST(:sources AS text[]), CAST(:applied AS bigint[]), CAST(:duplicate AS bigint[]),
+            CAST(:parked AS bigint[]), CAST(:dead AS bigint[])) AS new (source, applied, duplicate, parked, dead)
+ORDER BY source
+ON CONFLICT (hour, source) DO UPDATE
+SET received = f.received + excluded.received, applied = f.applied + excluded.applied,
+    duplicate = f.duplicate + excluded.duplicate, parked = f.parked + excluded.parked, dead = f.dead + excluded.dead
+"""
+_MOVE = """
+UPDATE flow SET applied = applied + 1,
+    parked = parked - CASE WHEN :outcome = 'parked' THEN 1 ELSE 0 END,
+    dead = dead - CASE WHEN :outcome = 'dead' THEN 1 ELSE 0 END
+WHERE hour = :hour AND source = :source
+"""
+_READ = """
+SELECT source, hour, received, applied, duplicate, parked, dead FROM flow
+WHERE (hour, source) < (:hour, :source) ORDER BY hour DESC, source DESC LIMIT :limit
+"""
+_TOTALS = """
+SELECT coalesce(sum(applied), 0) AS applied, coalesce(sum(duplicate), 0) AS duplicate,
+       coalesce(sum(parked), 0) AS parked, coalesce(sum(dead), 0) AS dead, coalesce(sum(received), 0) AS received
+FROM flow
+"""
+
+
+async def add(tx: Tx, counts: Counts, now: datetime) -> None:
+    """Adds a batch's outcomes to the hour of ``now``. Last in its transaction: everybody writes these rows."""
+    by_source: dict[str, Counter[str]] = {}
+    for (source, outcome), n in counts.items():
+        by_source.setdefault(source, Counter())[outcome] += n
+    rows = [(s, c["applied"], c["duplicate"], c["parked"], c["dead"]) for s, c in sorted(by_source.items())]
+    if rows:
+        names = ("sources", "applied", "duplicate", "parked", "dead")
+        await execute(tx, _ADD, hour=hour_of(now), **dict(zip(names, columns(rows, 5), strict=True)))
+
+
+async def replayed(tx: Tx, source: str, outcome: Literal["parked", "dead"], first_seen_at: datetime) -> None:
+    """A dead letter was applied after all: it changes column in the hour where it was received."""
+    await execute(tx, _MOVE, source=source, outcome=outcome, hour=hour_of(first_seen_at))
+
+
+async def read(tx: Tx, *, before: tuple[datetime, str] | None = None, limit: int = 50) -> list[dict[str, object]]:
+    """Rows, newest hour first."""
+    hour, source = before or (datetime(9999, 1, 1, tzinfo=UTC), "")
+    return [dict(row) for row in await fetch(tx, _READ, hour=hour, source=source, limit=limit)]
+
+
+async def totals(tx: Tx) -> dict[str, int]:
+    """The sums over all sources and hours."""
+    return {name: int(value) for name, value in (await fetch(tx, _TOTALS))[0].items()}
+
+
+def hour_of(at: datetime) -> datetime:
+    """The full hour, in UTC."""
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

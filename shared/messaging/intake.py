@@ -1,0 +1,180 @@
+"""Taking records in: one transaction a batch, in which every event has its effect once or becomes a dead letter."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import structlog
+
+from shared.clock import Clock
+from shared.db import Database, Tx, is_transient
+from shared.messaging import dead_letters, flow, inbox
+from shared.messaging.dead_letters import DeadLetter
+from shared.messaging.envelope import read_record
+from shared.messaging.events import Event, InvalidEvent, Rejection
+from shared.messaging.records import Record
+
+log = structlog.get_logger()
+
+WINDOW = 5_000
+MOST_PARKED = 50
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a use case has to say of a batch beside its effect: facts known already, events refused."""
+
+    duplicates: Sequence[Event] = ()
+    rejected: Sequence[Rejection] = ()
+
+
+UseCase = Callable[[Tx, Sequence[Event]], Awaitable[Outcome]]
+
+
+class TooManyFailures(Exception):
+    """More than 1 % of the last 5,000 events, and more than 50, failed unexpectedly: the fault is ours."""
+
+
+@dataclass(slots=True)
+class Intake:
+    """Applies records of a service's topics. ``use_cases`` are called in the order of their table."""
+
+    service: str
+    use_cases: Mapping[str, UseCase]
+    db: Database
+    clock: Clock
+    after_commit: Callable[[], None]
+    retries: int = 3
+    counts: Counter[str] = field(default_factory=Counter)
+    _recent: deque[int] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    _parked: int = 0
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Applies a batch whole; when that fails unexpectedly, its halves, down to the one record at fault.
+
+        Raises TooManyFailures once parking records is no longer the answer, and a database error that lasts.
+        """
+        self._check_failures()
+        try:
+            await self._retrying(records)
+        except Exception as error:
+            if is_transient(error):
+                raise
+            if len(records) == 1:
+                await self._park(records[0], error)
+                return
+            middle = len(records) // 2
+            await self.take(records[:middle])
+            await self.take(records[middle:])
+
+    async def replay(self, tx: Tx, id: int) -> bool:
+        """Applies a dead letter after all; False if none of that id waits. Raises InvalidEvent if it still fails."""
+        found = await dead_letters.find(tx, id)
+        if found is None:
+            return False
+        letter, first_seen_at = found
+        now = self.clock.now()
+        event = self._read(letter.record)
+        outcomes, letters = await self._apply(tx, [(letter.record, event)])
+        if letters:
+            raise InvalidEvent(letters[0].code, letters[0].detail, letters[0].pointer, source=letters[0].source)
+        await dead_letters.mark_replayed(tx, id, now)
+        await flow.replayed(tx, letter.source, letter.outcome, first_seen_at)
+        self.counts.update(outcome for _, outcome in outcomes.elements())
+        return True
+
+    def resume(self) -> None:
+        """Forgets the failures that stopped the intake."""
+        self._recent.clear()
+        self._parked = 0
+
+    async def _retrying(self, records: Sequence[Record]) -> None:
+        for attempt in range(self.retries + 1):
+            try:
+                await self._transaction(records)
+                return
+            except Exception as error:
+                if not is_transient(error) or attempt == self.retries:
+                    raise
+                log.warning("retried", action="intake.retry", service=self.service, error=type(error).__name__)
+                await asyncio.sleep(0.02 * 4**attempt)
+
+    async def _transaction(self, records: Sequence[Record]) -> None:
+        now = self.clock.now()
+        readable: list[tuple[Record, Event]] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                readable.append((record, self._read(record)))
+            except InvalidEvent as error:
+                letters.append(DeadLetter(record, "dead", error.code, error.detail, error.pointer, error.source))
+        async with self.db.transaction() as tx:
+            outcomes, refused = await self._apply(tx, readable)
+            letters += refused
+            outcomes.update((letter.source, "dead") for letter in letters)
+            await dead_letters.keep(tx, self.service, letters, now)
+            await flow.add(tx, outcomes, now)
+        self.after_commit()
+        self.counts.update(outcome for _, outcome in outcomes.elements())
+        self._remember(0, len(records))
+        for letter in letters:
+            log.warning(
+                "dead letter", action="intake.dead", service=self.service, topic=letter.record.topic, code=letter.code
+            )
+
+    def _read(self, record: Record) -> Event:
+        return read_record(record.topic, record.key, record.value, record.headers, self.clock.now())
+
+    async def _apply(
+        self, tx: Tx, readable: Sequence[tuple[Record, Event]]
+    ) -> tuple[Counter[tuple[str, flow.Outcome]], list[DeadLetter]]:
+        """The outcomes of what was applied or known, and letters for what was refused, not yet counted."""
+        admission = await inbox.admit(tx, [event for _, event in readable], self.clock.now())
+        places = {topic: place for place, topic in enumerate(self.use_cases)}
+        fresh = sorted(admission.fresh, key=lambda event: places[event.topic.name])
+        known: list[Event] = []
+        refused: list[Rejection] = []
+        for use_case, events in groupby(fresh, key=lambda event: self.use_cases[event.topic.name]):
+            outcome = await use_case(tx, list(events))
+            known += outcome.duplicates
+            refused += outcome.rejected
+        await inbox.forget(tx, [rejection.event for rejection in refused])
+        counts: Counter[tuple[str, flow.Outcome]] = Counter((event.source, "applied") for event in fresh)
+        counts.subtract((event.source, "applied") for event in known)
+        counts.subtract((rejection.event.source, "applied") for rejection in refused)
+        counts.update((event.source, "duplicate") for event in [*known, *admission.duplicates])
+        rejected = [*admission.conflicts, *refused]
+        record_of = {id(event): record for record, event in readable}
+        letters = [
+            DeadLetter(record_of[id(r.event)], "dead", r.code, r.detail, r.pointer, r.event.source) for r in rejected
+        ]
+        return counts, letters
+
+    async def _park(self, record: Record, error: Exception) -> None:
+        now = self.clock.now()
+        try:
+            source = self._read(record).source
+        except InvalidEvent as invalid:
+            source = invalid.source
+        letter = DeadLetter(record, "parked", "unexpected-error", f"{type(error).__name__} while applying", "", source)
+        async with self.db.transaction() as tx:
+            await dead_letters.keep(tx, self.service, [letter], now)
+            await flow.add(tx, {(source, "parked"): 1}, now)
+        self.after_commit()
+        self.counts["parked"] += 1
+        self._remember(1, 1)
+        log.error("parked", action="intake.parked", service=self.service, topic=record.topic, exc_info=error)
+
+    def _remember(self, failed: int, events: int) -> None:
+        for _ in range(min(events, WINDOW)):
+            if len(self._recent) == WINDOW:
+                self._parked -= self._recent[0]
+            self._recent.append(failed)
+            self._parked += failed
+
+    def _check_failures(self) -> None:
+        if self._parked > max(MOST_PARKED, len(self._recent) // 100):
+            raise TooManyFailures(f"{self._parked} of the last {len(self._recent)} events failed unexpectedly")
+

@@ -1,0 +1,103 @@
+"""The outbox: what a transaction decides to publish is written with it, and published after it, for sure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from shared.contracts.topics import BY_DATA, Topic
+from shared.contracts.types import Derived
+from shared.db import Tx, columns, copy, execute, fetch
+from shared.messaging.envelope import CONTENT_TYPE, write_event
+
+UNNUMBERED = 1
+"""What a decision writes as ``sequence``: the outbox gives the number."""
+
+_NUMBER = """
+INSERT INTO sequences AS s (customer_id, last)
+SELECT customer_id, n FROM unnest(CAST(:ids AS text[]), CAST(:counts AS bigint[])) AS new (customer_id, n)
+ORDER BY customer_id
+ON CONFLICT (customer_id) DO UPDATE SET last = s.last + excluded.last
+RETURNING customer_id, last
+"""
+_FORGET = """
+DELETE FROM outbox USING unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]), CAST(:offsets AS bigint[]))
+    AS done (topic, part, upto)
+WHERE outbox.topic = done.topic AND published_partition = part AND published_offset < upto
+"""
+_AGAIN = """
+UPDATE outbox SET published_partition = NULL, published_offset = NULL WHERE published_offset IS NOT NULL
+"""
+_COLUMNS = ("topic", "key", "value", "headers", "created_at")
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A decided event, and the trace it continues."""
+
+    data: Derived
+    traceparent: str | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A record as it will be published, its bytes already made."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, str] = {}
+
+
+async def append(tx: Tx, service: str, events: Sequence[Outgoing], now: datetime) -> None:
+    """Numbers the events per customer without gaps, and writes them down in their order.
+
+    ``occurred_at`` of an event's data, where it has one, is the event's time; else ``now``.
+    """
+    if not events:
+        return
+    wanted = Counter(event.data.customer_id for event in events)
+    ids, counts = columns(sorted(wanted.items()), 2)
+    last = {row["customer_id"]: row["last"] for row in await fetch(tx, _NUMBER, ids=ids, counts=counts)}
+    following = {customer: last[customer] - wanted[customer] for customer in wanted}
+    records = []
+    for event in events:
+        customer = event.data.customer_id
+        following[customer] = sequence = following[customer] + 1
+        data = msgspec.structs.replace(event.data, sequence=sequence)
+        value = write_event(
+            data,
+            source=f"/roost/{service}",
+            id=f"{customer}:{sequence}",
+            time=getattr(data, "occurred_at", now),
+        )
+        headers = {"traceparent": event.traceparent} if event.traceparent else {}
+        records.append(Waiting(_topic(data).name, customer.encode(), value, headers))
+    await append_records(tx, records, now)
+
+
+async def append_records(tx: Tx, records: Sequence[Waiting], now: datetime) -> None:
+    """Writes records whose bytes stand already: incoming events handed on, dead letters."""
+    if records:
+        rows = [(r.topic, r.key, r.value, msgspec.json.encode(r.headers), now) for r in records]
+        await copy(tx, "outbox", _COLUMNS, rows)
+
+
+async def forget(tx: Tx, committed: Mapping[tuple[str, int], int]) -> int:
+    """Deletes published rows below the offset that every group has committed, by (topic, partition)."""
+    topics, partitions, offsets = columns([(*place, upto) for place, upto in sorted(committed.items())], 3)
+    return await execute(tx, _FORGET, topics=topics, partitions=partitions, offsets=offsets)
+
+
+async def publish_again(tx: Tx) -> int:
+    """Marks every published row as waiting: the broker that had them is gone."""
+    return await execute(tx, _AGAIN)
+
+
+def record_headers(headers: bytes) -> list[tuple[str, bytes]]:
+    """The Kafka headers of a stored row."""
+    stored = msgspec.json.decode(headers, type=dict[str, str])
+    return [("content-type", CONTENT_TYPE), *((name, value.encode()) for name, value in stored.items())]
+
+
+def _topic(data: Derived) -> Topic:
+    return BY_DATA[type(data)]

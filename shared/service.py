@@ -1,0 +1,141 @@
+"""A service, wired: its HTTP app, consumer, relay and jobs over one database, in the roles it is asked to play."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fastapi import APIRouter, FastAPI
+
+from shared.clock import Clock
+from shared.db import Database, fetch
+from shared.http.app import create_app
+from shared.http.settings import HttpSettings
+from shared.jobs import Job, JobRunner
+from shared.messaging.consumer import Consumer
+from shared.messaging.intake import Intake, UseCase
+from shared.messaging.relay import Relay
+from shared.operations import operations_router
+from shared.settings import HouseSettings, KafkaSettings
+
+Role = Literal["api", "consumer", "relay", "jobs"]
+ROLES: tuple[Role, ...] = ("api", "consumer", "relay", "jobs")
+STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a service is built into: the house's settings, the broker, the clock, the HTTP settings."""
+
+    house: HouseSettings
+    kafka: KafkaSettings
+    http: HttpSettings
+    clock: Clock
+
+
+@dataclass(slots=True)
+class Service:
+    """What ``main.build`` makes. ``run`` plays the roles until ``stop``."""
+
+    name: str
+    db: Database
+    app: FastAPI
+    intake: Intake
+    consumer: Consumer
+    relay: Relay
+    runner: JobRunner
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _roles: tuple[Role, ...] = ()
+
+    @property
+    def topics(self) -> list[str]:
+        """What the service reads."""
+        return list(self.intake.use_cases)
+
+    async def start(self, roles: Iterable[Role] = ROLES) -> None:
+        """Starts the loops of the roles; the HTTP app is served by whoever mounts it."""
+        self._roles = tuple(roles)
+        loops: Mapping[Role, Callable[[], Awaitable[None]]] = {
+            "consumer": self.consumer.run,
+            "relay": self.relay.run,
+            "jobs": self.runner.run,
+        }
+        for role in self._roles:
+            if role in loops:
+                self._tasks.append(asyncio.create_task(_run(loops[role]), name=f"{self.name}.{role}"))
+
+    async def stop(self) -> None:
+        """Lets each loop end its batch, within 30 s; then gives the connections back."""
+        self.consumer.stop()
+        self.relay.stop()
+        self.runner.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(*late, return_exceptions=True)
+        await self.db.close()
+
+    async def readiness(self) -> dict[str, str]:
+        """Each part's state; ``ready`` and ``standby`` are good."""
+        states: dict[str, str] = {}
+        try:
+            async with self.db.transaction() as tx:
+                await fetch(tx, "SELECT 1")
+            states["database"] = "ready"
+        except Exception as error:  # readiness reports, whatever the cause
+            states["database"] = f"unreachable: {type(error).__name__}"
+        if "consumer" in self._roles:
+            states["consumer"] = self.consumer.state
+        if "relay" in self._roles:
+            states["relay"] = self.relay.state
+        return states
+
+
+def assemble(
+    name: str,
+    *,
+    db: Database,
+    surroundings: Surroundings,
+    use_cases: Mapping[str, UseCase],
+    jobs: Sequence[Job],
+    routers: Sequence[APIRouter],
+    wake: "Wake",
+) -> Service:
+    """Builds the parts every service has around its own use cases, jobs and routers."""
+    clock = surroundings.clock
+    relay = Relay(name, db, clock, surroundings.kafka)
+    wake.target = relay.wake
+    intake = Intake(name, use_cases, db, clock, after_commit=relay.wake)
+    consumer = Consumer(intake, surroundings.kafka)
+    runner = JobRunner(name, jobs, db)
+    parts: list[Service] = []
+
+    async def ready() -> dict[str, str]:
+        return await parts[0].readiness()
+
+    app = create_app(
+        title=f"Roost {name}",
+        service=name,
+        settings=surroundings.http,
+        routers=[*routers, operations_router(name, db, intake)],
+        ready=ready,
+    )
+    parts.append(Service(name, db, app, intake, consumer, relay, runner))
+    return parts[0]
+
+
+@dataclass(slots=True)
+class Wake:
+    """Wakes the relay after a commit of an HTTP handler or a job; routers get it before the relay exists."""
+
+    target: Callable[[], None] = lambda: None
+
+    def __call__(self) -> None:
+        self.target()
+
+
+async def _run(loop: Callable[[], Awaitable[None]]) -> None:
+    await loop()

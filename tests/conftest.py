@@ -1,0 +1,48 @@
+"""What the suites share: one PostgreSQL and one broker a session, a fresh database a test that asks for one."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from shared.db import Database
+from shared.settings import KafkaSettings
+from tests.kit import infra
+from tests.kit.databases import Databases, TestDatabase, opened
+
+
+@pytest_asyncio.fixture(scope="session")
+async def databases(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Databases]:
+    """A server on which to make databases."""
+    async with infra.postgres(tmp_path_factory.mktemp("postgres")) as admin_dsn:
+        made = Databases(admin_dsn)
+        yield made
+        await made.drop_templates()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def kafka_settings(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KafkaSettings]:
+    """A broker, shared by all; tests keep apart by their own topics or groups."""
+    async with infra.broker(tmp_path_factory.mktemp("broker")) as (settings, _):
+        yield settings
+
+
+@pytest_asyncio.fixture
+async def test_database(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[TestDatabase]:
+    """A fresh database of the service that the test's module names as ``SERVICE``; an empty one without."""
+    async with databases.fresh(getattr(request.module, "SERVICE", None)) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
+    """The same, as the service itself connects."""
+    async with opened(test_database) as db:
+        yield db
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """An empty data directory."""
+    return tmp_path / "roost"
