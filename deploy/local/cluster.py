@@ -60,7 +60,7 @@ async def create(cluster: Path, password: str, log: Path) -> None:
     files.mkdir(mode=0o700)
     write_private(secret, password)
     if identity is not None:
-        for path in (draft, files, secret):
+        for path in (files, secret, draft):
             os.chown(path, identity.uid, identity.gid)
     await run(
         [
