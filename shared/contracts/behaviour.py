@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from shared.contracts.types import Attributes, CustomerId, Id, Instant, Money, Struct
 
@@ -24,7 +24,7 @@ class ActivityRecorded(Struct):
     sku: Id | None = None
     category: Id | None = None
     value: Money | None = None
-    attributes: Attributes = {}
+    attributes: Attributes = field(default_factory=dict)
 
 
 class FeedbackReceived(Struct):

@@ -1,7 +1,7 @@
 """What an order is worth, as the contract defines it: the reading that every service shares.
 
-An order is its highest version. Its ``total`` is spread over the lines by (quantity x unit price - discount) with
-the largest remainder, in equal shares where that sums to 0. Of a line of Q pieces, q returned are worth
+An order is its highest version. Its ``total`` is spread over the lines by (quantity x unit price - discount)
+with the largest remainder, in equal shares where that sums to 0. Of a line of Q pieces, q returned are worth
 round(paid x returned so far / Q) minus what was given back before, so the parts sum to the whole.
 """
 
@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from shared.contracts.purchases import PurchaseRecorded, PurchaseReturned
-from shared.contracts.types import PRICE_PLACES, QUANTITY_PLACES, Quantity, scaled
+from shared.contracts.types import PRICE_PLACES, QUANTITY_PLACES, Money, Quantity, scaled
 
 
 class OrderLine(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class OrderLine(msgspec.Struct, frozen=True):
 
 
 class Refund(msgspec.Struct, frozen=True):
-    """What one return gave back, in minor units, by line; ``()`` of an amount without lines is spread, too."""
+    """What one return gave back by line, in minor units; an amount is spread over what is left."""
 
     return_id: str
     occurred_at: datetime
@@ -69,9 +69,9 @@ class Order(msgspec.Struct, frozen=True):
     @property
     def counts(self) -> bool:
         """Whether anything of the order stands: not cancelled, not emptied, not given back whole."""
-        return not self.cancelled_at and any(line.returned_quantity < line.quantity for line in self.lines) and (
-            self.net > 0 or not self.total
-        )
+        if self.cancelled_at or (self.total and self.net <= 0):
+            return False
+        return any(line.returned_quantity < line.quantity for line in self.lines)
 
 
 def thousandths(quantity: Quantity) -> int:
@@ -80,7 +80,10 @@ def thousandths(quantity: Quantity) -> int:
 
 
 def spread(total: int, weights: Sequence[int]) -> list[int]:
-    """``total`` in whole units over the weights, by largest remainder, ties to the earlier; equal if all are 0."""
+    """``total`` in whole units over the weights, by largest remainder; equal shares if all weigh 0.
+
+    Ties go to the earlier. Neither ``total`` nor a weight is negative.
+    """
     if not weights:
         return []
     whole = sum(weights)
@@ -95,16 +98,16 @@ def spread(total: int, weights: Sequence[int]) -> list[int]:
     return shares
 
 
-def read_order(
-    purchase: PurchaseRecorded, source: str, event_id: str, *, backfill: bool = False
-) -> Order:
+def read_order(purchase: PurchaseRecorded, source: str, event_id: str, *, backfill: bool = False) -> Order:
     """The order that a purchase alone makes: no returns yet."""
     quantities = [thousandths(line.quantity) for line in purchase.lines]
-    weights = [
-        max(0, quantity * scaled(line.unit_price.amount, PRICE_PLACES) - _discount(line.discount))
-        for quantity, line in zip(quantities, purchase.lines, strict=True)
-    ] if len(quantities) > 1 else [1] * len(quantities)
-    paid = spread(purchase.total.minor, weights)
+    paid = [purchase.total.minor]
+    if len(quantities) != 1:
+        weights = [
+            max(0, quantity * scaled(line.unit_price.amount, PRICE_PLACES) - _discount(line.discount))
+            for quantity, line in zip(quantities, purchase.lines, strict=True)
+        ]
+        paid = spread(purchase.total.minor, weights)
     return Order(
         order_id=purchase.order_id,
         customer_id=purchase.customer_id,
@@ -124,7 +127,7 @@ def read_order(
 
 
 def with_returns(order: Order, returns: Iterable[PurchaseReturned]) -> Order:
-    """The order after its returns, taken by (occurred_at, return_id); what exceeds the order is cut.
+    """The order, as ``read_order`` made it, after all its returns by (occurred_at, return_id); excess is cut.
 
     An amount in another currency than the order's is not summed: it gives back nothing here.
     """
@@ -151,10 +154,9 @@ def with_returns(order: Order, returns: Iterable[PurchaseReturned]) -> Order:
     return msgspec.structs.replace(order, lines=tuple(lines.values()), refunds=tuple(refunds))
 
 
-def _discount(discount: object) -> int:
+def _discount(discount: Money | None) -> int:
     """In the unit of quantity (thousandths) x price (millionths)."""
-    amount = getattr(discount, "amount", None)
-    return scaled(amount, PRICE_PLACES + QUANTITY_PLACES) if amount else 0
+    return scaled(discount.amount, PRICE_PLACES + QUANTITY_PLACES) if discount else 0
 
 
 def _rounded(numerator: int, denominator: int) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from shared.contracts.types import Attributes, CustomerId, Id, Instant, Money, Price, Quantity, Struct, Text
 
@@ -39,7 +39,7 @@ class PurchaseRecorded(Struct):
     shipping: Money | None = None
     coupon_codes: Annotated[tuple[Id, ...], Meta(max_length=50)] = ()
     referral_code: Id | None = None
-    attributes: Attributes = {}
+    attributes: Attributes = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         currency = self.total.currency

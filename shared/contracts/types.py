@@ -5,7 +5,7 @@ digits. ``$(?!\\n)`` closes the patterns, because Python's ``$`` alone lets a tr
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, dataclass_transform
 
 import msgspec
 from msgspec import Meta
@@ -13,9 +13,9 @@ from msgspec import Meta
 from shared.contracts.currencies import MINOR_UNITS
 
 CUSTOMER_ID = r"^[A-Za-z0-9._:~-]{1,64}$(?!\n)"
-PRINTABLE = r"^[^\x00-\x1f\x7f]{1,128}$(?!\n)"
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,128}$(?!\n)"
 AMOUNT = r"^[0-9]{1,15}(\.[0-9]{1,6})?$(?!\n)"
-QUANTITY = r"^(?!0+(\.0+)?$)[0-9]{1,7}(\.[0-9]{1,3})?$(?!\n)"
+QUANTITY = r"^(?!0+(\.0+)?$)([0-9]{1,6}(\.[0-9]{1,3})?|1000000(\.0{1,3})?)$(?!\n)"
 
 QUANTITY_PLACES = 3
 PRICE_PLACES = 6
@@ -34,11 +34,13 @@ Attributes = Annotated[dict[Annotated[str, Meta(max_length=64)], Scalar], Meta(m
 
 
 def scaled(amount: str, places: int) -> int:
-    """``"12.5"`` with 2 places is 1250. Exact; the caller has checked the pattern and the number of places."""
+    """``"12.5"`` with 2 places is 1250. Exact; the caller has checked the pattern and the places."""
     whole, _, fraction = amount.partition(".")
-    return int(whole) * 10**places + (int(fraction.ljust(places, "0")) if fraction else 0)
+    unit: int = 10**places
+    return int(whole) * unit + (int(fraction.ljust(places, "0")) if fraction else 0)
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What every contract type is: immutable, unknown fields ignored, defaults left out when written.
 
