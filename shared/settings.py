@@ -30,6 +30,8 @@ class KafkaSettings(BaseSettings):
     enable_idempotence: bool = True
     fetch_max_wait_ms: int = 500
     max_records: int = 500
+    session_timeout_ms: int = 30_000
+    """How long a silent consumer keeps its partitions. Tansu forms a group in half of it."""
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str | None = None
     sasl_username: str | None = None

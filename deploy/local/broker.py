@@ -27,6 +27,10 @@ class Broker(Protocol):
     def idempotent_producer(self) -> bool:
         """Whether the broker answers InitProducerId, so that a producer may set `enable_idempotence`."""
 
+    @property
+    def pid(self) -> int | None:
+        """The broker's process, while it runs."""
+
     async def stop(self) -> None:
         """End the broker; a second call does nothing."""
 

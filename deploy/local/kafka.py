@@ -52,6 +52,11 @@ class LocalKafka:
             raise
         return kafka
 
+    @property
+    def pid(self) -> int | None:
+        """The JVM's process, while it runs."""
+        return self._broker.pid if self._broker else None
+
     async def stop(self, seconds: float = 20) -> None:
         """Controlled shutdown; killed after `seconds`, which costs the next start a recovery of its logs."""
         try:

@@ -40,6 +40,11 @@ class LocalTansu:
             raise
         return tansu
 
+    @property
+    def pid(self) -> int | None:
+        """The broker's process."""
+        return self._broker.pid
+
     async def stop(self) -> None:
         """End the broker; nothing of it remains."""
         await stop(self._broker, (SIGTERM, 1))

@@ -30,8 +30,8 @@ def consumer(
         partition_assignment_strategy=[RangePartitionAssignor],
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
         max_poll_interval_ms=600_000,
-        session_timeout_ms=30_000,
-        heartbeat_interval_ms=3_000,
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=settings.session_timeout_ms // 6,
     )
     made.subscribe(list(topics), listener=listener)
     return made
@@ -83,11 +83,12 @@ async def committed_and_end(
         found = {}
         for group, topics in groups.items():
             wanted = set(topics)
-            offsets = await admin.list_consumer_group_offsets(group)
+            asked = [place for place in ends if place.topic in wanted]
+            # Tansu answers only for partitions that are named.
+            offsets = await admin.list_consumer_group_offsets(group, partitions=asked) if asked else {}
             found[group] = {
-                (place.topic, place.partition): (max(0, offsets[place].offset) if place in offsets else 0, end)
-                for place, end in ends.items()
-                if place.topic in wanted
+                (place.topic, place.partition): (max(0, offsets[place].offset) if place in offsets else 0, ends[place])
+                for place in asked
             }
         return found
     finally:

@@ -83,5 +83,6 @@ def _settings(bootstrap_servers: str, *, idempotent: bool = True) -> KafkaSettin
         bootstrap_servers=bootstrap_servers,
         partitions=2,
         fetch_max_wait_ms=50,
+        session_timeout_ms=3_000 if not idempotent else 6_000,
         enable_idempotence=idempotent,
     )

@@ -1,0 +1,148 @@
+"""The command line: ``./roost …``. Reports go to stdout, progress and logs to stderr."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from deploy.dead_letters import app as dead_letters_app
+
+app = typer.Typer(
+    name="roost",
+    help="Roost brings customers home: profiles, contacts, loyalty points and churn.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+topics_app = typer.Typer(help="The broker's topics.", no_args_is_help=True)
+bench_app = typer.Typer(help="The performance suite: ratios within one run.", no_args_is_help=True)
+app.add_typer(topics_app, name="topics")
+app.add_typer(bench_app, name="bench")
+app.add_typer(dead_letters_app, name="dead-letters")
+
+DataDir = Annotated[Path, typer.Option("--data", help="The data directory.", envvar="ROOST_DATA")]
+Port = Annotated[int, typer.Option(help="The HTTP port; 0 picks a free one.", min=0, max=65535)]
+PostgresPort = Annotated[int, typer.Option(help="PostgreSQL's port; 0 picks a free one.", min=0, max=65535)]
+BrokerPort = Annotated[int, typer.Option(help="The broker's port; 0 picks a free one.", min=0, max=65535)]
+BrokerKind = Annotated[Literal["tansu", "kafka"], typer.Option(help="Embedded Tansu, or Apache Kafka (needs Java).")]
+Json = Annotated[bool, typer.Option("--json", help="A JSON object on stdout.")]
+DATA = Path(".roost")
+
+
+@app.command()
+def up(
+    data: DataDir = DATA,
+    port: Port = 8000,
+    postgres_port: PostgresPort = 0,
+    broker_port: BrokerPort = 0,
+    broker: BrokerKind = "tansu",
+    clock: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M:%S%z"],
+            help="Start a virtual clock here, e.g. 2026-11-22T09:00:00+08:00; set it forward by POST /clock/advance.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Start PostgreSQL, a broker and all four services, and serve until Ctrl-C."""
+    from deploy.system import Options
+    from deploy.up import serve_embedded
+
+    options = Options(data, port, postgres_port, broker_port, broker, clock)
+    serve_embedded(options, json=json)
+
+
+@app.command()
+def demo(
+    data: DataDir = DATA,
+    port: Port = 8000,
+    postgres_port: PostgresPort = 0,
+    broker_port: BrokerPort = 0,
+    broker: BrokerKind = "tansu",
+    customers: Annotated[int | None, typer.Option(help="Only the first so many customers.", min=1)] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="End after the report.")] = False,
+    json: Json = False,
+) -> None:
+    """Replay real purchases through all four services and report what a shop-keeper wants to see."""
+    from deploy.demo.command import run_demo
+    from deploy.system import Options
+
+    run_demo(Options(data, port, postgres_port, broker_port, broker), customers=customers, leave=leave, json=json)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(context: typer.Context) -> None:
+    """Run the tests; arguments go to pytest."""
+    from deploy.testing import run_tests
+
+    raise typer.Exit(run_tests(context.args))
+
+
+@app.command()
+def serve(
+    name: Annotated[str, typer.Argument(help="profile, engagement, loyalty or churn")],
+    role: Annotated[
+        list[Literal["api", "consumer", "relay", "jobs"]] | None, typer.Option(help="Only this role; repeatable.")
+    ] = None,
+) -> None:
+    """Run one service, as the environment describes it."""
+    from deploy.serve import run_service
+
+    run_service(name, tuple(role) if role else ())
+
+
+@app.command()
+def migrate(
+    names: Annotated[list[str] | None, typer.Argument(help="Services; all of them if none is named.")] = None,
+) -> None:
+    """Bring the databases of deployed services to the newest version, as their owners."""
+    from deploy.serve import migrate_services
+
+    migrate_services(names or [])
+
+
+@topics_app.command("create")
+def create_topics() -> None:
+    """Create the topics that are missing on the deployed broker."""
+    from deploy.serve import create_missing_topics
+
+    create_missing_topics()
+
+
+@app.command()
+def token(
+    scope: Annotated[str, typer.Option(help="Scopes, space-separated: admin, profile:read, …")],
+    customer: Annotated[str | None, typer.Option(help="A token of this customer, who sees himself only.")] = None,
+    data: DataDir = DATA,
+    hours: Annotated[float, typer.Option(min=0.01, max=24 * 365)] = 12,
+) -> None:
+    """Print a development token, signed with the data directory's secret (or ROOST_HTTP_JWT_SECRET)."""
+    from deploy.tokens import print_token
+
+    print_token(data, scope, customer, hours)
+
+
+@app.command()
+def status(data: DataDir = DATA, json: Json = False) -> None:
+    """Lag, outboxes, dead letters and row counts of the running system."""
+    from deploy.status import show_status
+
+    show_status(data, json=json)
+
+
+@bench_app.command("flow")
+def bench_flow(
+    events: Annotated[int, typer.Option(help="Purchases to flow.", min=1_000)] = 50_000,
+    broker: BrokerKind = "tansu",
+    json: Json = False,
+) -> None:
+    """Purchases per second through each service and through all, against a floor and batches of one."""
+    from deploy.bench.flow import run_flow
+
+    run_flow(events, broker=broker, json=json)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,63 @@
+"""Talking to the running system of a data directory, from another command."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import typer
+
+from deploy.local.secrets import load_or_create_secret
+from shared.http.auth import issue_token
+
+RUNNING = "running.json"
+"""Where a running system says where it is (0600), in its data directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The HTTP side of a system, asked as admin."""
+
+    url: str
+    client: httpx.Client
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The JSON answer. Ends the command with the problem's detail on an error."""
+        return self._checked(self.client.get(path, params={k: v for k, v in params.items() if v is not None}))
+
+    def post(self, path: str) -> Any:
+        """The same for a POST without a body."""
+        return self._checked(self.client.post(path))
+
+    def pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """Every item of a list, page by page."""
+        cursor = None
+        while True:
+            page = self.get(path, cursor=cursor, limit=200, **params)
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def _checked(self, response: httpx.Response) -> Any:
+        if response.is_error:
+            problem = response.json() if "json" in response.headers.get("content-type", "") else {}
+            raise typer.BadParameter(f"{response.status_code} {problem.get('code', '')}: {problem.get('detail', '')}")
+        return response.json()
+
+
+def remote(data: Path) -> Remote:
+    """The system that runs on the data directory. Ends the command when none does."""
+    try:
+        running = json.loads((data / RUNNING).read_text())
+    except FileNotFoundError:
+        raise typer.BadParameter(f"no system runs on {data}: start one with ./roost up --data {data}") from None
+    token = issue_token(load_or_create_secret(data), "admin")
+    client = httpx.Client(base_url=running["url"], headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    try:
+        client.get("/health/live").raise_for_status()
+    except httpx.HTTPError:
+        raise typer.BadParameter(f"the system of {data} does not answer: ./roost up --data {data}") from None
+    return Remote(running["url"], client)

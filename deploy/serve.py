@@ -1,0 +1,78 @@
+"""What runs in production: one service in its roles, migrations, topics; all told by the environment."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import typer
+import uvloop
+from pydantic import ValidationError
+from sqlalchemy.engine import make_url
+
+from deploy.environment import Deployed, HttpEnvironment, ServerSettings, deployed
+from deploy.server import listen, serving
+from deploy.up import progress, run, stop_on_signals
+from shared.contracts.topics import SERVICES
+from shared.messaging import kafka
+from shared.migrations import upgrade
+from shared.observability import configure_logging
+from shared.service import ROLES, Role
+from shared.settings import KafkaSettings
+
+__all__ = ["HttpEnvironment", "create_missing_topics", "migrate_services", "run_service"]
+
+
+def run_service(name: str, roles: Sequence[Role]) -> None:
+    """Runs a service's roles (all of them if none is named) until SIGTERM or SIGINT.
+
+    Health and metrics are served in every role; the service's own routes too, since they cost nothing.
+    """
+    from deploy.catalogue import entry
+
+    server = ServerSettings()
+    configure_logging(json=True, level=server.log_level)
+    found = _described(name)
+
+    async def main() -> None:
+        stopped = stop_on_signals()
+        service = entry(name).build(found.surroundings, found.settings)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(service.stop)
+            listener = stack.enter_context(contextlib.closing(listen(server.host, server.port)))
+            await service.start(tuple(roles) or ROLES)
+            await stack.enter_async_context(serving(service.app, listener))
+            await stopped.wait()
+
+    run(main())
+
+
+def migrate_services(names: Sequence[str]) -> None:
+    """Migrates each service's database with ``<NAME>_DATABASE_OWNER_URL``, for the role of ``<NAME>_DATABASE_URL``."""
+    for name in names or SERVICES:
+        settings = _described(name).settings
+        owner = settings.database_owner_url.get_secret_value()
+        if not owner:
+            raise typer.BadParameter(f"set {name.upper()}_DATABASE_OWNER_URL to migrate {name}")
+        role = make_url(settings.database_url.get_secret_value() or owner).username or ""
+        uvloop.run(upgrade(name, owner, role))
+        progress.print(f"roost: {name} is at the newest version", highlight=False)
+
+
+def create_missing_topics() -> None:
+    """Creates what is missing on ``ROOST_KAFKA_BOOTSTRAP_SERVERS``."""
+    created = asyncio.run(kafka.create_topics(KafkaSettings()))
+    progress.print(f"roost: {len(created)} topics created", highlight=False)
+
+
+def _described(name: str) -> Deployed:
+    try:
+        return deployed(name)
+    except (ValidationError, ValueError) as error:
+        problems = (
+            [f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg']}" for each in error.errors()]
+            if isinstance(error, ValidationError)
+            else [str(error)]
+        )
+        for problem in problems:
+            progress.print(f"roost: {problem}", markup=False, highlight=False)
+        raise typer.Exit(2) from None

@@ -1,0 +1,22 @@
+"""``./roost test``: the rules that a machine keeps, then the tests."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_tests(arguments: Sequence[str]) -> int:
+    """Checks the architecture's import rules and runs pytest; answers the exit code.
+
+    With arguments only pytest runs, with these.
+    """
+    if not arguments:
+        rules = subprocess.run([Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, check=False)
+        if rules.returncode:
+            return rules.returncode
+    command = [sys.executable, "-m", "pytest", *(arguments or ["-q"])]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode

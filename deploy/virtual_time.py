@@ -1,0 +1,53 @@
+"""Living through virtual time: every job that falls due on the way runs at its instant, in order."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from shared.clock import VirtualClock
+from shared.jobs import Job
+
+if TYPE_CHECKING:
+    from deploy.system import System
+
+MOST_ROUNDS = 50
+
+
+class Timeline:
+    """The embedded system's time. One advance at a time: the caller sees to that."""
+
+    def __init__(self, system: "System", clock: VirtualClock) -> None:
+        self.system = system
+        self.clock = clock
+
+    async def advance(self, by: timedelta) -> int:
+        """Sets the clock ``by`` further; answers how many job runs that took.
+
+        What a job publishes flows through all services before the next instant. Raises RuntimeError naming a job
+        that stays due however often it runs.
+        """
+        target = self.clock.now() + by
+        runs = 0
+        await self.system.until_quiet()
+        rounds = 0
+        while due := [entry async for entry in self._due(target)]:
+            instant = min(at for at, _, _ in due)
+            rounds = rounds + 1 if instant <= self.clock.now() else 0
+            names = [f"{service}.{job.name}" for at, service, job in due if at == instant]
+            if rounds > MOST_ROUNDS:
+                raise RuntimeError(f"due again and again at {instant.isoformat()}: {', '.join(names)}")
+            self.clock.set(max(instant, self.clock.now()))
+            for at, service, job in sorted(due, key=lambda entry: (entry[0], entry[1], entry[2].name)):
+                if at <= self.clock.now():
+                    await self.system.services[service].runner.run_once(job)
+                    runs += 1
+            await self.system.until_quiet()
+        self.clock.set(target)
+        return runs
+
+    async def _due(self, target: datetime) -> AsyncIterator[tuple[datetime, str, Job]]:
+        for name, service in self.system.services.items():
+            for job in service.runner.jobs:
+                at = await job.next_due()
+                if at is not None and at <= target:
+                    yield at, name, job
