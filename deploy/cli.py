@@ -1,6 +1,7 @@
 """The command line: ``./roost …``. Reports go to stdout, progress and logs to stderr."""
 
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,6 +29,15 @@ BrokerPort = Annotated[int, typer.Option(help="The broker's port; 0 picks a free
 BrokerKind = Annotated[Literal["tansu", "kafka"], typer.Option(help="Embedded Tansu, or Apache Kafka (needs Java).")]
 Json = Annotated[bool, typer.Option("--json", help="A JSON object on stdout.")]
 DATA = Path(".roost")
+
+
+class RoleName(Enum):
+    """The parts of a service that may run as processes of their own."""
+
+    API = "api"
+    CONSUMER = "consumer"
+    RELAY = "relay"
+    JOBS = "jobs"
 
 
 @app.command()
@@ -84,13 +94,13 @@ def test(context: typer.Context) -> None:
 def serve(
     name: Annotated[str, typer.Argument(help="profile, engagement, loyalty or churn")],
     role: Annotated[
-        list[Literal["api", "consumer", "relay", "jobs"]] | None, typer.Option(help="Only this role; repeatable.")
+        list[RoleName] | None, typer.Option(help="Only this role; repeatable.")
     ] = None,
 ) -> None:
     """Run one service, as the environment describes it."""
     from deploy.serve import run_service
 
-    run_service(name, tuple(role) if role else ())
+    run_service(name, [chosen.value for chosen in role or ()])
 
 
 @app.command()
@@ -145,4 +155,4 @@ def bench_flow(
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="./roost")

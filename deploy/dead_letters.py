@@ -1,14 +1,11 @@
 """``./roost dead-letters``: what the services could not apply, and applying it after all."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-
-from deploy.remote import Remote, remote
-from shared.contracts.topics import SERVICES
+if TYPE_CHECKING:
+    from deploy.remote import Remote
 
 app = typer.Typer(help="Events that a service could not apply.", no_args_is_help=True)
 
@@ -19,6 +16,11 @@ ServiceName = Annotated[str | None, typer.Option("--service", help="Only this se
 @app.command("list")
 def show(data: DataDir = Path(".roost"), service: ServiceName = None) -> None:
     """What waits, newest first, with code, pointer and the first of its bytes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from deploy.remote import remote
+
     system = remote(data)
     table = Table("service", "id", "topic", "code", "pointer", "times", "detail", "value")
     for name in _chosen(service):
@@ -36,6 +38,8 @@ def replay(
     service: ServiceName = None,
 ) -> None:
     """Apply letters again, after their fault was mended; tells which still fail."""
+    from deploy.remote import remote
+
     if ids and service is None:
         raise typer.BadParameter("ids belong to a service: name it with --service")
     system = remote(data)
@@ -46,7 +50,7 @@ def replay(
     raise typer.Exit(1 if failed else 0)
 
 
-def _replayed(system: Remote, service: str, id: int) -> bool:
+def _replayed(system: "Remote", service: str, id: int) -> bool:
     try:
         system.post(f"/{service}/dead-letters/{id}/replay")
     except typer.BadParameter as error:
@@ -57,6 +61,8 @@ def _replayed(system: Remote, service: str, id: int) -> bool:
 
 
 def _chosen(service: str | None) -> tuple[str, ...]:
+    from shared.contracts.topics import SERVICES
+
     if service is not None and service not in SERVICES:
         raise typer.BadParameter(f"choose one of {', '.join(SERVICES)}", param_hint="--service")
     return (service,) if service else SERVICES

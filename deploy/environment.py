@@ -1,4 +1,4 @@
-"""Settings of a deployed service, from the environment: ``ROOST_``, ``ROOST_KAFKA_``, ``ROOST_HTTP_``, ``PROFILE_`` …"""
+"""Settings of a deployed service, from the environment: ``ROOST_…``, ``ROOST_KAFKA_…``, ``ROOST_HTTP_…``"""
 
 from dataclasses import dataclass
 

@@ -9,20 +9,18 @@ import uvloop
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
-from deploy.environment import Deployed, HttpEnvironment, ServerSettings, deployed
+from deploy.environment import Deployed, ServerSettings, deployed
 from deploy.server import listen, serving
 from deploy.up import progress, run, stop_on_signals
 from shared.contracts.topics import SERVICES
 from shared.messaging import kafka
 from shared.migrations import upgrade
 from shared.observability import configure_logging
-from shared.service import ROLES, Role
+from shared.service import ROLES
 from shared.settings import KafkaSettings
 
-__all__ = ["HttpEnvironment", "create_missing_topics", "migrate_services", "run_service"]
 
-
-def run_service(name: str, roles: Sequence[Role]) -> None:
+def run_service(name: str, roles: Sequence[str]) -> None:
     """Runs a service's roles (all of them if none is named) until SIGTERM or SIGINT.
 
     Health and metrics are served in every role; the service's own routes too, since they cost nothing.
@@ -39,7 +37,7 @@ def run_service(name: str, roles: Sequence[Role]) -> None:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(service.stop)
             listener = stack.enter_context(contextlib.closing(listen(server.host, server.port)))
-            await service.start(tuple(roles) or ROLES)
+            await service.start([role for role in ROLES if not roles or role in roles])
             await stack.enter_async_context(serving(service.app, listener))
             await stopped.wait()
 
