@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 if TYPE_CHECKING:
     from deploy.remote import Remote
 

@@ -15,6 +15,7 @@ from shared.messaging.events import Event, InvalidEvent
 
 MAX_BYTES = 256 * 1024
 AHEAD = timedelta(hours=24)
+EARLIEST_YEAR = 1900
 CONTENT_TYPE = b"application/cloudevents+json"
 
 Headers = Sequence[tuple[str, bytes]]
@@ -89,10 +90,10 @@ def read_data(envelope: Envelope, now: datetime) -> Event:
         data: Struct = _decoders[topic.type].decode(envelope.data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise _invalid(error, "/data", source) from error
-    _check_ahead(envelope.time, now, "/time", source)
+    _check_instant(envelope.time, now, "/time", source)
     occurred_at: datetime | None = getattr(data, "occurred_at", None)
     if occurred_at is not None:
-        _check_ahead(occurred_at, now, "/data/occurred_at", source)
+        _check_instant(occurred_at, now, "/data/occurred_at", source)
     body = _encoder.encode(data)
     return Event(
         topic=topic,
@@ -137,7 +138,7 @@ def _read_binary(attributes: Mapping[str, bytes], value: bytes, now: datetime) -
     fields: dict[str, Any] = {
         name[3:]: content.decode("utf-8", "replace") for name, content in attributes.items() if name.startswith("ce_")
     }
-    fields["data"] = None
+    fields.pop("data", None)
     try:
         envelope = msgspec.convert(fields, Envelope)
     except (msgspec.ValidationError, ValueError) as error:
@@ -152,7 +153,9 @@ def _check_bytes(value: bytes) -> None:
         raise InvalidEvent("nul-character", "U+0000 must not stand in an event", source=_source_of(value))
 
 
-def _check_ahead(at: datetime, now: datetime, pointer: str, source: str) -> None:
+def _check_instant(at: datetime, now: datetime, pointer: str, source: str) -> None:
+    if at.year < EARLIEST_YEAR:
+        raise InvalidEvent("too-early", f"{at.isoformat()} lies before {EARLIEST_YEAR}", pointer, source=source)
     if at - now > AHEAD:
         raise InvalidEvent(
             "in-the-future", f"{at.isoformat()} lies more than 24 h ahead: check the clock", pointer, source=source
