@@ -1,9 +1,11 @@
 """The published jars of Apache Kafka, fetched once by Maven into a cache."""
 
+import asyncio
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from tempfile import mkdtemp
@@ -92,3 +94,11 @@ async def _fetch(mvn: str, draft: Path, seconds: float) -> None:
         await stop(fetching, (SIGTERM, 2), (SIGKILL, 2))
     if fetching.returncode or not any((draft / "jars").glob("kafka_2.13-*.jar")):
         raise KafkaUnavailable(f"Maven cannot resolve Apache Kafka {KAFKA_VERSION}:\n{last_lines(log)}")
+
+
+if __name__ == "__main__":
+    # For scripts that want to know, before they start anything, whether Kafka can be had here.
+    try:
+        print(asyncio.run(resolve()))
+    except KafkaUnavailable as error:
+        sys.exit(str(error))
