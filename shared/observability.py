@@ -7,6 +7,7 @@ import sys
 from collections.abc import MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TextIO
 
@@ -14,9 +15,7 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-_TRACEPARENT = re.compile(
-    r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII | re.DOTALL
-)
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII | re.DOTALL)
 
 current_traceparent: ContextVar[str | None] = ContextVar("current_traceparent", default=None)
 """The `traceparent` of the request or event in hand; what is published on its behalf derives from it."""
@@ -46,9 +45,15 @@ def parse_traceparent(header: str | None) -> TraceContext | None:
     return TraceContext(trace_id, span_id, flags)
 
 
+def new_trace() -> TraceContext:
+    """A context that starts a trace of its own."""
+    digits = os.urandom(24).hex()
+    return TraceContext(digits[:32], digits[32:])
+
+
 def new_traceparent() -> str:
-    """A `traceparent` that starts a trace of its own."""
-    return str(TraceContext(os.urandom(16).hex(), os.urandom(8).hex()))
+    """The `traceparent` of a new trace."""
+    return str(new_trace())
 
 
 def child_of(traceparent: str | None) -> str:
@@ -80,7 +85,7 @@ def configure_logging(*, json: bool = True, level: str = "INFO", stream: TextIO 
     chain: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _stamp,
         structlog.processors.format_exc_info,
     ]
     last: structlog.typing.Processor = (
@@ -104,6 +109,9 @@ def configure_logging(*, json: bool = True, level: str = "INFO", stream: TextIO 
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(threshold)
+    for talkative in ("httpx", "httpcore"):
+        # They write down whole addresses, which may carry keys and customers.
+        logging.getLogger(talkative).setLevel(max(threshold, logging.WARNING))
 
 
 _SECRET_WORDS = frozenset({"authorization", "cookie", "password", "passwd", "secret", "token", "apikey"})
@@ -114,7 +122,11 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
 def redact(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor: strikes out secrets by the field's name, passwords in DSNs, bearer tokens."""
     for name, value in entry.items():
-        entry[name] = _struck_out(name, value)
+        kind = type(value)
+        if kind is str and not _is_secret(name) and " " not in value and "://" not in value:
+            continue
+        if kind is not int and kind is not float:
+            entry[name] = _struck_out(name, value)
     return entry
 
 
@@ -140,6 +152,12 @@ def _struck_out(name: str, value: Any) -> Any:
 def _is_secret(name: str) -> bool:
     words = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
     return not _SECRET_WORDS.isdisjoint(words) or "api_key" in "_".join(words)
+
+
+def _stamp(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    # The machine's time: a log under a virtual clock must still say when things happened to the process.
+    entry["timestamp"] = datetime.now(UTC).isoformat()
+    return entry
 
 
 def _name_action(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

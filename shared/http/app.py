@@ -104,9 +104,7 @@ class _Service(FastAPI):
         document = super().openapi()
         components = document.setdefault("components", {})
         components.setdefault("schemas", {}).update(_problem_schemas())
-        components["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-        }
+        components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
         for route in self.routes:
             if isinstance(route, Route) and route.include_in_schema:
                 for method in route.methods or ():

@@ -41,9 +41,7 @@ class BoundedRequest(Request):
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type names JSON: `application/json` or `application/…+json`."""
     media_type = content_type.partition(";")[0].strip().lower()
-    return media_type == "application/json" or (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    )
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
 def strict_json(body: bytes) -> Any:

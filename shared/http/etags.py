@@ -44,9 +44,7 @@ class IfMatch(Gate[Precondition | None]):
     def __init__(self, *, required: bool = True) -> None:
         self.required = required
         self.statuses = (412, 428) if required else (412,)
-        self.parameters = (
-            {"name": "If-Match", "in": "header", "required": required, "schema": {"type": "string"}},
-        )
+        self.parameters = ({"name": "If-Match", "in": "header", "required": required, "schema": {"type": "string"}},)
 
     async def admit(self, request: Request) -> Precondition | None:
         """The precondition. Raises ProblemError 428 or 422."""

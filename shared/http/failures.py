@@ -45,9 +45,7 @@ def handle_failures(app: FastAPI, domain_errors: DomainErrors) -> None:
 
 def _problem_of_input(errors: Sequence[Any], body: Any) -> ProblemError:
     found = [
-        FieldError(
-            pointer=_pointer_of(error["loc"], body), message=error["msg"].removeprefix("Value error, ")
-        )
+        FieldError(pointer=_pointer_of(error["loc"], body), message=error["msg"].removeprefix("Value error, "))
         for error in errors[:MAX_ERRORS]
     ]
     return ProblemError(422, "invalid-request", "The request isn't valid; errors says where.", errors=found)

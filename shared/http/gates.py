@@ -35,21 +35,32 @@ class Gate(Generic[T]):
         return found
 
 
-class BodyLimit(Gate[None]):
-    """Replaces the service's body limit for one route: `dependencies=[Depends(BodyLimit(50_000_000))]`."""
+class Mark(Gate[None]):
+    """Says something about a route and refuses nobody."""
 
-    rank = 3
+    rank = 9
+
+    async def admit(self, request: Request) -> None:
+        """Lets everybody pass."""
+
+
+class BodyLimit(Mark):
+    """Replaces the service's body limit for one route: `dependencies=[Depends(BodyLimit(50_000_000))]`."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
 
-    async def admit(self, request: Request) -> None:
-        """Nothing to check yet: the limit is kept while the body is read."""
-
 
 def gates_of(dependant: Dependant) -> list[Gate[Any]]:
-    """The gates among a route's dependencies, at any depth, in the order they are asked."""
+    """The gates and marks among a route's dependencies, at any depth, in the order they are asked."""
     return sorted(dict.fromkeys(_found(dependant)), key=lambda gate: gate.rank)
+
+
+def without_spent_gates(dependant: Dependant) -> None:
+    """Takes the gates out of which the endpoint gets nothing: FastAPI would spend 15 µs on each, for None."""
+    dependant.dependencies[:] = [
+        inner for inner in dependant.dependencies if inner.name is not None or not isinstance(inner.call, Gate)
+    ]
 
 
 async def pass_gates(gates: list[Gate[Any]], request: Request) -> None:

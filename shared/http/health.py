@@ -48,9 +48,7 @@ def health_router(ready: Ready, registry: CollectorRegistry, settings: HttpSetti
             raise ProblemError(503, "not-ready", "The service can't do its work now.", checks=checks)
         return Health(status="ready", checks=checks)
 
-    may_read = Depends(
-        Public() if settings.public_metrics else Access((settings.metrics_scope,), customers=False)
-    )
+    may_read = Depends(Public() if settings.public_metrics else Access((settings.metrics_scope,), customers=False))
 
     @router.get("/metrics", dependencies=[may_read], include_in_schema=False)
     async def metrics() -> Response:

@@ -120,17 +120,13 @@ class IdempotencyKey(Gate[Attempt]):
     def __init__(self, *, required: bool) -> None:
         self.required = required
         schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
-        self.parameters = (
-            {"name": "Idempotency-Key", "in": "header", "required": required, "schema": schema},
-        )
+        self.parameters = ({"name": "Idempotency-Key", "in": "header", "required": required, "schema": schema},)
 
     async def admit(self, request: Request) -> Attempt:
         """Checks the key only. Raises ProblemError 400."""
         key = request.headers.get("idempotency-key")
         if key is None and self.required:
-            raise ProblemError(
-                400, "idempotency-key-required", "This needs an Idempotency-Key: a fresh UUID."
-            )
+            raise ProblemError(400, "idempotency-key-required", "This needs an Idempotency-Key: a fresh UUID.")
         if key is not None and not _KEY.fullmatch(key):
             detail = "An Idempotency-Key has 1 to 255 printable ASCII characters without spaces."
             raise ProblemError(400, "idempotency-key-invalid", detail)
@@ -149,14 +145,10 @@ class IdempotencyKey(Gate[Attempt]):
             await request.json() if body and is_json(request.headers.get("content-type", "")) else body.hex(),
         ]
         canonical = json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
-        return Attempt(
-            bare.route, bare.key, hmac.digest(request.app.state.http.hmac_key, canonical, "sha256")
-        )
+        return Attempt(bare.route, bare.key, hmac.digest(request.app.state.http.hmac_key, canonical, "sha256"))
 
 
-_STORED = text(
-    "SELECT body_hmac, status, resource_id FROM idempotency_keys WHERE route = :route AND key = :key"
-)
+_STORED = text("SELECT body_hmac, status, resource_id FROM idempotency_keys WHERE route = :route AND key = :key")
 _KEEP = text(
     "INSERT INTO idempotency_keys (route, key, body_hmac, status, resource_id)"
     " VALUES (:route, :key, :body_hmac, :status, :resource_id)"

@@ -49,9 +49,7 @@ class KeySet:
         elif self.is_stale() and self._may_try():
             self._start()
         if self._fetched_at is None:
-            raise ProblemError(
-                503, "keys-unavailable", "Tokens can't be checked now.", headers={"Retry-After": "5"}
-            )
+            raise ProblemError(503, "keys-unavailable", "Tokens can't be checked now.", headers={"Retry-After": "5"})
         if key_id not in self._keys:
             raise jwt.InvalidKeyError("unknown key id")
         return self._keys[key_id]

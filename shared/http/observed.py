@@ -1,6 +1,5 @@
 """Around every request: its ids, its log line, its metrics, and the net under it. Plain ASGI, for speed."""
 
-import os
 import re
 import time
 from typing import Any
@@ -11,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.http.problems import ProblemError, render
-from shared.observability import TraceContext, current_traceparent, new_traceparent, parse_traceparent
+from shared.observability import TraceContext, current_traceparent, new_trace, parse_traceparent
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -107,9 +106,7 @@ class Net:
             if scope.get(_STATUS):
                 # The answer has begun: only a broken connection can tell the client that it isn't whole.
                 raise
-            problem = ProblemError(
-                500, "internal-error", "Something broke on our side; the trace id names it."
-            )
+            problem = ProblemError(500, "internal-error", "Something broke on our side; the trace id names it.")
             await render(problem)(scope, receive, send)
 
 
@@ -120,7 +117,5 @@ def _ids(scope: Scope) -> tuple[str, TraceContext]:
             request_id = value.decode("latin-1")
         elif name == b"traceparent":
             trace = parse_traceparent(value.decode("latin-1"))
-    if trace is None:
-        trace = parse_traceparent(new_traceparent())
-        assert trace is not None, "a new one is valid"
-    return request_id or os.urandom(16).hex(), trace
+    trace = trace or new_trace()
+    return request_id or trace.trace_id, trace

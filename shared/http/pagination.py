@@ -76,9 +76,7 @@ def decode_cursor(cursor: str, key: type[Key]) -> Key:
     except (binascii.Error, msgspec.DecodeError, ValueError, OverflowError, RecursionError):
         values = None
     if values is None or not all(map(_is_storable, values)):
-        raise invalid(
-            "/query/cursor", "This cursor isn't one of ours; start at the first page.", code="invalid-cursor"
-        )
+        raise invalid("/query/cursor", "This cursor isn't one of ours; start at the first page.", code="invalid-cursor")
     return values
 
 

@@ -49,9 +49,7 @@ class ProblemError(Exception):
         **extra: Any,
     ) -> None:
         if not extra.keys().isdisjoint(Problem.model_fields):
-            raise ValueError(
-                f"reserved problem members: {sorted(extra.keys() & Problem.model_fields.keys())}"
-            )
+            raise ValueError(f"reserved problem members: {sorted(extra.keys() & Problem.model_fields.keys())}")
         super().__init__(f"{status} {code}: {detail}")
         self.status = status
         self.code = code

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.http.bodies import BoundedRequest, is_json
-from shared.http.gates import BodyLimit, gates_of, pass_gates
+from shared.http.gates import BodyLimit, Mark, gates_of, pass_gates, without_spent_gates
 from shared.http.problems import ProblemError, documented, invalid
 
 
@@ -18,7 +18,6 @@ class Route(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
-        self.gates = gates_of(self.dependant)
         statuses = {status for gate in self.gates for status in gate.statuses}
         if self.param_convertors:
             statuses |= {404, 422}
@@ -28,9 +27,7 @@ class Route(APIRoute):
             statuses |= {400, 413, 415, 422}
         if not (self.methods or set()) <= {"GET"}:
             statuses.add(409)
-        problems: dict[int | str, dict[str, Any]] = {
-            status: documented(status) for status in sorted(statuses)
-        }
+        problems: dict[int | str, dict[str, Any]] = {status: documented(status) for status in sorted(statuses)}
         self.responses = {**problems, **self.responses}
         if parameters := [parameter for gate in self.gates for parameter in gate.parameters]:
             extra = self.openapi_extra or {}
@@ -38,9 +35,11 @@ class Route(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler behind the gates."""
+        self.gates = gates_of(self.dependant)
+        without_spent_gates(self.dependant)
         inner = super().get_route_handler()
-        gates = gates_of(self.dependant)
-        limit = next((gate.max_bytes for gate in gates if isinstance(gate, BodyLimit)), None)
+        gates = [gate for gate in self.gates if not isinstance(gate, Mark)]
+        limit = next((gate.max_bytes for gate in self.gates if isinstance(gate, BodyLimit)), None)
         reads_body = not (self.methods or set()) <= {"GET"}
         wants_json = self.body_field is not None
 
