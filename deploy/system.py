@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import SecretStr
+from sqlalchemy.engine import make_url
 
 from deploy.catalogue import entry
 from deploy.gateway import gateway
@@ -51,17 +53,33 @@ class Options:
     partitions: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceDatabase:
+    """A service's database: as its role and as its owner see it."""
+
+    dsn: str
+    owner_dsn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Infrastructure:
+    """A broker, and a PostgreSQL server with a database for each service."""
+
+    kafka: KafkaSettings
+    admin_dsn: str
+    databases: Mapping[str, ServiceDatabase]
+    broker_pid: int | None = None
+
+
 @dataclass(slots=True)
 class System:
-    """A running embedded system."""
+    """A running system: all four services in this process, on one port."""
 
-    options: Options
+    data_dir: Path
     url: str
     secret: str
-    kafka: KafkaSettings
+    infrastructure: Infrastructure
     clock: Clock
-    postgres: LocalPostgres
-    broker_pid: int | None = None
     services: Mapping[str, Service] = field(default_factory=dict)
 
     @property
@@ -74,10 +92,15 @@ class System:
         return {
             "url": self.url,
             "bootstrap_servers": self.kafka.bootstrap_servers,
-            "postgres": self.postgres.admin_dsn(),
+            "postgres": self.infrastructure.admin_dsn,
             "token": self.token,
-            "data_dir": str(self.options.data_dir.resolve()),
+            "data_dir": str(self.data_dir.resolve()),
         }
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        """The broker."""
+        return self.infrastructure.kafka
 
     @property
     def topics(self) -> dict[str, list[str]]:
@@ -110,31 +133,11 @@ async def running(options: Options, say: Say = lambda _: None) -> AsyncIterator[
     """
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(DirectoryLock(options.data_dir))
-        secret = load_or_create_secret(options.data_dir)
         listener = stack.enter_context(contextlib.closing(listen("127.0.0.1", options.port)))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         say("starting PostgreSQL and the broker")
-        postgres, broker = await _start_infrastructure(options, stack)
-        settings = _kafka_settings(options, broker)
+        infrastructure = await _start_infrastructure(options, stack)
         clock = VirtualClock(options.start_clock) if options.start_clock else SystemClock()
-        say("migrating the databases, creating the topics")
-        await asyncio.gather(_migrate(postgres), kafka.create_topics(settings))
-        surroundings = Surroundings(
-            house=HouseSettings(), kafka=settings, http=HttpSettings(jwt_secret=SecretStr(secret)), clock=clock
-        )
-        system = System(options, url, secret, settings, clock, postgres, broker.pid)
-        system.services = {name: _build(name, system, surroundings) for name in SERVICES}
-        if not broker.durable:
-            await _publish_again(system)
-        say("starting the services")
-        for service in system.services.values():
-            stack.push_async_callback(service.stop)
-        await stack.enter_async_context(serving(gateway(system), listener))
-        await asyncio.gather(*(service.start() for service in system.services.values()))
-        await _until_ready(system)
-        if settings.keep_published:
-            sweeper = asyncio.create_task(_sweep(system), name="published.sweep")
-            stack.push_async_callback(_cancelled, sweeper)
+        system = await stack.enter_async_context(served(options.data_dir, infrastructure, listener, clock, say))
         runtime = options.data_dir / RUNNING
         write_private(runtime, json.dumps(system.describe()))
         stack.callback(runtime.unlink, missing_ok=True)
@@ -142,7 +145,36 @@ async def running(options: Options, say: Say = lambda _: None) -> AsyncIterator[
         say("stopping")
 
 
-async def _start_infrastructure(options: Options, stack: contextlib.AsyncExitStack) -> tuple[LocalPostgres, Broker]:
+@contextlib.asynccontextmanager
+async def served(
+    data_dir: Path, infrastructure: Infrastructure, listener: socket.socket, clock: Clock, say: Say = lambda _: None
+) -> AsyncIterator[System]:
+    """Runs all four services on an infrastructure that is there; yields when every one is ready."""
+    secret = load_or_create_secret(data_dir)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    say("migrating the databases, creating the topics")
+    await asyncio.gather(_migrate(infrastructure), kafka.create_topics(infrastructure.kafka))
+    surroundings = Surroundings(
+        house=HouseSettings(), kafka=infrastructure.kafka, http=HttpSettings(jwt_secret=SecretStr(secret)), clock=clock
+    )
+    system = System(data_dir, url, secret, infrastructure, clock)
+    system.services = {name: _build(name, system, surroundings) for name in SERVICES}
+    async with contextlib.AsyncExitStack() as stack:
+        for service in system.services.values():
+            stack.push_async_callback(service.stop)
+        if system.kafka.keep_published:
+            await _publish_again(system)
+        say("starting the services")
+        await stack.enter_async_context(serving(gateway(system), listener))
+        await asyncio.gather(*(service.start() for service in system.services.values()))
+        await _until_ready(system)
+        if system.kafka.keep_published:
+            sweeper = asyncio.create_task(_sweep(system), name="published.sweep")
+            stack.push_async_callback(_cancelled, sweeper)
+        yield system
+
+
+async def _start_infrastructure(options: Options, stack: contextlib.AsyncExitStack) -> Infrastructure:
     async def start_postgres() -> LocalPostgres:
         server = await LocalPostgres.start(options.data_dir, options.postgres_port)
         stack.push_async_callback(server.stop)
@@ -160,7 +192,11 @@ async def _start_infrastructure(options: Options, stack: contextlib.AsyncExitSta
         stack.push_async_callback(started.stop)
         return started
 
-    return await asyncio.gather(start_postgres(), start_broker())
+    postgres, broker = await asyncio.gather(start_postgres(), start_broker())
+    databases: dict[str, ServiceDatabase] = {
+        name: ServiceDatabase(postgres.dsn(name), postgres.owner_dsn(name)) for name in SERVICES
+    }
+    return Infrastructure(_kafka_settings(options, broker), postgres.admin_dsn(), databases, broker.pid)
 
 
 def _kafka_settings(options: Options, broker: Broker) -> KafkaSettings:
@@ -175,16 +211,17 @@ def _kafka_settings(options: Options, broker: Broker) -> KafkaSettings:
     )
 
 
-async def _migrate(postgres: LocalPostgres) -> None:
-    for name in SERVICES:
-        await upgrade(name, postgres.owner_dsn(name), name)
+async def _migrate(infrastructure: Infrastructure) -> None:
+    for name, database in infrastructure.databases.items():
+        await upgrade(name, database.owner_dsn, make_url(database.dsn).username or name)
 
 
 def _build(name: str, system: System, surroundings: Surroundings) -> Service:
     found = entry(name)
+    database = system.infrastructure.databases[name]
     values: dict[str, object] = {
-        "database_url": SecretStr(system.postgres.dsn(name)),
-        "database_owner_url": SecretStr(system.postgres.owner_dsn(name)),
+        "database_url": SecretStr(database.dsn),
+        "database_owner_url": SecretStr(database.owner_dsn),
     }
     if "profile_url" in found.settings.model_fields:
         values["profile_url"] = f"{system.url}/profile"

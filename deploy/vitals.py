@@ -54,7 +54,7 @@ async def vitals(system: "System") -> Vitals:
             states=await service.readiness(),
             rows=rows,
         )
-    return Vitals(services=services, broker_mb=_resident_mb(system.broker_pid))
+    return Vitals(services=services, broker_mb=_resident_mb(system.infrastructure.broker_pid))
 
 
 async def _of_database(db: Database) -> tuple[float, int, dict[str, int], dict[str, int]]:
