@@ -1,5 +1,6 @@
 """Settings that every service has, from the environment: ``ROOST_…`` for the house, ``PROFILE_…`` for one service."""
 
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr
@@ -28,6 +29,7 @@ class KafkaSettings(BaseSettings):
     partitions: int = 12
     replication_factor: int = 1
     enable_idempotence: bool = True
+    compression: Literal["gzip", "snappy", "lz4", "zstd"] | None = None
     fetch_max_wait_ms: int = 500
     max_records: int = 500
     session_timeout_ms: int = 30_000

@@ -46,6 +46,7 @@ def producer(settings: KafkaSettings) -> AIOKafkaProducer:
         max_request_size=MAX_REQUEST,
         max_batch_size=256 * 1024,
         linger_ms=0,
+        compression_type=settings.compression,
     )
 
 

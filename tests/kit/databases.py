@@ -47,6 +47,16 @@ class Databases:
             await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
             await admin.close()
 
+    async def migrated(self, service: str) -> TestDatabase:
+        """The service's template itself, for a system that all end-to-end tests share."""
+        admin = await asyncpg.connect(self.admin_dsn)
+        try:
+            await self._ensure_roles(admin)
+            name = await self._template(admin, service)
+        finally:
+            await admin.close()
+        return TestDatabase(self._dsn("roost_service", name), self._dsn("roost_owner", name))
+
     async def drop_templates(self) -> None:
         """Takes the templates away again, for a server that outlives the tests."""
         admin = await asyncpg.connect(self.admin_dsn)

@@ -1,0 +1,124 @@
+"""Bad records become dead letters with code and pointer, and the next events flow on."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from deploy.system import System
+from shared.contracts.topics import SERVICES
+from shared.messaging import kafka
+from shared.messaging.records import Record
+from tests.e2e.test_one_purchase import bought
+from tests.kit.builders import SOURCE, cloud_event, line, money, record
+from tests.kit.system import answer, publish
+
+TOPIC = "purchase-recorded"
+CUSTOMER = "e2e:bad"
+
+
+def changed(order: str, **fields: Any) -> Record:
+    return record(TOPIC, {**bought(CUSTOMER, order), **fields})
+
+
+def raw(order: str, old: str, new: str) -> Record:
+    """A record whose bytes no encoder of ours would write."""
+    made = changed(order)
+    assert made.value is not None
+    assert old.encode() in made.value
+    return made._replace(value=made.value.replace(old.encode(), new.encode()))
+
+
+def bad_records() -> dict[str, tuple[Record, str, str]]:
+    """Name -> (record, code, pointer)."""
+    two_days_ahead = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    good = changed("e2e:bad-0")
+    lines = [line(str(n)) for n in range(501)]
+    return {
+        "invalid JSON": (good._replace(value=b'{"specversion": "1.0", '), "invalid-json", ""),
+        "unknown type": (raw("e2e:bad-1", "purchase-recorded.v1", "purchase-guessed.v1"), "unknown-type", "/type"),
+        "missing field": (raw("e2e:bad-2", '"channel"', '"chanel"'), "contract", "/data"),
+        "wrong field": (changed("e2e:bad-3", order_version="one"), "contract", "/data/order_version"),
+        "NaN": (changed("e2e:bad-4", total=money("NaN")), "contract", "/data/total/amount"),
+        "bare NaN": (raw("e2e:bad-5", '"amount":"100"', '"amount":NaN'), "invalid-json", ""),
+        "negative money": (changed("e2e:bad-6", total=money("-1")), "contract", "/data/total/amount"),
+        "unknown currency": (changed("e2e:bad-7", total=money("1", "ZZZ")), "contract", "/data/total"),
+        "501 lines": (changed("e2e:bad-8", lines=lines), "contract", "/data/lines"),
+        "300 KiB": (changed("e2e:bad-9", note="x" * 300 * 1024), "too-large", ""),
+        "two days ahead": (
+            changed("e2e:bad-10", occurred_at=two_days_ahead), "in-the-future", "/data/occurred_at"
+        ),
+        "null key": (changed("e2e:bad-11")._replace(key=None), "key-mismatch", "/data/customer_id"),
+        "another key": (changed("e2e:bad-12")._replace(key=b"somebody"), "key-mismatch", "/data/customer_id"),
+        "null value": (Record(TOPIC, CUSTOMER.encode(), None), "null-value", ""),
+        "deep nesting": (good._replace(value=b"[" * 100_000), "", ""),
+        "date without offset": (
+            changed("e2e:bad-13", occurred_at="2026-01-01T00:00:00"), "contract", "/data/occurred_at"
+        ),
+    }  # fmt: skip
+
+
+async def test_bad_records_become_dead_letters_in_every_service_and_the_next_events_flow_on(
+    system: System, http: httpx.AsyncClient
+) -> None:
+    bad = bad_records()
+    before = {name: await letters_of(http, name) for name in SERVICES}
+    await publish(system, [made for made, _, _ in bad.values()])
+    await publish(system, [record(TOPIC, bought(CUSTOMER, "e2e:good"))])
+    await system.until_quiet(seconds=60)
+    assert (await answer(http, f"/profile/customers/{CUSTOMER}"))["value"]["order_count"] == 1
+    for service in SERVICES:
+        letters = (await letters_of(http, service))[len(before[service]) :]
+        assert len(letters) == len(bad), f"{service}: {[letter['code'] for letter in letters]}"
+        for letter, (name, (_, code, pointer)) in zip(letters, bad.items(), strict=True):
+            assert not code or (letter["code"], letter["pointer"]) == (code, pointer), f"{service}: {name}: {letter}"
+
+
+async def test_the_same_id_with_other_data_is_a_conflict_and_the_first_stays(
+    system: System, http: httpx.AsyncClient
+) -> None:
+    first, second = (bought("e2e:conflict", f"e2e:conflict-{n}", total=f"{n}00.00") for n in (1, 2))
+    await publish(system, [record(TOPIC, data, id="e2e:conflict") for data in (first, second)])
+    await system.until_quiet(seconds=60)
+    for service in SERVICES:
+        assert (await letters_of(http, service))[-1]["code"] == "id-conflict"
+    file = await answer(http, "/profile/customers/e2e:conflict")
+    assert file["value"]["lifetime_spend"] == money("100.00")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_compressed_records_are_read(system: System, http: httpx.AsyncClient, codec: str) -> None:
+    producer = kafka.producer(system.kafka.model_copy(update={"compression": codec}))
+    await producer.start()
+    made = record(TOPIC, bought(f"e2e:{codec}", f"e2e:{codec}-1"))
+    await producer.send_and_wait(made.topic, key=made.key, value=made.value)
+    await producer.stop()
+    await system.until_quiet(seconds=60)
+    assert (await answer(http, f"/profile/customers/e2e:{codec}"))["value"]["order_count"] == 1
+
+
+async def test_a_binary_event_is_read_like_a_structured_one(system: System, http: httpx.AsyncClient) -> None:
+    event = cloud_event(TOPIC, bought("e2e:binary", "e2e:binary-1"))
+    headers = {f"ce_{name}": str(event[name]).encode() for name in ("specversion", "id", "source", "type", "time")}
+    value = msgspec.json.encode(event["data"])
+    await publish(system, [Record(TOPIC, b"e2e:binary", value, tuple(headers.items()))])
+    await system.until_quiet(seconds=60)
+    assert (await answer(http, "/profile/customers/e2e:binary"))["value"]["order_count"] == 1
+
+
+async def test_what_came_in_is_what_came_out(system: System, http: httpx.AsyncClient) -> None:
+    await publish(system, [record(TOPIC, bought("e2e:counted", "e2e:counted-1"))])
+    await system.until_quiet(seconds=60)
+    for service in SERVICES:
+        rows = (await answer(http, f"/{service}/flow"))["items"]
+        assert any(row["source"] == SOURCE for row in rows)
+        for row in rows:
+            assert row["received"] == row["applied"] + row["duplicate"] + row["parked"] + row["dead"]
+
+
+async def letters_of(http: httpx.AsyncClient, service: str) -> list[Any]:
+    """A service's dead letters, the oldest first."""
+    items = (await answer(http, f"/{service}/dead-letters", limit=200))["items"]
+    return sorted(items, key=lambda letter: letter["id"])
