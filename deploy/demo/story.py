@@ -1,0 +1,79 @@
+"""A customer's timeline told in sentences."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from deploy.demo.house_api import Entry
+from shared.contracts.contacts import ContactPlanned, ContactSent, ContactSuppressed
+from shared.contracts.customers import CustomerRegistered
+from shared.contracts.points import PointsEarned, TierChanged
+from shared.contracts.purchases import PurchaseRecorded
+from shared.contracts.risk import ChurnScored, CustomerAtRisk, RiskLowered
+from shared.contracts.topics import TOPICS
+from shared.contracts.types import Money, Struct
+
+FIRST, LAST = 3, 9
+
+
+def told(entries: Iterable[Entry], zone: ZoneInfo) -> list[tuple[str, str]]:
+    """(day, sentence), oldest first; a purchase and its points are one sentence, a long middle is left out."""
+    facts = [(entry, _data(entry)) for entry in sorted(entries, key=lambda entry: entry.occurred_at)]
+    points = {data.order_id: data.points for _, data in facts if isinstance(data, PointsEarned)}
+    lines = [
+        (day(entry.occurred_at, zone), sentence)
+        for entry, data in facts
+        for sentence in _sentences(entry.kind, data, points, zone)
+    ]
+    left_out = len(lines) - FIRST - LAST
+    if left_out <= 1:
+        return lines
+    return [*lines[:FIRST], ("", f"… {left_out} more …"), *lines[-LAST:]]
+
+
+def day(at: datetime, zone: ZoneInfo) -> str:
+    """``Mon 23 Nov``."""
+    return f"{at.astimezone(zone):%a %d %b}"
+
+
+def money(amount: Money) -> str:
+    """``1,203 TWD``: no decimals where they are zero."""
+    whole, _, fraction = amount.amount.partition(".")
+    return f"{int(whole):,}{'.' + fraction if fraction.strip('0') else ''} {amount.currency}"
+
+
+def _data(entry: Entry) -> Struct | None:
+    topic = TOPICS.get(entry.kind)
+    return msgspec.json.decode(entry.data, type=topic.data) if topic else None
+
+
+def _sentences(kind: str, data: Struct | None, points: dict[str, int], zone: ZoneInfo) -> Iterator[str]:
+    match data:
+        case PurchaseRecorded():
+            many = len(data.lines)
+            earned = f", {points[data.order_id]:,} points" if data.order_id in points else ""
+            yield f"bought {many} {'product' if many == 1 else 'products'} for {money(data.total)}{earned}"
+        case PointsEarned() | ChurnScored():
+            return
+        case CustomerRegistered():
+            yield "became a customer"
+        case TierChanged(direction="up"):
+            yield f"rose to {data.to_tier}"
+        case TierChanged():
+            yield f"fell from {data.from_tier} to {data.to_tier or 'no tier'}"
+        case CustomerAtRisk():
+            why = f": {data.reasons[0].text}" if data.reasons else ""
+            yield f"{data.band}, {data.probability:.0%}{why}"
+        case RiskLowered():
+            yield f"risk back to {data.to_band}"
+        case ContactPlanned():
+            when = data.due_at.astimezone(zone)
+            yield f"{data.purpose} planned by {data.channel} for {when:%a %d %b, %H:%M}"
+        case ContactSuppressed():
+            yield f"{data.purpose} by {data.channel} not made: {data.reason}"
+        case ContactSent():
+            yield f"{data.purpose} sent by {data.channel}"
+        case _:
+            yield kind.replace("-", " ")
