@@ -99,6 +99,8 @@ def configure_logging(*, json: bool = True, level: str = "INFO", stream: TextIO 
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
+    global _json_lines
+    _json_lines = out if json and threshold <= logging.INFO else None
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -112,6 +114,22 @@ def configure_logging(*, json: bool = True, level: str = "INFO", stream: TextIO 
     for talkative in ("httpx", "httpcore"):
         # They write down whole addresses, which may carry keys and customers.
         logging.getLogger(talkative).setLevel(max(threshold, logging.WARNING))
+
+
+_json_lines: TextIO | None = None
+
+
+def log_plainly(action: str, **fields: str | int | float) -> None:
+    """`log.info` for hot paths, at a fifth of its 20 µs: the context isn't merged and nothing is struck out.
+
+    Only for fields that can't hold a secret.
+    """
+    if _json_lines is None:
+        structlog.get_logger().info(action, **fields)
+        return
+    entry = {"timestamp": datetime.now(UTC).isoformat(), "level": "info", "action": action, **fields}
+    _json_lines.write(_to_json(entry) + "\n")
+    _json_lines.flush()
 
 
 _SECRET_WORDS = frozenset({"authorization", "cookie", "password", "passwd", "secret", "token", "apikey"})

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.http.problems import ProblemError, render
-from shared.observability import TraceContext, current_traceparent, new_trace, parse_traceparent
+from shared.observability import TraceContext, current_traceparent, log_plainly, new_trace, parse_traceparent
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -67,11 +67,11 @@ class Observed:
         try:
             await self.app(scope, receive, send_with_ids)
         finally:
-            self._record(scope, time.perf_counter() - started)
+            self._record(scope, time.perf_counter() - started, request_id, trace.trace_id)
             structlog.contextvars.reset_contextvars(**bound)
             current_traceparent.reset(token)
 
-    def _record(self, scope: Scope, seconds: float) -> None:
+    def _record(self, scope: Scope, seconds: float, request_id: str, trace_id: str) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         route = getattr(scope.get("route"), "path_format", "unmatched")
         status = scope[_STATUS] or 500
@@ -84,7 +84,16 @@ class Observed:
         series[0].inc()
         series[1].observe(seconds)
         if status >= 500 or route not in _QUIET:
-            log.info("http.request", method=method, route=route, status=status, ms=round(seconds * 1000, 3))
+            log_plainly(
+                "http.request",
+                service=self.service,
+                method=method,
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 3),
+                request_id=request_id,
+                trace_id=trace_id,
+            )
 
 
 class Net:

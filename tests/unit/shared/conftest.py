@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from shared import observability
 from shared.observability import configure_logging
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What is logged during the test, one JSON object a line."""
+    monkeypatch.setattr(observability, "_json_lines", None)
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     out = io.StringIO()

@@ -10,7 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.observability import child_of, configure_logging, new_traceparent, parse_traceparent
+from shared.observability import child_of, configure_logging, log_plainly, new_traceparent, parse_traceparent
 
 VALID = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -143,6 +143,16 @@ def test_the_console_shows_action_and_fields(log: io.StringIO) -> None:
 def test_addresses_that_are_called_stay_out_of_the_log(log: io.StringIO) -> None:
     logging.getLogger("httpx").info("HTTP Request: GET https://provider.example/send?key=hunter2")
     assert log.getvalue() == ""
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+def test_a_plain_line_is_like_any_other_and_keeps_to_the_level(log: io.StringIO, level: str) -> None:
+    configure_logging(level=level, stream=log)
+    log_plainly("thing.done", rows=5)
+    structlog.get_logger().info("thing.done", rows=5)
+    plain, other = [json.loads(line) | {"timestamp": ""} for line in log.getvalue().splitlines()] or [{}, {}]
+    assert plain == other
+    assert bool(plain) == (level == "INFO")
 
 
 def test_an_unknown_level_is_refused() -> None:
