@@ -11,13 +11,12 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from shared.http import jwks
 from shared.http.auth import Principal, Tokens
 from shared.http.problems import ProblemError
 from shared.http.settings import HttpSettings
-
-rsa = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.rsa", reason="needs pyjwt[crypto]")
 
 
 @dataclass
