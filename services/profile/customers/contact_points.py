@@ -1,0 +1,89 @@
+"""Where a customer can be reached: phones in E.164, e-mails checked without asking the network."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+ContactKind = Literal["email", "phone", "messaging", "post"]
+MAX_POINTS = 20
+
+
+class ContactPoint(msgspec.Struct, frozen=True):
+    """An address of one kind; the first of a kind is the one that is used."""
+
+    kind: ContactKind
+    value: str
+    verified: bool = False
+
+
+class InvalidContactPoint(ValueError):
+    """What was given is no address of its kind. ``index``: its place among the points."""
+
+    code = "invalid-contact-point"
+    value = ""
+    index = 0
+
+
+def normalised(point: ContactPoint, region: str) -> ContactPoint:
+    """The point as it is stored and looked up. ``region``: country of a number without a country code.
+
+    E-mails in lower case, because no provider that matters tells local parts apart by case. Raises
+    InvalidContactPoint.
+    """
+    match point.kind:
+        case "email":
+            value = _email(point.value)
+        case "phone":
+            value = _phone(point.value, region)
+        case "messaging" | "post":
+            value = " ".join(point.value.split())
+    if not value:
+        raise InvalidContactPoint("an address must not be empty")
+    return msgspec.structs.replace(point, value=value)
+
+
+def all_normalised(points: Iterable[ContactPoint], region: str) -> tuple[ContactPoint, ...]:
+    """The points in their order, each once. Raises InvalidContactPoint."""
+    found: dict[tuple[str, str], ContactPoint] = {}
+    for index, point in enumerate(points):
+        try:
+            clean = normalised(point, region)
+        except InvalidContactPoint as error:
+            error.value, error.index = point.value, index
+            raise
+        found.setdefault((clean.kind, clean.value), clean)
+    return tuple(found.values())
+
+
+def with_primary(points: tuple[ContactPoint, ...], kind: ContactKind, value: str | None) -> tuple[ContactPoint, ...]:
+    """The points with another first one of a kind; without the first one where ``value`` is None."""
+    first = next((place for place, point in enumerate(points) if point.kind == kind), None)
+    new = () if value is None else (ContactPoint(kind, value),)
+    if first is None:
+        return (*points, *new)
+    return (*points[:first], *new, *points[first + 1 :])
+
+
+def primary(points: Iterable[ContactPoint], kind: ContactKind) -> str | None:
+    """The address of a kind that is used."""
+    return next((point.value for point in points if point.kind == kind), None)
+
+
+def _email(value: str) -> str:
+    try:
+        return validate_email(value.strip(), check_deliverability=False).normalized.lower()
+    except EmailNotValidError as error:
+        raise InvalidContactPoint(f"not an e-mail address: {error}") from None
+
+
+def _phone(value: str, region: str) -> str:
+    try:
+        number = phonenumbers.parse(value, region)
+    except phonenumbers.NumberParseException as error:
+        raise InvalidContactPoint(f"not a phone number: {error}") from None
+    if not phonenumbers.is_possible_number(number):
+        raise InvalidContactPoint("not a phone number: too short or too long for its country")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -1,0 +1,65 @@
+"""The customer file: what is known of a person or company, and what of it may leave this service."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from services.profile.customers.contact_points import ContactPoint
+from shared.contracts.customers import Birthday, ContactChannel, CustomerKind
+
+PriceSensitivity = Literal["low", "medium", "high"]
+Scalar = str | int | float | bool | None
+
+
+class CustomerFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The editable file. ``version`` counts its changes; ``bare``: made by an event, by nobody edited yet."""
+
+    customer_id: str
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+    bare: bool = False
+    kind: CustomerKind = "person"
+    name: str | None = None
+    contact_points: tuple[ContactPoint, ...] = ()
+    locale: str | None = None
+    time_zone: str | None = None
+    birthday: Birthday | None = None
+    tags: tuple[str, ...] = ()
+    owner: str | None = None
+    tenure_start: datetime | None = None
+    preferred_channel: ContactChannel | None = None
+    preferred_hours: str | None = None
+    preferred_every_days: int | None = None
+    interests: tuple[str, ...] = ()
+    price_sensitivity: PriceSensitivity | None = None
+    attributes: Mapping[str, Scalar] = {}
+
+
+OF_THE_ROW = ("customer_id", "created_at", "updated_at", "version", "bare")
+EDITABLE = tuple(name for name in CustomerFile.__struct_fields__ if name not in OF_THE_ROW)
+PUBLISHABLE = (
+    "kind", "birthday", "locale", "time_zone", "tags", "tenure_start", "owner", "preferred_channel",
+    "preferred_hours", "preferred_every_days", "interests", "price_sensitivity",
+)  # fmt: skip
+"""The fields that identify nobody: all that an event may carry of a file."""
+
+
+def bare_file(customer_id: str, now: datetime) -> CustomerFile:
+    """The file of somebody of whom only an event is known."""
+    return CustomerFile(customer_id=customer_id, created_at=now, updated_at=now, bare=True)
+
+
+def new_file(customer_id: str, fields: Mapping[str, Any], now: datetime) -> CustomerFile:
+    """The first version of a file that somebody makes."""
+    return CustomerFile(customer_id=customer_id, created_at=now, updated_at=now, **fields)
+
+
+def changed(file: CustomerFile, fields: Mapping[str, Any], now: datetime) -> CustomerFile:
+    """The next version with these editable fields; the file itself where they change nothing."""
+    edited = msgspec.structs.replace(file, bare=False, **fields)
+    if edited == file:
+        return file
+    return msgspec.structs.replace(edited, version=file.version + 1, updated_at=now)

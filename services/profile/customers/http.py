@@ -1,0 +1,151 @@
+"""The routes of the customer file and its 360° view."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import Body, Query, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from services.profile import examples
+from services.profile.customers.application import CustomerExists, Customers
+from services.profile.customers.contact_points import InvalidContactPoint
+from services.profile.customers.domain import CustomerFile
+from services.profile.customers.shapes import FileFields, NewCustomer, document_of, fields_of, merged
+from services.profile.fields import CustomerInPath, Id, outgoing_trace, request_cause
+from services.profile.overview.application import Overviews
+from services.profile.overview.shapes import CustomerRow, CustomerView, row, view
+from services.profile.purchases.lifecycle import Stage
+from shared.contracts.risk import Band
+from shared.db import Database, Tx
+from shared.http.auth import Principal, own_or_404, requires, staff_only
+from shared.http.etags import Precondition, etag, if_match
+from shared.http.idempotency import Attempt, idempotency_key
+from shared.http.pagination import Page, PageRequest
+from shared.http.problems import ProblemError, conflict, invalid, not_found
+from shared.http.routing import Router
+from shared.service import Wake
+
+Reader = Annotated[Principal, requires("profile:read")]
+StaffReader = Annotated[Principal, staff_only("profile:read")]
+Writer = Annotated[Principal, staff_only("profile:write")]
+
+_ETAG: dict[str, Any] = {
+    "headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the editable file"}}
+}
+_PATCH_BODY = {
+    "application/merge-patch+json": {
+        "schema": {"type": "object"},
+        "example": {"tags": ["tea", "vip"], "owner": None},
+    }
+}
+
+
+def customers_router(customers: Customers, overviews: Overviews, db: Database, wake: Wake) -> Router:
+    """``POST /customers``, ``GET /customers``, ``GET|PATCH /customers/{customer_id}``."""
+    router = Router(tags=["customers"])
+
+    @router.post("/customers", status_code=201, responses=examples.answer(examples.VIEW, 201, **_ETAG))
+    async def create(
+        _: Writer,
+        attempt: Annotated[Attempt, idempotency_key()],
+        new: Annotated[NewCustomer, Body(examples=[{**examples.FIELDS, "customer_id": examples.CUSTOMER_ID}])],
+        response: Response,
+    ) -> CustomerView:
+        """Makes a file. That of somebody who was met by an event alone is filled in."""
+        async with db.transaction() as tx:
+            replay = await attempt.claim(tx)
+            if replay is not None:
+                replay.mark(response)
+                return await _answer(tx, replay.resource_id, response)
+            try:
+                file = await customers.create(tx, new.customer_id, fields_of(new), request_cause(), outgoing_trace())
+            except CustomerExists as error:
+                raise conflict(error.code, "There is a file of this customer_id; PATCH changes it.") from error
+            except InvalidContactPoint as error:
+                raise _refused(error, new.model_dump()) from error
+            await attempt.remember(tx, status=201, resource_id=file.customer_id)
+            shown = await _shown(tx, file, response)
+        wake()
+        return shown
+
+    @router.get("/customers", responses=examples.answer({"items": [examples.ROW], "next_cursor": None}))
+    async def list_customers(
+        _: StaffReader,
+        paging: PageRequest,
+        q: Annotated[str | None, Query(max_length=200, description="How the name begins")] = None,
+        tag: Id | None = None,
+        owner: Id | None = None,
+        lifecycle: Stage | None = None,
+        tier: Id | None = None,
+        risk: Band | None = None,
+    ) -> Page[CustomerRow]:
+        """Customers in the order of their ids, by what their files and the facts say."""
+        after = paging.after(tuple[str])
+        filters: Mapping[str, str | None] = {
+            "q": q, "tag": tag, "owner": owner, "lifecycle": lifecycle, "tier": tier, "risk": risk,
+            "after": after[0] if after else None,
+        }  # fmt: skip
+        async with db.transaction() as tx:
+            found = await overviews.many(tx, filters, paging.limit + 1)
+        items = [row(listed, judged) for listed, judged in found[: paging.limit]]
+        return Page(items=items, next_cursor=paging.next_cursor(found, lambda one: (one[0].customer_id,)))
+
+    @router.get("/customers/{customer_id}", responses=examples.answer(examples.VIEW, **_ETAG))
+    async def read_customer(who: Reader, customer_id: CustomerInPath, response: Response) -> CustomerView:
+        """The 360° view. The ETag is that of the editable file: purchases and points don't change it."""
+        own_or_404(who, customer_id)
+        async with db.transaction() as tx:
+            return await _answer(tx, customer_id, response)
+
+    @router.patch(
+        "/customers/{customer_id}",
+        responses=examples.answer(examples.VIEW, **_ETAG),
+        openapi_extra={"requestBody": {"content": _PATCH_BODY}},
+    )
+    async def change(
+        _: Writer,
+        customer_id: CustomerInPath,
+        match: Annotated[Precondition, if_match()],
+        patch: Annotated[dict[str, Any], Body(examples=[{"tags": ["tea", "vip"], "owner": None}])],
+        response: Response,
+    ) -> CustomerView:
+        """Changes a file by a JSON merge patch (RFC 7396): null takes a field away, lists are replaced whole."""
+
+        def edit(file: CustomerFile) -> Mapping[str, Any]:
+            match.require(file.version)
+            document = merged(document_of(file), patch)
+            try:
+                return fields_of(FileFields.model_validate(document), patch)
+            except ValidationError as error:
+                errors = [{**found, "loc": ("body", *found["loc"])} for found in error.errors()]
+                raise RequestValidationError(errors, body=document) from error
+
+        async with db.transaction() as tx:
+            try:
+                file = await customers.change(tx, customer_id, edit, request_cause(), outgoing_trace())
+            except InvalidContactPoint as error:
+                raise _refused(error, patch) from error
+            if file is None:
+                raise not_found()
+            shown = await _shown(tx, file, response)
+        wake()
+        return shown
+
+    async def _answer(tx: Tx, customer_id: str, response: Response) -> CustomerView:
+        file = await customers.find(tx, customer_id)
+        if file is None:
+            raise not_found()
+        return await _shown(tx, file, response)
+
+    async def _shown(tx: Tx, file: CustomerFile, response: Response) -> CustomerView:
+        response.headers["ETag"] = etag(file.version)
+        return view(await overviews.of(tx, file))
+
+    return router
+
+
+def _refused(error: InvalidContactPoint, given: Mapping[str, Any]) -> ProblemError:
+    shorthand = next((kind for kind in ("email", "phone") if given.get(kind) == error.value), None)
+    place = f"/{shorthand}" if shorthand else f"/contact_points/{error.index}/value"
+    return invalid(place, str(error), code=error.code)

@@ -1,0 +1,186 @@
+"""The customer file and the 360° view as JSON."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from services.profile.customers.contact_points import (
+    MAX_POINTS,
+    ContactKind,
+    ContactPoint,
+    primary,
+    with_primary,
+)
+from services.profile.customers.domain import EDITABLE, CustomerFile, PriceSensitivity
+from services.profile.fields import CustomerId, Id, Instant
+from shared.contracts.customers import Birthday, ContactChannel, CustomerKind
+
+Text = Annotated[str, Field(min_length=1, max_length=500)]
+Attribute = Annotated[str, Field(max_length=500)] | bool | int | float | None
+_LOCALE = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"
+_HOURS = r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
+_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+class BirthdayShape(BaseModel):
+    """Month and day, solar or lunar; a lunar one may lie in a leap month."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    month: int = Field(ge=1, le=12)
+    day: int = Field(ge=1, le=31)
+    calendar: Literal["solar", "lunar"] = "solar"
+    leap_month: bool = False
+
+    @model_validator(mode="after")
+    def _in_its_calendar(self) -> Self:
+        if self.day > (_DAYS[self.month - 1] if self.calendar == "solar" else 30):
+            raise ValueError("this month has no such day")
+        if self.leap_month and self.calendar == "solar":
+            raise ValueError("only the lunar calendar has leap months")
+        return self
+
+
+class ContactPointShape(BaseModel):
+    """An address. Phones are kept in E.164, e-mails in lower case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: ContactKind
+    value: Annotated[str, Field(min_length=1, max_length=500)]
+    verified: bool = False
+
+
+class FileFields(BaseModel):
+    """What may be set of a customer file. ``email`` and ``phone`` are the first contact point of their kind."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: CustomerKind = "person"
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    email: Text | None = None
+    phone: Text | None = None
+    contact_points: list[ContactPointShape] = Field(default=[], max_length=MAX_POINTS)
+    locale: Annotated[str, Field(pattern=_LOCALE)] | None = None
+    time_zone: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="IANA name")
+    birthday: BirthdayShape | None = None
+    tags: list[Id] = Field(default=[], max_length=100)
+    owner: Id | None = None
+    tenure_start: Instant | None = None
+    preferred_channel: ContactChannel | None = None
+    preferred_hours: Annotated[str, Field(pattern=_HOURS)] | None = None
+    preferred_every_days: int | None = Field(default=None, ge=1, le=3650)
+    interests: list[Id] = Field(default=[], max_length=100)
+    price_sensitivity: PriceSensitivity | None = None
+    attributes: dict[Annotated[str, Field(max_length=64)], Attribute] = Field(default={}, max_length=50)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                ZoneInfo(name)
+            except (KeyError, ValueError, OSError):
+                raise ValueError("no time zone of the IANA database") from None
+        return name
+
+    @field_validator("tags", "interests")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        return list(dict.fromkeys(names))
+
+
+class NewCustomer(FileFields):
+    """``customer_id``: the publisher's own id, prefixed by system; generated where it is absent."""
+
+    customer_id: CustomerId | None = None
+
+
+def fields_of(given: FileFields, patch: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The fields for the domain. ``patch`` says which of ``email`` and ``phone`` were named, null to remove."""
+    named = given.model_fields_set if patch is None else patch.keys()
+    points = tuple(ContactPoint(point.kind, point.value, point.verified) for point in given.contact_points)
+    for kind in ("email", "phone"):
+        if kind in named:
+            points = with_primary(points, kind, getattr(given, kind))
+    birthday = msgspec.convert(given.birthday.model_dump(), Birthday) if given.birthday else None
+    return {
+        **{name: getattr(given, name) for name in EDITABLE},
+        "contact_points": points,
+        "birthday": birthday,
+        "tags": tuple(given.tags),
+        "interests": tuple(given.interests),
+    }
+
+
+def document_of(file: CustomerFile) -> dict[str, Any]:
+    """The editable file as a JSON document, for a merge patch."""
+    document: dict[str, Any] = msgspec.to_builtins({name: getattr(file, name) for name in EDITABLE})
+    if file.birthday:
+        document["birthday"] = _birthday(file.birthday).model_dump()
+    return document
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """The target after a JSON merge patch (RFC 7396, 2)."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
+
+
+class FileView(BaseModel):
+    """The file's own fields."""
+
+    customer_id: str
+    merged_into: str | None = None
+    kind: CustomerKind
+    name: str | None
+    email: str | None
+    phone: str | None
+    contact_points: list[ContactPointShape]
+    locale: str | None
+    time_zone: str | None
+    birthday: BirthdayShape | None
+    tags: list[str]
+    owner: str | None
+    tenure_start: datetime | None
+    preferred_channel: ContactChannel | None
+    preferred_hours: str | None
+    preferred_every_days: int | None
+    interests: list[str]
+    price_sensitivity: PriceSensitivity | None
+    attributes: dict[str, Attribute]
+    created_at: datetime
+    updated_at: datetime
+
+
+def file_view(file: CustomerFile) -> dict[str, Any]:
+    """The fields of ``FileView``."""
+    return {
+        **{name: getattr(file, name) for name in EDITABLE},
+        "customer_id": file.customer_id,
+        "email": primary(file.contact_points, "email"),
+        "phone": primary(file.contact_points, "phone"),
+        "contact_points": [
+            ContactPointShape(kind=point.kind, value=point.value, verified=point.verified)
+            for point in file.contact_points
+        ],
+        "birthday": _birthday(file.birthday) if file.birthday else None,
+        "created_at": file.created_at,
+        "updated_at": file.updated_at,
+    }
+
+
+def _birthday(birthday: Birthday) -> BirthdayShape:
+    return BirthdayShape(
+        month=birthday.month, day=birthday.day, calendar=birthday.calendar, leap_month=birthday.leap_month
+    )

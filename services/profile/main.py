@@ -1,0 +1,49 @@
+"""Profile, wired."""
+
+from services.profile.consents.application import Consents
+from services.profile.consents.http import consents_router
+from services.profile.consumers import use_cases
+from services.profile.customers.application import SERVICE, Customers
+from services.profile.customers.http import customers_router
+from services.profile.events.application import Events
+from services.profile.events.http import events_router
+from services.profile.jobs import jobs
+from services.profile.overview.application import Overviews
+from services.profile.purchases.application import PurchaseHistory
+from services.profile.purchases.domain import House
+from services.profile.purchases.http import purchases_router
+from services.profile.reachability.http import reachability_router
+from services.profile.settings import ProfileSettings
+from services.profile.timeline.application import Timeline
+from services.profile.timeline.http import timeline_router
+from shared.db import Database
+from shared.service import Service, Surroundings, Wake, assemble
+
+
+def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
+    """The service; nothing runs yet, nothing is connected."""
+    db = Database(
+        settings.database_url.get_secret_value(), pool_size=settings.pool_size, application_name="roost-profile"
+    )
+    clock, wake = surroundings.clock, Wake()
+    house = House(surroundings.house.currency, surroundings.house.time_zone)
+    customers = Customers(clock, settings.phone_region)
+    history = PurchaseHistory(customers, house)
+    timeline = Timeline(customers)
+    events = Events(clock)
+    return assemble(
+        SERVICE,
+        db=db,
+        surroundings=surroundings,
+        use_cases=use_cases(history, timeline),
+        jobs=jobs(events, db, clock, surroundings.house, settings.inbox_days),
+        routers=[
+            events_router(events, db, wake),
+            customers_router(customers, Overviews(customers, house, clock), db, wake),
+            consents_router(Consents(), customers, db, clock, wake),
+            purchases_router(history, customers, db),
+            timeline_router(timeline, customers, db),
+            reachability_router(db),
+        ],
+        wake=wake,
+    )

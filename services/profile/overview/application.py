@@ -1,0 +1,69 @@
+"""Reading customers whole."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from services.profile.customers.application import Customers
+from services.profile.customers.domain import CustomerFile
+from services.profile.overview import store
+from services.profile.overview.domain import Judged, Listed, Said, judge
+from services.profile.policies.application import in_force
+from services.profile.purchases.domain import House
+from services.profile.timeline.domain import ContactNews
+from shared.clock import Clock
+from shared.db import Tx
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """A customer, whole, as of now."""
+
+    file: CustomerFile
+    said: Said
+    judged: Judged
+    next_contact: ContactNews | None
+
+
+EVERYBODY = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Overviews:
+    """The reads of this module, computed for the clock's now."""
+
+    customers: Customers
+    house: House
+    clock: Clock
+
+    async def one(self, tx: Tx, customer_id: str) -> Overview | None:
+        """A customer; None if there is no file."""
+        file = await self.customers.find(tx, customer_id)
+        return await self.of(tx, file) if file else None
+
+    async def of(self, tx: Tx, file: CustomerFile) -> Overview:
+        """The customer of a file that was read in this transaction."""
+        said, next_contact = await store.one(tx, file.customer_id)
+        judged = judge(said.purchases, await in_force(tx), self.house, self.clock.now())
+        return Overview(file, said, judged, next_contact)
+
+    async def many(self, tx: Tx, filters: Mapping[str, str | None], limit: int) -> list[tuple[Listed, Judged]]:
+        """Customers by tag, owner, lifecycle, tier, risk, prefix of the name (``q``), ``after`` an id; by id."""
+        policies, now = await in_force(tx), self.clock.now()
+        listed = await store.many(tx, filters, policies.lifecycle, self.house.day(now), limit)
+        return [(one, judge(one.said.purchases, policies, self.house, now)) for one in listed]
+
+    async def state_hash(self, tx: Tx) -> str:
+        """SHA-256 over the facts and all that is computed of them at the clock's now, sorted.
+
+        Left out is what follows arrival: which event first brought a fact, versions of the file, sequences.
+        """
+        digest = hashlib.sha256()
+        for row in await store.facts_and_contacts(tx):
+            digest.update(msgspec.json.encode(tuple(row.values())) + b"\n")
+        for listed, judged in await self.many(tx, {}, EVERYBODY):
+            purchases = msgspec.structs.replace(listed.said.purchases, last_source=None, last_event_id=None)
+            line = (listed.customer_id, purchases, listed.said.standing, judged)
+            digest.update(msgspec.json.encode(line, order="deterministic") + b"\n")
+        return digest.hexdigest()

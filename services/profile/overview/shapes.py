@@ -1,0 +1,161 @@
+"""The 360° view as JSON."""
+
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from services.profile.customers.shapes import FileView, file_view
+from services.profile.overview.application import Overview
+from services.profile.overview.domain import Judged, Listed, Value
+from services.profile.purchases.lifecycle import Stage
+from services.profile.timeline.domain import Standing
+from shared.contracts.customers import CustomerKind
+from shared.contracts.types import Money
+
+
+class MoneyView(BaseModel):
+    """A decimal string in a currency of ISO 4217."""
+
+    amount: str
+    currency: str
+
+
+class RfmView(BaseModel):
+    """Recency, frequency, monetary value, 1 (weak) to 5 (strong), by the cut-points of ``version``."""
+
+    r: int
+    f: int
+    m: int
+    version: int
+
+
+class ValueView(BaseModel):
+    """``lifetime_spend`` is net of returns, in the house currency; ``unconverted`` are the sums in currencies
+    without a rate: counted as orders, not summed. ``rfm`` is null until something was bought, ``clv`` until it
+    was predicted."""
+
+    rfm: RfmView | None
+    lifetime_spend: MoneyView
+    order_count: int
+    clv: MoneyView | None
+    unconverted: list[MoneyView]
+    first_purchase_at: datetime | None
+    last_purchase_at: datetime | None
+
+
+class ReasonView(BaseModel):
+    """Why a customer is at risk."""
+
+    code: str
+    text: str
+    contribution: float
+
+
+class RiskView(BaseModel):
+    """Churn's last word."""
+
+    band: str
+    probability: float
+    reasons: list[ReasonView]
+    scored_at: datetime
+
+
+class NextContactView(BaseModel):
+    """The contact that engagement has planned next."""
+
+    contact_id: str
+    purpose: str
+    channel: str
+    due_at: datetime
+
+
+class CustomerView(FileView):
+    """A customer, whole: the file's fields beside what the facts and the other services say."""
+
+    value: ValueView
+    lifecycle: Stage
+    segments: list[str]
+    tier: str | None
+    points: int
+    risk: RiskView | None
+    next_contact: NextContactView | None
+    open_complaints: int
+
+
+class CustomerRow(BaseModel):
+    """A customer in a list."""
+
+    customer_id: str
+    kind: CustomerKind
+    name: str | None
+    tags: list[str]
+    owner: str | None
+    lifecycle: Stage
+    value: ValueView
+    tier: str | None
+    points: int
+    risk: RiskView | None
+
+
+def view(overview: Overview) -> CustomerView:
+    """The 360° view."""
+    contact, standing = overview.next_contact, overview.said.standing
+    return CustomerView(
+        **file_view(overview.file),
+        value=_value(overview.judged.value),
+        lifecycle=overview.judged.lifecycle,
+        segments=[],
+        tier=standing.tier,
+        points=standing.points,
+        risk=_risk(standing),
+        next_contact=NextContactView(
+            contact_id=contact.contact_id, purpose=contact.purpose, channel=contact.channel, due_at=contact.due_at
+        )
+        if contact and contact.due_at
+        else None,
+        open_complaints=standing.complaints,
+    )
+
+
+def row(listed: Listed, judged: Judged) -> CustomerRow:
+    """A row of a list."""
+    standing = listed.said.standing
+    return CustomerRow(
+        customer_id=listed.customer_id,
+        kind=listed.kind,
+        name=listed.name,
+        tags=list(listed.tags),
+        owner=listed.owner,
+        lifecycle=judged.lifecycle,
+        value=_value(judged.value),
+        tier=standing.tier,
+        points=standing.points,
+        risk=_risk(standing),
+    )
+
+
+def money_view(money: Money) -> MoneyView:
+    """Money as JSON."""
+    return MoneyView(amount=money.amount, currency=money.currency)
+
+
+def _value(value: Value) -> ValueView:
+    rfm = value.rfm
+    return ValueView(
+        rfm=RfmView(r=rfm.r, f=rfm.f, m=rfm.m, version=rfm.version) if rfm else None,
+        lifetime_spend=money_view(value.lifetime_spend),
+        order_count=value.order_count,
+        clv=money_view(value.clv) if value.clv else None,
+        unconverted=[money_view(money) for money in value.unconverted],
+        first_purchase_at=value.first_purchase_at,
+        last_purchase_at=value.last_purchase_at,
+    )
+
+
+def _risk(standing: Standing) -> RiskView | None:
+    band, probability, scored_at = standing.risk_band, standing.risk_probability, standing.risk_scored_at
+    if band is None or probability is None or scored_at is None:
+        return None
+    reasons = standing.reasons if band != "low" else ()
+    shown = [ReasonView(code=why.code, text=why.text, contribution=why.contribution) for why in reasons]
+    return RiskView(band=band, probability=probability, reasons=shown, scored_at=scored_at)

@@ -1,0 +1,111 @@
+"""The reads that join what the modules keep: one customer whole, lists of customers by what is said of them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import msgspec
+from sqlalchemy import RowMapping
+
+from services.profile.overview.domain import Listed, Said
+from services.profile.policies.domain import LifecyclePolicy
+from services.profile.purchases.domain import Foreign, Purchases
+from services.profile.timeline.domain import ContactNews, Standing
+from shared.contracts.risk import Reason
+from shared.db import Tx, fetch
+
+_STATES = """
+    coalesce(s.orders, 0) AS orders, coalesce(s.spend, 0) AS spend, coalesce(s.days, 0) AS days,
+    s.first_day, s.previous_day, s.last_day, s.first_at, s.last_at, s.last_source, s.last_event_id, s.elsewhere,
+    coalesce(t.points, 0) AS points, coalesce(t.complaints, 0) AS complaints,
+    coalesce(t.tier_sequence, 0) AS tier_sequence, t.tier, coalesce(t.risk_sequence, 0) AS risk_sequence,
+    t.risk_band, t.risk_probability, t.risk_scored_at, coalesce(t.reasons_sequence, 0) AS reasons_sequence, t.reasons
+"""
+_ONE = f"""
+SELECT {_STATES}, n.contact_id, c.customer_id, n.sequence, n.status, n.purpose, n.channel, n.due_at
+FROM (SELECT CAST(:customer AS text) AS customer_id) AS c
+LEFT JOIN purchase_states AS s USING (customer_id)
+LEFT JOIN standings AS t USING (customer_id)
+LEFT JOIN LATERAL (SELECT * FROM contacts WHERE contacts.customer_id = c.customer_id AND status = 'planned'
+                   ORDER BY due_at LIMIT 1) AS n ON true
+"""
+# purchases.lifecycle.stage in SQL: kept equal to it by a test.
+_STAGE = """
+CASE WHEN s.last_day IS NULL THEN 'prospect'
+     WHEN :today - s.last_day >= CASE WHEN s.days < :rhythm_purchase_days THEN :lost_days ELSE greatest(
+         :shortest_lost_days, (:lost_gaps * (s.last_day - s.first_day) + s.days - 2) / (s.days - 1)) END THEN 'lost'
+     WHEN :today - s.last_day >= CASE WHEN s.days < :rhythm_purchase_days THEN :dormant_days ELSE greatest(
+         :shortest_dormant_days, (:dormant_gaps * (s.last_day - s.first_day) + s.days - 2) / (s.days - 1)) END
+         THEN 'dormant'
+     WHEN :today - s.last_day < :returned_days AND s.last_day - s.previous_day >=
+         CASE WHEN s.days - 1 < :rhythm_purchase_days THEN :dormant_days ELSE greatest(
+         :shortest_dormant_days, (:dormant_gaps * (s.previous_day - s.first_day) + s.days - 3) / (s.days - 2)) END
+         THEN 'returned'
+     WHEN :today - s.first_day < :new_days THEN 'new'
+     WHEN :today - s.first_day >= :mature_days AND s.days >= :mature_purchase_days THEN 'mature'
+     ELSE 'active' END
+"""
+_MANY = f"""
+SELECT c.customer_id, c.kind, c.name, c.tags, c.owner, {_STATES}
+FROM customers AS c
+LEFT JOIN purchase_states AS s USING (customer_id)
+LEFT JOIN standings AS t USING (customer_id)
+WHERE """
+_FILTERS = {
+    "after": "c.customer_id > :after",
+    "q": "lower(c.name) LIKE :q",
+    "tag": "c.tags @> ARRAY[CAST(:tag AS text)]",
+    "owner": "c.owner = :owner",
+    "tier": "t.tier = :tier",
+    "risk": "t.risk_band = :risk",
+    "lifecycle": f"{_STAGE} = :lifecycle",
+}
+_FACTS_AND_CONTACTS = """
+SELECT kind, key, version, customer_id, encode(digest, 'hex') AS content, NULL AS due_at FROM facts
+UNION ALL
+SELECT status, contact_id, 0, customer_id, purpose || ' ' || channel, due_at FROM contacts
+ORDER BY 1, 2, 3
+"""
+_foreign = msgspec.json.Decoder(dict[str, Foreign])
+_reasons = msgspec.json.Decoder(tuple[Reason, ...])
+
+
+async def one(tx: Tx, customer: str) -> tuple[Said, ContactNews | None]:
+    """What the facts and the other services say of a customer, and his next contact."""
+    row = (await fetch(tx, _ONE, customer=customer))[0]
+    next_contact = msgspec.convert(dict(row), ContactNews) if row["contact_id"] is not None else None
+    return _said(row), next_contact
+
+
+async def many(
+    tx: Tx, filters: Mapping[str, str | None], policy: LifecyclePolicy, today: date, limit: int
+) -> list[Listed]:
+    """Customers in the order of their ids; a filter is an equality, ``q`` a prefix of the name, ``after`` an id."""
+    given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+    if "q" in given:
+        given["q"] = _prefix(given["q"])
+    conditions = " AND ".join(_FILTERS[name] for name in given) or "true"
+    if "lifecycle" in given:
+        given |= {**msgspec.structs.asdict(policy), "today": today}
+        del given["version"]
+    rows = await fetch(tx, f"{_MANY}{conditions} ORDER BY c.customer_id LIMIT :limit", limit=limit, **given)
+    return [
+        Listed(row["customer_id"], row["kind"], row["name"], tuple(row["tags"]), row["owner"], _said(row))
+        for row in rows
+    ]
+
+
+async def facts_and_contacts(tx: Tx) -> Sequence[RowMapping]:
+    """Every fact by its natural key and content, every contact by its last word; sorted."""
+    return await fetch(tx, _FACTS_AND_CONTACTS)
+
+
+def _said(row: RowMapping) -> Said:
+    stored = dict(row)
+    stored["elsewhere"] = _foreign.decode(row["elsewhere"]) if row["elsewhere"] else {}
+    stored["reasons"] = _reasons.decode(row["reasons"]) if row["reasons"] else ()
+    return Said(msgspec.convert(stored, Purchases), msgspec.convert(stored, Standing))
+
+
+def _prefix(name: str) -> str:
+    return name.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"

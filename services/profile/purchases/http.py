@@ -1,0 +1,121 @@
+"""The route of a customer's orders."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel
+
+from services.profile import examples
+from services.profile.customers.application import Customers
+from services.profile.fields import CustomerInPath
+from services.profile.purchases.application import PurchaseHistory
+from shared.contracts.orders import Order
+from shared.contracts.types import Money
+from shared.db import Database
+from shared.http.auth import Principal, own_or_404, requires
+from shared.http.pagination import Page, PageRequest
+from shared.http.problems import not_found
+from shared.http.routing import Router
+
+
+class Amount(BaseModel):
+    """A decimal string in a currency of ISO 4217."""
+
+    amount: str
+    currency: str
+
+
+class LineView(BaseModel):
+    """A line with its share of the order's total, and what came back of it. Quantities are decimal strings."""
+
+    line_id: str
+    sku: str
+    category: str | None
+    quantity: str
+    paid: Amount
+    returned_quantity: str
+    returned: Amount
+
+
+class ReturnView(BaseModel):
+    """What a return gave back."""
+
+    return_id: str
+    occurred_at: datetime
+    amount: Amount
+
+
+class OrderView(BaseModel):
+    """An order as it stands: its highest version, net of returns."""
+
+    order_id: str
+    order_version: int
+    occurred_at: datetime
+    channel: str
+    total: Amount
+    net: Amount
+    lines: list[LineView]
+    returns: list[ReturnView]
+    cancelled_at: datetime | None
+    delivered_at: datetime | None
+
+
+def purchases_router(history: PurchaseHistory, customers: Customers, db: Database) -> Router:
+    """``GET /customers/{customer_id}/purchases``."""
+    router = Router(tags=["purchases"])
+
+    @router.get(
+        "/customers/{customer_id}/purchases",
+        responses=examples.answer({"items": [examples.ORDER], "next_cursor": None}),
+    )
+    async def read_purchases(
+        who: Annotated[Principal, requires("profile:read")], customer_id: CustomerInPath, paging: PageRequest
+    ) -> Page[OrderView]:
+        """A customer's orders, newest first."""
+        own_or_404(who, customer_id)
+        after = paging.after(tuple[datetime, str])
+        async with db.transaction() as tx:
+            if not await customers.exists(tx, customer_id):
+                raise not_found()
+            orders = await history.page(tx, customer_id, after=after, limit=paging.limit + 1)
+        cursor = paging.next_cursor(orders, lambda order: (order.occurred_at, order.order_id))
+        return Page(items=[_view(order) for order in orders[: paging.limit]], next_cursor=cursor)
+
+    return router
+
+
+def _view(order: Order) -> OrderView:
+    def money(minor: int) -> Amount:
+        return Amount(amount=Money.of(minor, order.currency).amount, currency=order.currency)
+
+    return OrderView(
+        order_id=order.order_id,
+        order_version=order.version,
+        occurred_at=order.occurred_at,
+        channel=order.channel,
+        total=money(order.total),
+        net=money(order.net),
+        lines=[
+            LineView(
+                line_id=line.line_id,
+                sku=line.sku,
+                category=line.category,
+                quantity=_pieces(line.quantity),
+                paid=money(line.paid),
+                returned_quantity=_pieces(line.returned_quantity),
+                returned=money(line.returned),
+            )
+            for line in order.lines
+        ],
+        returns=[
+            ReturnView(return_id=refund.return_id, occurred_at=refund.occurred_at, amount=money(refund.minor))
+            for refund in order.refunds
+        ],
+        cancelled_at=order.cancelled_at,
+        delivered_at=order.delivered_at,
+    )
+
+
+def _pieces(thousandths: int) -> str:
+    whole, rest = divmod(thousandths, 1000)
+    return f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)

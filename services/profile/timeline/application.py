@@ -1,0 +1,42 @@
+"""Every event beside the orders becomes an entry of a customer's story, and what it changes of his standing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.profile.customers.application import Customers
+from services.profile.timeline import store
+from services.profile.timeline.domain import Entry, contact_news, standings
+from shared.db import Tx
+from shared.messaging import facts
+from shared.messaging.events import Event
+from shared.messaging.intake import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The use cases of this module."""
+
+    customers: Customers
+
+    async def record(self, tx: Tx, events: Sequence[Event]) -> Outcome:
+        """Keeps the facts and makes files for strangers; what was new moves points, tier, risk and contacts."""
+        recorded = await facts.record(tx, events)
+        await self.customers.meet(tx, recorded.fresh)
+        said = [event.data for event in recorded.fresh]
+        await store.add(tx, standings(said))
+        await store.tell(tx, contact_news(said))
+        return Outcome(duplicates=recorded.duplicates, rejected=recorded.conflicts)
+
+    async def page(
+        self,
+        tx: Tx,
+        customer: str,
+        *,
+        kinds: Sequence[str] | None = None,
+        before: datetime | None = None,
+        after: tuple[datetime, str, str] | None = None,
+        limit: int,
+    ) -> list[Entry]:
+        """A customer's story, newest first; order versions that a higher one replaced are not told."""
+        return await store.page(tx, customer, kinds=kinds, before=before, after=after, limit=limit)

@@ -1,0 +1,125 @@
+"""What the other services last said of a customer, in a form where the order of arrival makes no difference.
+
+Points and complaints are sums. Tier, risk and contacts follow the publisher's ``sequence``: the highest wins.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from shared.contracts.behaviour import FeedbackReceived
+from shared.contracts.contacts import Contact, ContactFailed, ContactPlanned, ContactSent, ContactSuppressed
+from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed, TierChanged
+from shared.contracts.risk import ChurnScored, CustomerAtRisk, Reason, RiskLowered
+from shared.contracts.types import Struct
+
+ContactStatus = Literal["planned", "suppressed", "sent", "failed"]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A customer's standing, or what a batch adds to it. Sequence 0: nothing was said."""
+
+    points: int = 0
+    complaints: int = 0
+    tier_sequence: int = 0
+    tier: str | None = None
+    risk_sequence: int = 0
+    risk_band: str | None = None
+    risk_probability: float | None = None
+    risk_scored_at: datetime | None = None
+    reasons_sequence: int = 0
+    reasons: tuple[Reason, ...] = ()
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A fact of a customer's story; ``data`` is the event's, in JSON."""
+
+    kind: str
+    occurred_at: datetime
+    source: str
+    event_id: str
+    body: bytes
+
+
+class ContactNews(msgspec.Struct, frozen=True):
+    """The last word on a contact: only a planned one is due."""
+
+    contact_id: str
+    customer_id: str
+    sequence: int
+    status: ContactStatus
+    purpose: str
+    channel: str
+    due_at: datetime | None
+
+
+def standings(said: Iterable[Struct]) -> dict[str, Standing]:
+    """What these events add to the standing of each customer they are about."""
+    found: dict[str, Standing] = {}
+    for data in said:
+        customer: str = getattr(data, "customer_id", "")
+        before = found.get(customer, Standing())
+        after = told(before, data)
+        if after is not before:
+            found[customer] = after
+    return found
+
+
+def told(standing: Standing, data: Struct) -> Standing:
+    """The standing after one more event; the same object where it says nothing of it."""
+    match data:
+        case PointsEarned():
+            return msgspec.structs.replace(standing, points=standing.points + data.points)
+        case PointsReversed() | PointsExpired():
+            return msgspec.structs.replace(standing, points=standing.points - data.points)
+        case FeedbackReceived(kind="complaint"):
+            return msgspec.structs.replace(standing, complaints=standing.complaints + 1)
+        case TierChanged() if data.sequence > standing.tier_sequence:
+            return msgspec.structs.replace(standing, tier=data.to_tier, tier_sequence=data.sequence)
+        case ChurnScored() | CustomerAtRisk() | RiskLowered():
+            return _risk(standing, data)
+        case _:
+            return standing
+
+
+def contact_news(said: Iterable[Struct]) -> dict[str, ContactNews]:
+    """The last word of these events on each contact."""
+    found: dict[str, ContactNews] = {}
+    for data in said:
+        if isinstance(data, Contact):
+            before = found.get(data.contact_id)
+            if before is None or data.sequence > before.sequence:
+                found[data.contact_id] = ContactNews(
+                    data.contact_id,
+                    data.customer_id,
+                    data.sequence,
+                    _STATUS[type(data)],
+                    data.purpose,
+                    data.channel,
+                    data.due_at if isinstance(data, ContactPlanned) else None,
+                )
+    return found
+
+
+_STATUS: dict[type[Contact], ContactStatus] = {
+    ContactPlanned: "planned",
+    ContactSuppressed: "suppressed",
+    ContactSent: "sent",
+    ContactFailed: "failed",
+}
+
+
+def _risk(standing: Standing, data: ChurnScored | CustomerAtRisk | RiskLowered) -> Standing:
+    changes: dict[str, object] = {}
+    if data.sequence > standing.risk_sequence:
+        changes = {
+            "risk_sequence": data.sequence,
+            "risk_band": data.to_band if isinstance(data, RiskLowered) else data.band,
+            "risk_probability": data.probability,
+            "risk_scored_at": data.occurred_at,
+        }
+    if isinstance(data, CustomerAtRisk) and data.sequence > standing.reasons_sequence:
+        changes |= {"reasons_sequence": data.sequence, "reasons": data.reasons}
+    return msgspec.structs.replace(standing, **changes) if changes else standing

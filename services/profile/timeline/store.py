@@ -1,0 +1,105 @@
+"""Standings and contacts by upserts that commute, and the pages of the timeline."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from services.profile.timeline.domain import ContactNews, Entry, Standing
+from shared.db import Tx, columns, execute, fetch
+
+_ADD = """
+INSERT INTO standings AS s (customer_id, points, complaints, tier_sequence, tier, risk_sequence, risk_band,
+                            risk_probability, risk_scored_at, reasons_sequence, reasons)
+SELECT * FROM unnest(
+    CAST(:customer_id AS text[]), CAST(:points AS bigint[]), CAST(:complaints AS int[]),
+    CAST(:tier_sequence AS bigint[]), CAST(:tier AS text[]), CAST(:risk_sequence AS bigint[]),
+    CAST(:risk_band AS text[]), CAST(:risk_probability AS float8[]), CAST(:risk_scored_at AS timestamptz[]),
+    CAST(:reasons_sequence AS bigint[]), CAST(:reasons AS bytea[])) AS new (customer_id)
+ORDER BY customer_id
+ON CONFLICT (customer_id) DO UPDATE SET
+    points = s.points + excluded.points,
+    complaints = s.complaints + excluded.complaints,
+    tier_sequence = greatest(s.tier_sequence, excluded.tier_sequence),
+    tier = CASE WHEN excluded.tier_sequence > s.tier_sequence THEN excluded.tier ELSE s.tier END,
+    risk_sequence = greatest(s.risk_sequence, excluded.risk_sequence),
+    risk_band = CASE WHEN excluded.risk_sequence > s.risk_sequence THEN excluded.risk_band ELSE s.risk_band END,
+    risk_probability = CASE WHEN excluded.risk_sequence > s.risk_sequence
+                            THEN excluded.risk_probability ELSE s.risk_probability END,
+    risk_scored_at = CASE WHEN excluded.risk_sequence > s.risk_sequence
+                          THEN excluded.risk_scored_at ELSE s.risk_scored_at END,
+    reasons_sequence = greatest(s.reasons_sequence, excluded.reasons_sequence),
+    reasons = CASE WHEN excluded.reasons_sequence > s.reasons_sequence THEN excluded.reasons ELSE s.reasons END
+"""
+_COLUMNS = ("customer_id", *Standing.__struct_fields__)
+_TELL = """
+INSERT INTO contacts AS c (contact_id, customer_id, sequence, status, purpose, channel, due_at)
+SELECT * FROM unnest(
+    CAST(:contact_id AS text[]), CAST(:customer_id AS text[]), CAST(:sequence AS bigint[]), CAST(:status AS text[]),
+    CAST(:purpose AS text[]), CAST(:channel AS text[]), CAST(:due_at AS timestamptz[])) AS new (contact_id)
+ORDER BY contact_id
+ON CONFLICT (contact_id) DO UPDATE SET
+    customer_id = excluded.customer_id, sequence = excluded.sequence, status = excluded.status,
+    purpose = excluded.purpose, channel = excluded.channel, due_at = excluded.due_at
+WHERE excluded.sequence > c.sequence
+"""
+# The index on (customer_id, occurred_at), backwards; a superseded order version falls out by the primary key.
+_PAGE = """
+SELECT kind, occurred_at, source, event_id, body FROM facts AS f
+WHERE customer_id = :customer
+  AND (CAST(:kinds AS text[]) IS NULL OR kind = ANY(:kinds))
+  AND (CAST(:before AS timestamptz) IS NULL OR occurred_at < :before)
+  AND (CAST(:at AS timestamptz) IS NULL OR occurred_at <= :at)
+  AND (CAST(:at AS timestamptz) IS NULL OR (occurred_at, source, event_id) < (:at, :source, :event_id))
+  AND (kind <> 'purchase-recorded'
+       OR NOT EXISTS (SELECT 1 FROM facts AS newer
+                      WHERE newer.kind = f.kind AND newer.key = f.key AND newer.version > f.version))
+ORDER BY occurred_at DESC, source DESC, event_id DESC LIMIT :limit
+"""
+
+
+async def add(tx: Tx, standings: Mapping[str, Standing]) -> None:
+    """Adds what a batch said to the standings, in the order of customers."""
+    rows = [
+        (
+            customer, s.points, s.complaints, s.tier_sequence, s.tier, s.risk_sequence, s.risk_band,
+            s.risk_probability, s.risk_scored_at, s.reasons_sequence,
+            msgspec.json.encode(s.reasons) if s.reasons_sequence else None,
+        )
+        for customer, s in sorted(standings.items())
+    ]  # fmt: skip
+    if rows:
+        await execute(tx, _ADD, **dict(zip(_COLUMNS, columns(rows, len(_COLUMNS)), strict=True)))
+
+
+async def tell(tx: Tx, news: Mapping[str, ContactNews]) -> None:
+    """The last word on contacts, unless a later one is known."""
+    rows = [msgspec.structs.astuple(news[contact]) for contact in sorted(news)]
+    if rows:
+        names = ContactNews.__struct_fields__
+        await execute(tx, _TELL, **dict(zip(names, columns(rows, len(names)), strict=True)))
+
+
+async def page(
+    tx: Tx,
+    customer: str,
+    *,
+    kinds: Sequence[str] | None,
+    before: datetime | None,
+    after: tuple[datetime, str, str] | None,
+    limit: int,
+) -> list[Entry]:
+    """Entries of a customer, newest first."""
+    at, source, event_id = after or (None, None, None)
+    found = await fetch(
+        tx,
+        _PAGE,
+        customer=customer,
+        kinds=kinds,
+        before=before,
+        at=at,
+        source=source,
+        event_id=event_id,
+        limit=limit,
+    )
+    return [Entry(**row) for row in found]

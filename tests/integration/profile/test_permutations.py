@@ -1,0 +1,106 @@
+"""Any order, any duplication, any batching: one state."""
+
+import random
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.clock import VirtualClock
+from shared.messaging.records import Record
+from tests.integration.profile.house import Profile, in_batches, profile_over, token
+from tests.kit import builders
+from tests.kit.builders import NOW, about_order, line, purchase, record, returned
+from tests.kit.databases import Databases
+
+SERVICE = "profile"
+CUSTOMERS = [f"pos:{n}" for n in range(6)]
+
+
+def derived(customer: str, sequence: int, days_ago: float, **fields: Any) -> dict[str, Any]:
+    return {
+        "customer_id": customer,
+        "sequence": sequence,
+        "caused_by": {"source": "/shop/tw", "id": "1"},
+        "occurred_at": builders.at(days_ago),
+        **fields,
+    }
+
+
+def story(seed: int) -> list[Record]:
+    """A shop's events, without conflicts: orders in several currencies, higher versions (some of which move the
+    customer), returns of lines and amounts, cancellations, deliveries, and what the other services say."""
+    dice = random.Random(seed)
+    records: list[Record] = []
+    for number in range(dice.randrange(3, 14)):
+        order, customer, days = f"o{number}", dice.choice(CUSTOMERS), dice.uniform(0, 500)
+        total = dice.choice(["0", "90", "100.50", "700"])
+        currency = dice.choice(["TWD", "TWD", "USD"])
+        lines = [line(str(n), amount="30", quantity=2, currency=currency) for n in range(3)]
+        bought = purchase(customer, order, total=total, days_ago=days, lines=lines, currency=currency)
+        records.append(record("purchase-recorded", bought, id=f"{order}-1"))
+        for version in range(2, dice.choice([2, 2, 3, 4])):
+            moved = dice.choice([customer, dice.choice(CUSTOMERS)])
+            again = {**bought, "customer_id": moved, "order_version": version}
+            if dice.random() < 0.2:
+                again |= {"lines": [], "total": builders.money("0", currency)}
+            records.append(record("purchase-recorded", again, id=f"{order}-{version}"))
+        for part in range(dice.choice([0, 0, 1, 2])):
+            what: dict[str, Any] = dice.choice(
+                [{"lines": [{"line_id": "1", "quantity": 1}]}, {"amount": builders.money("40", currency)}]
+            )
+            back = returned(order, customer_id=customer, days_ago=max(0, days - part - 1), **what)
+            back["return_id"] = f"{order}-r{part}"
+            records.append(record("purchase-returned", back, id=f"{order}-r{part}"))
+        if dice.random() < 0.2:
+            gone = about_order(order, customer_id=customer, days_ago=days / 2)
+            kind = dice.choice(["purchase-cancelled", "purchase-delivered"])
+            records.append(record(kind, gone, id=f"{order}-x"))
+    for customer in CUSTOMERS:
+        earned = {"order_id": "o1", "programme_version": 1}
+        records += [
+            record("points-earned", derived(customer, 1, 9, points=50, available_from=NOW.isoformat(), **earned)),
+            record("points-reversed", derived(customer, 2, 8, points=20, **earned)),
+            record("tier-changed", derived(customer, 3, 7, direction="up", to_tier="silver")),
+            record("tier-changed", derived(customer, 4, 7, direction="up", from_tier="silver", to_tier="gold")),
+            record("contact-planned", derived(customer, 1, 5, **contact(customer), due_at=NOW.isoformat())),
+            record("contact-suppressed", derived(customer, 2, 4, **contact(customer), reason="bought")),
+            record("churn-scored", derived(customer, 1, 3, probability=0.4, band="low", model_version="m")),
+            record("churn-scored", derived(customer, 2, 3, probability=0.7, band="at-risk", model_version="m")),
+        ]  # fmt: skip
+    return records
+
+
+def contact(customer: str) -> dict[str, Any]:
+    return {"contact_id": f"k-{customer}", "purpose": "win-back", "channel": "email", "policy_version": 1}
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_any_order_and_duplication_gives_one_state(databases: Databases, seed: int) -> None:
+    records = story(seed)
+    dice = random.Random(1000 + seed)
+    hashes = set()
+    for _ in range(3):
+        shuffled = [*records, *dice.choices(records, k=len(records) // 3)]
+        dice.shuffle(shuffled)
+        async with databases.fresh(SERVICE) as database:
+            clock = VirtualClock(NOW)
+            service = profile_over(database, clock)
+            transport = httpx.ASGITransport(service.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://p", headers=token()) as client:
+                profile = Profile(service, clock, client)
+                for batch in in_batches(shuffled, dice.choice([1, 2, 7, 500])):
+                    await profile.take(*batch)
+                hashes.add(await profile.state_hash())
+                counts = service.intake.counts
+            await service.db.close()
+        assert counts["applied"] == len(records)
+        assert counts["duplicate"] == len(shuffled) - len(records)
+    assert len(hashes) == 1
+
+
+async def test_a_different_story_has_a_different_hash(profile: Profile) -> None:
+    await profile.take(record("purchase-recorded", purchase(order_id="o")))
+    before = await profile.state_hash()
+    await profile.take(record("purchase-delivered", about_order("o")))
+    assert await profile.state_hash() != before

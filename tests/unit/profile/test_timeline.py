@@ -1,0 +1,97 @@
+"""Standings and contacts come out the same whatever the order of arrival."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.profile.timeline.domain import Standing, contact_news, standings
+from shared.contracts.behaviour import FeedbackReceived
+from shared.contracts.contacts import ContactPlanned, ContactSuppressed
+from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed, TierChanged
+from shared.contracts.risk import ChurnScored, CustomerAtRisk, Reason, RiskLowered
+from shared.contracts.types import Cause, Money, Struct
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+DERIVED: dict[str, Any] = {"customer_id": "c", "caused_by": Cause(source="/s", id="1"), "occurred_at": NOW}
+SILENCE = Reason(code="silence", text="62 days since the last purchase", contribution=0.3)
+
+
+def at_risk(sequence: int, probability: float = 0.7) -> CustomerAtRisk:
+    return CustomerAtRisk(
+        **DERIVED, sequence=sequence, probability=probability, band="at-risk", horizon_days=90,
+        value_at_risk=Money.of(100, "TWD"), reasons=(SILENCE,), model_version="m1",
+    )  # fmt: skip
+
+
+def scored(sequence: int, probability: float) -> ChurnScored:
+    return ChurnScored(**DERIVED, sequence=sequence, probability=probability, band="at-risk", model_version="m1")
+
+
+def earned(points: int) -> PointsEarned:
+    return PointsEarned(**DERIVED, sequence=1, order_id="o", points=points, available_from=NOW, programme_version=1)
+
+
+def planned(sequence: int, contact: str = "k", due: datetime = NOW) -> ContactPlanned:
+    return ContactPlanned(
+        **DERIVED, sequence=sequence, contact_id=contact, purpose="win-back", channel="email", policy_version=1,
+        due_at=due,
+    )  # fmt: skip
+
+
+def suppressed(sequence: int) -> ContactSuppressed:
+    return ContactSuppressed(
+        **DERIVED, sequence=sequence, contact_id="k", purpose="win-back", channel="email", policy_version=1,
+        reason="bought",
+    )  # fmt: skip
+
+
+STORY: list[Struct] = [
+    earned(50),
+    PointsReversed(**DERIVED, sequence=2, order_id="o", points=20, programme_version=1),
+    PointsExpired(**DERIVED, sequence=3, points=5),
+    FeedbackReceived(customer_id="c", feedback_id="f", channel="web", kind="complaint", occurred_at=NOW),
+    FeedbackReceived(customer_id="c", feedback_id="g", channel="web", kind="praise", occurred_at=NOW),
+    TierChanged(**DERIVED, sequence=4, direction="up", to_tier="silver"),
+    TierChanged(**DERIVED, sequence=5, direction="down", from_tier="silver"),
+    TierChanged(**DERIVED, sequence=6, direction="up", to_tier="gold"),
+    at_risk(1),
+    scored(2, 0.8),
+    scored(3, 0.75),
+]
+
+
+@given(st.permutations(STORY))
+def test_a_standing_is_the_same_in_any_order(story: list[Struct]) -> None:
+    assert standings(story) == {
+        "c": Standing(
+            points=25, complaints=1, tier_sequence=6, tier="gold", risk_sequence=3, risk_band="at-risk",
+            risk_probability=0.75, risk_scored_at=NOW, reasons_sequence=1, reasons=(SILENCE,),
+        )
+    }  # fmt: skip
+
+
+def test_a_lowered_risk_takes_the_band_it_falls_to() -> None:
+    lowered = RiskLowered(
+        **DERIVED, sequence=2, from_band="at-risk", to_band="low", cause="purchase", probability=0.1,
+        model_version="m1",
+    )  # fmt: skip
+    standing = standings([lowered, at_risk(1)])["c"]
+    assert (standing.risk_band, standing.risk_probability) == ("low", 0.1)
+
+
+def test_events_that_say_nothing_of_a_standing_leave_none() -> None:
+    assert standings([planned(1)]) == {}
+
+
+@given(st.permutations([planned(1), suppressed(2), planned(3, due=NOW.replace(year=2027)), planned(9, "other")]))
+def test_the_last_word_on_a_contact_wins(said: list[Struct]) -> None:
+    news = contact_news(said)
+    assert (news["k"].status, news["k"].due_at) == ("planned", NOW.replace(year=2027))
+    assert news["other"].due_at == NOW
+
+
+def test_a_suppressed_contact_is_no_longer_due() -> None:
+    news = contact_news([suppressed(2), planned(1)])["k"]
+    assert (news.status, news.due_at) == ("suppressed", None)
