@@ -1,0 +1,78 @@
+"""One service by itself: in batches of 500, in batches of one, and its floor."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from deploy.bench.children import child, finished
+from deploy.bench.floor import applied, floor_seconds, outbox_of, written_by
+from deploy.bench.purchases import Purchase
+from deploy.bench.stage import Fresh, Stage, on_database, publish
+from deploy.local.process import ProcessFailed
+from shared.settings import KafkaSettings
+
+MAX_RECORDS = 500
+LONGEST_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """Rates in purchases a second; the processor time of the consumer's own process in microseconds a purchase."""
+
+    events_per_second: float
+    batch_of_one_per_second: float
+    floor_per_second: float
+    cpu_us_per_event: float
+    rows_per_event: float
+
+    @property
+    def vs_batch_of_one(self) -> float:
+        return self.events_per_second / self.batch_of_one_per_second
+
+    @property
+    def vs_floor(self) -> float:
+        return self.events_per_second / self.floor_per_second
+
+
+async def measure(
+    stage: Stage, name: str, purchases: Sequence[Purchase], sample: int, say: Callable[[str], None]
+) -> Single:
+    """All purchases are on the topic first; each run has a fresh database. Raises ProcessFailed if some don't apply."""
+    few = purchases[:sample]
+    async with stage.broker() as settings, stage.database(name) as database:
+        say(f"{name} alone, one at a time")
+        await publish(settings, few)
+        ones = await _alone(stage, settings, database, len(few), max_records=1)
+        say(f"{name} alone, {MAX_RECORDS} at a time")
+        # The group goes on behind the sample; its database is another, so nothing is known yet.
+        await publish(settings, purchases)
+        async with stage.database(name) as whole:
+            batches = await _alone(stage, settings, whole, len(purchases), max_records=MAX_RECORDS)
+            say(f"{name}'s floor")
+            async with stage.database(name) as other:
+                outbox = await outbox_of(stage, other, few)
+            template = on_database(stage.postgres.admin_dsn(), name)
+            written = await written_by(whole, template, outbox, -(-len(purchases) // MAX_RECORDS))
+    async with stage.database(name) as database:
+        floor = await floor_seconds(database, written)
+    return Single(
+        events_per_second=len(purchases) / batches["seconds"],
+        batch_of_one_per_second=len(few) / ones["seconds"],
+        floor_per_second=len(purchases) / floor,
+        cpu_us_per_event=batches["cpu_seconds"] / len(purchases) * 1e6,
+        rows_per_event=sum(len(share.rows) for batch in written for share in batch) / len(purchases),
+    )
+
+
+async def _alone(
+    stage: Stage, settings: KafkaSettings, database: Fresh, purchases: int, *, max_records: int
+) -> dict[str, float]:
+    log, result = stage.home / "alone.log", stage.home / "alone.json"
+    environment = {**stage.environment(settings, database), "ROOST_KAFKA_MAX_RECORDS": str(max_records)}
+    arguments = ("deploy.bench.alone", database.service, str(purchases), str(result))
+    async with child(*arguments, log=log, environment=environment) as process:
+        await finished(process, log, LONGEST_SECONDS)
+    if (found := await applied(database)) != purchases:
+        raise ProcessFailed(f"{database.service} applied {found} of {purchases} purchases")
+    measured: dict[str, float] = json.loads(result.read_text())
+    return measured

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from deploy.bench.flow import measured
+from deploy.system import BrokerKind
+from shared.contracts.topics import SERVICES
+from tests.kit import infra
+
+EVENTS = 1_000
+
+
+async def test_a_bench_of_a_thousand_purchases_measures_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told: list[str] = []
+    broker: BrokerKind = "kafka" if infra.kind() == "kafka" else "tansu"
+    found = await measured(EVENTS, broker, told.append, by_itself=["loyalty"])
+    loyalty = found.services["loyalty"]
+    assert loyalty.events_per_second > loyalty.batch_of_one_per_second > 0
+    assert loyalty.floor_per_second > 0
+    # Inbox, fact, lot and ledger entry of every purchase, and the outbox row of its points.
+    assert loyalty.rows_per_event > 4
+    assert found.all_together_per_second > 0
+    assert found.all_in_one_per_second > 0
+    assert 0 < found.latency_p50_ms <= found.latency_p99_ms
+    assert len(SERVICES) * 30 < found.processes_rss_mb < 1_000
+    assert found.max_rss_mb == max(found.processes_rss_mb, found.in_one_rss_mb)
+    assert told[-1] == "100 purchases a second"
+    assert list((tmp_path / ".roost").iterdir()) == []
