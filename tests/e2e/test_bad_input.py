@@ -1,6 +1,7 @@
 """Bad records become dead letters with code and pointer, and the next events flow on."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -39,7 +40,7 @@ def bad_records() -> dict[str, tuple[Record, str, str]]:
     return {
         "invalid JSON": (good._replace(value=b'{"specversion": "1.0", '), "invalid-json", ""),
         "unknown type": (raw("e2e:bad-1", "purchase-recorded.v1", "purchase-guessed.v1"), "unknown-type", "/type"),
-        "missing field": (raw("e2e:bad-2", '"channel"', '"chanel"'), "contract", "/data"),
+        "missing field": (raw("e2e:bad-2", '"channel"', '"chanel"'), "contract", "/data/channel"),
         "wrong field": (changed("e2e:bad-3", order_version="one"), "contract", "/data/order_version"),
         "NaN": (changed("e2e:bad-4", total=money("NaN")), "contract", "/data/total/amount"),
         "bare NaN": (raw("e2e:bad-5", '"amount":"100"', '"amount":NaN'), "invalid-json", ""),
@@ -48,7 +49,7 @@ def bad_records() -> dict[str, tuple[Record, str, str]]:
         "501 lines": (changed("e2e:bad-8", lines=lines), "contract", "/data/lines"),
         "300 KiB": (changed("e2e:bad-9", note="x" * 300 * 1024), "too-large", ""),
         "two days ahead": (
-            changed("e2e:bad-10", occurred_at=two_days_ahead), "in-the-future", "/data/occurred_at"
+            changed("e2e:bad-10", occurred_at=two_days_ahead), "in-the-future", "/time"
         ),
         "null key": (changed("e2e:bad-11")._replace(key=None), "key-mismatch", "/data/customer_id"),
         "another key": (changed("e2e:bad-12")._replace(key=b"somebody"), "key-mismatch", "/data/customer_id"),
@@ -64,15 +65,14 @@ async def test_bad_records_become_dead_letters_in_every_service_and_the_next_eve
     system: System, http: httpx.AsyncClient
 ) -> None:
     bad = bad_records()
-    before = {name: await letters_of(http, name) for name in SERVICES}
     await publish(system, [made for made, _, _ in bad.values()])
     await publish(system, [record(TOPIC, bought(CUSTOMER, "e2e:good"))])
     await system.until_quiet(seconds=60)
     assert (await answer(http, f"/profile/customers/{CUSTOMER}"))["value"]["order_count"] == 1
     for service in SERVICES:
-        letters = (await letters_of(http, service))[len(before[service]) :]
-        assert len(letters) == len(bad), f"{service}: {[letter['code'] for letter in letters]}"
-        for letter, (name, (_, code, pointer)) in zip(letters, bad.items(), strict=True):
+        letters = {letter["value_sha256"]: letter for letter in await letters_of(http, service)}
+        for name, (made, code, pointer) in bad.items():
+            letter = letters[sha256(made.value or b"").hexdigest()]
             assert not code or (letter["code"], letter["pointer"]) == (code, pointer), f"{service}: {name}: {letter}"
 
 
