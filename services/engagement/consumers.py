@@ -1,0 +1,21 @@
+"""Topic -> use case."""
+
+from services.engagement.customers.application import Customers
+from services.engagement.feedback.application import Feedback
+from shared.messaging.intake import UseCase
+
+
+def use_cases(customers: Customers, feedback: Feedback) -> dict[str, UseCase]:
+    """What engagement reads."""
+    return {
+        "purchase-recorded": customers.apply_orders,
+        "purchase-returned": customers.apply_orders,
+        "purchase-cancelled": customers.apply_orders,
+        "purchase-delivered": customers.apply_orders,
+        "feedback-received": feedback.apply,
+        "customer-registered": customers.apply_file,
+        "customer-changed": customers.apply_file,
+        "consent-changed": customers.apply_file,
+        "customer-at-risk": customers.apply_forecasts,
+        "risk-lowered": customers.apply_forecasts,
+    }

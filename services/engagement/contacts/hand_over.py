@@ -1,0 +1,306 @@
+"""Handing contacts over: ask profile, check every gate again, then a provider or a person.
+
+No message is lost and none doubled. A contact becomes ``handing-over`` in a transaction of its own before its mail
+goes out, and ``sent`` in another after the server took it. Whoever dies in between leaves it ``handing-over``: nobody
+sends it again by himself; after ``DOUBT`` a person gets the task to look for its Message-ID at the mail server, and
+says whether it went out.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import msgspec
+
+from services.engagement.contacts import events, store
+from services.engagement.contacts.application import COUNTED, SERVICE
+from services.engagement.contacts.domain import Contact, Status
+from services.engagement.contacts.gates import (
+    ByStaff,
+    Decision,
+    Postpone,
+    Reach,
+    Send,
+    Situation,
+    Suppress,
+    Verdict,
+    judge,
+)
+from services.engagement.contacts.planning import PLANNED_HERE, taken_by
+from services.engagement.contacts.store import Stored
+from services.engagement.customers import application as customers
+from services.engagement.policies import application as policies
+from services.engagement.policies.domain import Policies
+from services.engagement.providers.mail import (
+    Accepted,
+    MailServer,
+    Message,
+    Refused,
+    Result,
+    ServerAway,
+    Session,
+    Unsure,
+)
+from services.engagement.providers.reachability import Asked, Reachability
+from services.engagement.tasks import application as tasks
+from services.engagement.tasks.domain import Task
+from services.engagement.templates import application as templates
+from shared.clock import Clock
+from shared.db import Database, Tx
+from shared.messaging import outbox
+from shared.messaging.outbox import Outgoing
+
+BATCH = 200
+DOUBT = timedelta(minutes=2)
+"""Longer than any mail session takes: what is still in flight then, nobody is sending any more."""
+MOST_PAUSE = timedelta(hours=6)
+SMTP = "smtp"
+
+
+class _Letter(msgspec.Struct, frozen=True):
+    stored: Stored
+    message: Message
+
+
+class HandOver:
+    """The job over contacts that are due. ``mail`` is None where no server is configured: people do it all."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        house_zone: str,
+        locale: str,
+        reachability: Reachability,
+        mail: MailServer | None,
+        wake: Callable[[], None],
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._house_zone = house_zone
+        self._locale = locale
+        self._reachability = reachability
+        self._mail = mail
+        self._wake = wake
+
+    async def run(self) -> int:
+        """Hands over what is due; answers how many contacts it came to a decision about."""
+        done = await self._doubt_stuck()
+        while True:
+            async with self._db.transaction() as tx:
+                due = await store.due(tx, self._clock.now(), BATCH)
+                rules = await policies.in_force(tx)
+            if not due:
+                return done
+            reach = await self._ask(due, rules)
+            letters = await self._decide(due, reach)
+            self._wake()
+            await self._deliver(letters)
+            done += len(due)
+
+    async def next_due(self) -> datetime | None:
+        """When the next contact is to be handed over, or the next one in flight becomes doubtful."""
+        async with self._db.transaction() as tx:
+            planned, in_flight = await store.next_hand_over(tx)
+        instants = [planned, in_flight + DOUBT if in_flight else None]
+        return min((at for at in instants if at), default=None)
+
+    async def _ask(self, due: Sequence[Stored], rules: Policies) -> Mapping[Asked, Reach]:
+        asked = {_asked(s.contact, rules) for s in due if self._delivers(s.contact)}
+        return await self._reachability.ask(sorted(asked)) if asked else {}
+
+    def _delivers(self, contact: Contact) -> bool:
+        return self._mail is not None and contact.channel == "email"
+
+    async def _decide(self, due: Sequence[Stored], reach: Mapping[Asked, Reach]) -> list[_Letter]:
+        """Every gate again, under the locks of customers and contacts; what is to be mailed is returned."""
+        now = self._clock.now()
+        async with self._db.transaction() as tx:
+            ids = sorted({s.contact.customer_id for s in due})
+            states = await customers.lock(tx, ids)
+            found = [s for s in await store.lock(tx, [s.contact.id for s in due]) if _is_due(s.contact, now)]
+            rules = await policies.in_force(tx)
+            complaints = await tasks.with_open_complaint(tx, ids)
+            known = await store.counted(tx, ids, now - COUNTED)
+            texts = await templates.load(tx, self._locale)
+            in_hand = {
+                id: taken_by(states[id], [c for c in known[id] if c.made_at or c.task_id], rules, self._house_zone)
+                for id in ids
+            }
+            work = _Work(now)
+            for stored in sorted(found, key=_claim):
+                contact = stored.contact
+                answer = reach.get(_asked(contact, rules))
+                if answer is None and self._delivers(contact):
+                    work.unanswered(stored, rules)
+                    continue
+                customer, taken = states[contact.customer_id], in_hand[contact.customer_id]
+                complaint_open = contact.customer_id in complaints
+                verdict, decisions = judge(
+                    contact, Situation(customer, taken, complaint_open, answer, now), rules
+                )
+                if isinstance(verdict, Send | ByStaff) and contact.purpose not in rules.caps.policy.exempt:
+                    taken.add(now)
+                work.add(stored, verdict, decisions, customer.file.owner)
+                if isinstance(verdict, Send):
+                    text = texts.render(
+                        contact.purpose, (answer.locale if answer else None) or customer.file.locale,
+                        answer.name if answer else None,
+                    )  # fmt: skip
+                    message = Message(contact.id, verdict.address, text.subject, text.text, text.html, now)
+                    work.letters.append(_Letter(stored, message))
+            await work.write(tx)
+        return work.letters
+
+    async def _deliver(self, letters: Sequence[_Letter]) -> None:
+        if not letters or self._mail is None:
+            return
+        left = list(letters)
+        try:
+            async with self._mail.session() as session:
+                while left and not session.broken:
+                    await self._one(session, left.pop(0))
+        except ServerAway:
+            pass
+        if left:
+            now = self._clock.now()
+            async with self._db.transaction() as tx:
+                until = {letter.stored.contact.id: _later(letter.stored, now) for letter in left}
+                await store.postpone(tx, until, moves=False)
+
+    async def _one(self, session: Session, letter: _Letter) -> None:
+        contact = letter.stored.contact
+        async with self._db.transaction() as tx:
+            marked = await store.change(tx, [(contact.id, "handing-over", None)], self._clock.now(), ("planned",))
+        if marked:
+            await self._settle(letter, await session.deliver(letter.message))
+            self._wake()
+
+    async def _settle(self, letter: _Letter, result: Result) -> None:
+        now = self._clock.now()
+        contact, trigger = letter.stored.contact, letter.stored.trigger
+        status: Status
+        why: str | None = None
+        async with self._db.transaction() as tx:
+            await customers.lock(tx, [contact.customer_id])
+            match result:
+                case Accepted():
+                    status, event = "sent", events.sent(contact, SMTP, trigger, now)
+                case Refused(reason, True):
+                    status, why, event = "failed", reason, events.failed(contact, SMTP, reason, trigger, now)
+                case Refused():
+                    await store.change(tx, [(contact.id, "planned", None)], now, ("handing-over",))
+                    await store.postpone(tx, {contact.id: _later(letter.stored, now)}, moves=False)
+                    return
+                case Unsure(reason):
+                    await _look_into(tx, [letter.stored], now)
+                    return
+            if await store.change(tx, [(contact.id, status, why)], now, ("handing-over",)):
+                await outbox.append(tx, SERVICE, [event], now)
+                await customers.flag(tx, {contact.customer_id: trigger}, now)
+
+    async def _doubt_stuck(self) -> int:
+        now = self._clock.now()
+        async with self._db.transaction() as tx:
+            stuck = await store.stuck(tx, now - DOUBT, BATCH)
+            await customers.lock(tx, sorted({s.contact.customer_id for s in stuck}))
+            held = await store.lock(tx, [s.contact.id for s in stuck])
+            doubtful = [s for s in held if s.contact.status == "handing-over" and s.contact.task_id is None]
+            await _look_into(tx, doubtful, now)
+        return len(stuck)
+
+
+class _Work:
+    """What one batch's decisions come to, written at the end in a handful of statements."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self.letters: list[_Letter] = []
+        self._decided: list[tuple[Contact, Sequence[Decision]]] = []
+        self._retries: dict[str, datetime] = {}
+        self._postponed: dict[str, datetime] = {}
+        self._suppressed: list[tuple[Stored, str]] = []
+        self._tasks: list[Task] = []
+        self._published: list[Outgoing] = []
+
+    def unanswered(self, stored: Stored, rules: Policies) -> None:
+        """Profile did not answer: no send; asked again later."""
+        later = _later(stored, self._now)
+        fact = "profile did not answer for address and consent"
+        decision = Decision("reachability", False, "channels", rules.channels.number, fact, later)
+        self._decided.append((stored.contact, [decision]))
+        self._retries[stored.contact.id] = later
+
+    def add(self, stored: Stored, verdict: Verdict, decisions: Sequence[Decision], owner: str | None) -> None:
+        """A verdict with the decisions it follows from."""
+        contact = stored.contact
+        self._decided.append((contact, decisions))
+        match verdict:
+            case Postpone(until):
+                self._postponed[contact.id] = until
+                self._published.append(
+                    events.planned(contact.id, contact.customer_id, contact, until, stored.trigger, self._now)
+                )
+            case Suppress(reason):
+                self._suppressed.append((stored, reason))
+                self._published.append(events.suppressed(contact, reason, stored.trigger, self._now))
+            case ByStaff():
+                self._tasks.append(_task("contact", stored, contact.due_at, self._now, owner))
+            case Send():
+                pass
+
+    async def write(self, tx: Tx) -> None:
+        """All of it, events last."""
+        now = self._now
+        await store.postpone(tx, self._postponed, moves=True)
+        await store.postpone(tx, self._retries, moves=False)
+        await store.change(tx, [(s.contact.id, "suppressed", why) for s, why in self._suppressed], now, ("planned",))
+        await tasks.open_tasks(tx, self._tasks)
+        await store.assign(tx, {task.contact_id: task.id for task in self._tasks if task.contact_id})
+        await store.note(tx, self._decided, now)
+        await outbox.append(tx, SERVICE, self._published, now)
+        await customers.flag(tx, {s.contact.customer_id: s.trigger for s, _ in self._suppressed}, now)
+
+
+async def _look_into(tx: Tx, doubtful: Sequence[Stored], now: datetime) -> None:
+    made = [_task("verify-delivery", stored, now, now, stored.assignee) for stored in doubtful]
+    await tasks.open_tasks(tx, made)
+    await store.assign(tx, {task.contact_id: task.id for task in made if task.contact_id})
+
+
+def _task(kind: str, stored: Stored, due_at: datetime, now: datetime, owner: str | None) -> Task:
+    contact = stored.contact
+    because = "; ".join(reason.text for reason in contact.reasons) or contact.purpose
+    title = f"Contact for {contact.purpose}: {because}"
+    if kind == "verify-delivery":
+        title = f"Did the mail with Message-ID {contact.id} go out?"
+    return Task(
+        id=uuid4().hex,
+        kind="contact" if kind == "contact" else "verify-delivery",
+        customer_id=contact.customer_id,
+        title=title[:500],
+        due_at=due_at,
+        created_at=now,
+        contact_id=contact.id,
+        assignee=owner,
+    )
+
+
+def _asked(contact: Contact, rules: Policies) -> Asked:
+    return contact.customer_id, contact.channel, rules.channels.policy.purposes[contact.purpose].consent
+
+
+def _is_due(contact: Contact, now: datetime) -> bool:
+    return contact.status == "planned" and contact.task_id is None and contact.due_at <= now
+
+
+def _claim(stored: Stored) -> tuple[str, int, str]:
+    """A customer's contacts in order of their claim to today's free place under the caps."""
+    purpose = stored.contact.purpose
+    rank = PLANNED_HERE.index(purpose) if purpose in PLANNED_HERE else -1
+    return stored.contact.customer_id, rank, stored.contact.id
+
+
+def _later(stored: Stored, now: datetime) -> datetime:
+    """After 1, 2, 4, … minutes, at most six hours."""
+    return now + min(MOST_PAUSE, timedelta(minutes=1 << min(stored.attempts, 9)))

@@ -1,0 +1,173 @@
+"""What planning has to know of a customer, folded from facts. Pure; the same whatever order the facts came in."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from shared.contracts.customers import ConsentChanged, ContactChannel, CustomerFields, CustomerRegistered, Purpose
+from shared.contracts.orders import Order
+from shared.contracts.purchases import PurchaseRecorded
+from shared.contracts.risk import Band, CustomerAtRisk, RiskLowered
+
+Key = tuple[datetime, str, str]
+
+
+class Bought(NamedTuple):
+    """What of an order matters here. ``net`` in minor units."""
+
+    key: Key
+    counts: bool
+    currency: str
+    net: int
+
+
+class Purchases(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The orders that stand. ``newest`` is the sort key of the newest order folded, standing or not.
+
+    ``money``: orders and minor units by currency.
+    """
+
+    orders: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    newest: Key | None = None
+    money: dict[str, tuple[int, int]] = {}
+
+    @property
+    def gap_days(self) -> float | None:
+        """The mean gap between orders in days; None below two orders."""
+        if self.orders < 2 or self.first_at is None or self.last_at is None:
+            return None
+        return (self.last_at - self.first_at).total_seconds() / 86_400 / (self.orders - 1)
+
+
+class File(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The customer file's fields that planning goes by; the highest ``sequence`` of profile stands."""
+
+    sequence: int = 0
+    registered_at: datetime | None = None
+    tenure_start: datetime | None = None
+    time_zone: str | None = None
+    locale: str | None = None
+    owner: str | None = None
+    preferred_channel: ContactChannel | None = None
+    preferred_every_days: int | None = None
+
+
+class Because(msgspec.Struct, frozen=True):
+    """A reason with its facts, as a sentence."""
+
+    code: str
+    text: str
+
+
+class Risk(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Churn's forecast. ``episode`` is the sequence of the last customer-at-risk, ``raised_at`` its time."""
+
+    sequence: int = 0
+    band: Band = "low"
+    episode: int = 0
+    raised_at: datetime | None = None
+    reasons: tuple[Because, ...] = ()
+
+
+class Customer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A customer as planning sees him; ``consents`` is channel/purpose -> (profile's sequence, granted)."""
+
+    purchases: Purchases = Purchases()
+    file: File = File()
+    risk: Risk = Risk()
+    consents: dict[str, tuple[int, bool]] = {}
+
+    @property
+    def known_since(self) -> datetime | None:
+        """Where tenure starts: the file's own word, else registration or first order, whichever came first."""
+        if self.file.tenure_start:
+            return self.file.tenure_start
+        starts = [at for at in (self.file.registered_at, self.purchases.first_at) if at]
+        return min(starts, default=None)
+
+    @property
+    def at_risk_since(self) -> datetime | None:
+        """Since when churn forecasts his leaving; None if it doesn't, or if he has bought since."""
+        risk, last = self.risk, self.purchases.last_at
+        if risk.band == "low" or risk.raised_at is None or (last is not None and last > risk.raised_at):
+            return None
+        return risk.raised_at
+
+    def refuses(self, channel: ContactChannel, purpose: Purpose) -> bool:
+        """Whether he has said no himself: no record is not a no."""
+        return not self.consents.get(f"{channel}/{purpose}", (0, True))[1]
+
+
+def bought_by_fact(purchase: PurchaseRecorded, source: str, event_id: str) -> Bought:
+    """What a purchase alone makes, before any return."""
+    key = (purchase.occurred_at, source, event_id)
+    return Bought(key, bool(purchase.lines), purchase.total.currency, purchase.total.minor)
+
+
+def bought_by_order(order: Order) -> Bought:
+    """What an order has become."""
+    return Bought(order.sort_key, order.counts, order.currency, order.net)
+
+
+def add(known: Purchases, order: Bought) -> Purchases:
+    """The purchases with an order that is newer than all of them."""
+    if not order.counts:
+        return msgspec.structs.replace(known, newest=order.key)
+    orders, minor = known.money.get(order.currency, (0, 0))
+    at = order.key[0]
+    return Purchases(
+        known.orders + 1,
+        known.first_at or at,
+        at,
+        order.key,
+        {**known.money, order.currency: (orders + 1, minor + order.net)},
+    )
+
+
+def fold(orders: Iterable[Order]) -> Purchases:
+    """The purchases of a customer's whole history, sorted by its key."""
+    known = Purchases()
+    for order in orders:
+        known = add(known, bought_by_order(order))
+    return known
+
+
+def filed(customer: Customer, fields: CustomerFields) -> Customer:
+    """The customer after his file was made or changed."""
+    file = customer.file
+    if isinstance(fields, CustomerRegistered):
+        file = msgspec.structs.replace(file, registered_at=fields.occurred_at)
+    if fields.sequence > file.sequence:
+        file = File(
+            fields.sequence, file.registered_at, fields.tenure_start, fields.time_zone, fields.locale, fields.owner,
+            fields.preferred_channel, fields.preferred_every_days,
+        )  # fmt: skip
+    return msgspec.structs.replace(customer, file=file)
+
+
+def consented(customer: Customer, change: ConsentChanged) -> Customer:
+    """The customer after he granted or withdrew a consent."""
+    name = f"{change.channel}/{change.purpose}"
+    if change.sequence <= customer.consents.get(name, (0, True))[0]:
+        return customer
+    return msgspec.structs.replace(
+        customer, consents={**customer.consents, name: (change.sequence, change.granted)}
+    )
+
+
+def assessed(customer: Customer, forecast: CustomerAtRisk | RiskLowered) -> Customer:
+    """The customer after churn's forecast; an older one than the last changes nothing but a missed episode."""
+    risk = customer.risk
+    if isinstance(forecast, CustomerAtRisk) and forecast.sequence > risk.episode:
+        because = tuple(Because(reason.code, reason.text) for reason in forecast.reasons)
+        risk = msgspec.structs.replace(
+            risk, episode=forecast.sequence, raised_at=forecast.occurred_at, reasons=because
+        )
+    if forecast.sequence > risk.sequence:
+        band = forecast.band if isinstance(forecast, CustomerAtRisk) else forecast.to_band
+        risk = msgspec.structs.replace(risk, sequence=forecast.sequence, band=band)
+    return msgspec.structs.replace(customer, risk=risk)

@@ -1,0 +1,15 @@
+"""Periodic work -> use case."""
+
+from datetime import timedelta
+
+from services.engagement.contacts.application import Planner
+from services.engagement.contacts.hand_over import HandOver
+from shared.jobs import Job
+
+
+def jobs(planner: Planner, hand_over: HandOver) -> list[Job]:
+    """What engagement does by the clock."""
+    return [
+        Job("plan", timedelta(seconds=2), planner.run, planner.next_due),
+        Job("hand-over", timedelta(seconds=1), hand_over.run, hand_over.next_due),
+    ]

@@ -1,0 +1,118 @@
+"""Any order and duplication of the same events leaves the same facts and states; consumers flag, the job plans."""
+
+import random
+from typing import Any
+
+import pytest
+
+from shared.messaging.records import Record
+from tests.integration.engagement.house import (
+    Engagement,
+    at_risk,
+    changed,
+    complaint,
+    consent,
+    open_engagement,
+    registered,
+    risk_lowered,
+)
+from tests.kit.builders import about_order, line, purchase, record, returned
+from tests.kit.databases import Databases
+
+SERVICE = "engagement"
+
+
+def a_shop_s_week() -> list[Record]:
+    """Orders with versions, returns and cancellations of three customers, their files, consents and forecasts."""
+    two = [line(amount="300"), line("2", amount="50", quantity=2)]
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("purchase-recorded", purchase("pos:1", "o1", total="400", days_ago=60, lines=two)),
+        ("purchase-recorded", purchase("pos:1", "o2", days_ago=30)),
+        ("purchase-recorded", purchase("pos:1", "o3", days_ago=2)),
+        ("purchase-recorded", purchase("pos:1", "o1", total="300", days_ago=61, order_version=2)),
+        ("purchase-recorded", purchase("pos:2", "o4", days_ago=9)),
+        ("purchase-recorded", purchase("pos:3", "o4", days_ago=9, order_version=2)),
+        ("purchase-recorded", purchase("pos:2", "o5", days_ago=3, total="0", lines=[])),
+        ("purchase-returned", returned("o2", days_ago=20)),
+        ("purchase-cancelled", about_order("o3", days_ago=1)),
+        ("purchase-delivered", about_order("o1", days_ago=55)),
+        ("purchase-returned", returned("unknown", customer_id="pos:3")),
+        registered("pos:1", days_ago=61, locale="en"), changed("pos:1", locale="zh-TW", preferred_every_days=10),
+        registered("pos:2", days_ago=9), consent("pos:1"), consent("pos:1", granted=False), complaint("pos:2"),
+        at_risk("pos:1"), risk_lowered("pos:1"), at_risk("pos:2"),
+    ]  # fmt: skip
+    return [record(topic, data) for topic, data in events]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_order_and_duplication_of_events_leaves_the_same_state(databases: Databases, seed: int) -> None:
+    events = a_shop_s_week()
+    chance = random.Random(seed)
+    shuffled = [*events, *chance.choices(events, k=12)]
+    chance.shuffle(shuffled)
+    async with databases.fresh(SERVICE) as one, databases.fresh(SERVICE) as other:
+        async with open_engagement(one) as straight:
+            await straight.take_records(events)
+            expected = await straight.state_hash()
+        async with open_engagement(other) as mixed:
+            while shuffled:
+                size = chance.randint(1, 7)
+                await mixed.take_records(shuffled[:size])
+                del shuffled[:size]
+            assert await mixed.state_hash() == expected
+            assert mixed.service.intake.counts["dead"] == 0
+            assert mixed.service.intake.counts["duplicate"] == 12
+
+
+async def test_many_purchases_of_a_customer_cost_one_planning(without_mail: Engagement) -> None:
+    await without_mail.take(*[("purchase-recorded", purchase(days_ago=10 - n)) for n in range(10)])
+    assert await without_mail.published() == []
+    assert await without_mail.run("plan") == 1
+    assert len(await without_mail.contacts()) == 1
+    assert await without_mail.run("plan") == 0
+
+
+async def test_a_purchase_moves_the_rhythm_and_that_is_published(without_mail: Engagement) -> None:
+    await without_mail.take(("purchase-recorded", purchase(days_ago=5)))
+    await without_mail.run("plan")
+    await without_mail.take(("purchase-recorded", purchase(days_ago=1)))
+    await without_mail.run("plan")
+    [(_, first), (_, second)] = await without_mail.published("contact-planned")
+    assert first["contact_id"] == second["contact_id"]
+    assert first["due_at"] < second["due_at"]
+    assert (first["sequence"], second["sequence"]) == (1, 2)
+    assert second["caused_by"]["source"] == "/shop/tw"
+
+
+async def test_planning_again_without_news_publishes_nothing(without_mail: Engagement) -> None:
+    await without_mail.take(("purchase-recorded", purchase(days_ago=5)))
+    await without_mail.run("plan")
+    await without_mail.take(changed(locale="zh-TW"))
+    assert await without_mail.run("plan") == 1
+    assert len(await without_mail.published()) == 1
+
+
+async def test_loaded_history_plans_nobody(without_mail: Engagement) -> None:
+    await without_mail.take_records([record("purchase-recorded", purchase(days_ago=5), backfill=True)])
+    await without_mail.take_records([record(*complaint(), backfill=True)])
+    assert await without_mail.run("plan") == 0
+    assert await without_mail.rows("SELECT * FROM tasks") == []
+
+
+async def test_a_customer_is_planned_in_his_own_zone(without_mail: Engagement) -> None:
+    await without_mail.take(
+        ("purchase-recorded", purchase(days_ago=5)), registered(days_ago=5, time_zone="America/New_York")
+    )
+    await without_mail.run("plan")
+    [contact] = await without_mail.contacts()
+    # Bought at 23:00 in New York: a week later at that hour is quiet, 09:00 there is 14:00 UTC.
+    assert contact["due_at"].isoformat() == "2026-11-22T14:00:00+00:00"
+
+
+async def test_a_complaint_becomes_one_task_of_the_customer_s_owner(without_mail: Engagement) -> None:
+    await without_mail.take(registered(owner="staff-7"))
+    await without_mail.take(complaint(topic="delivery"))
+    await without_mail.take(complaint(topic="delivery"))
+    [task] = await without_mail.rows("SELECT * FROM tasks")
+    assert (task["kind"], task["assignee"], task["status"]) == ("complaint", "staff-7", "open")
+    assert task["due_at"].isoformat() == "2026-11-20T08:00:00+00:00"
