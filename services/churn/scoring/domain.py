@@ -56,6 +56,12 @@ class Base:
     def __len__(self) -> int:
         return len(self.n_occasions)
 
+    def of_buyers(self) -> Base:
+        """Those with a purchase."""
+        bought = self.n_occasions > 0
+        columns = (self.n_occasions, self.first_day, self.last_day, self.n_valued, self.net_minor)
+        return Base(*(column[bought] for column in columns))
+
     def silence(self, today: int) -> Ints:
         """Days since the last purchase, (n,); 0 where it lies ahead of today."""
         return np.maximum(today - self.last_day, 0)

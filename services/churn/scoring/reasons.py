@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -30,28 +31,40 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 def reasons(state: Statistics, params: Params, policy: Policy, today: int) -> list[Reason]:
-    """Reasons for one customer on the day `today`, the largest contribution first; empty without a purchase.
+    """`reasons_of` for one customer."""
+    return reasons_of([state], params, policy, today)[0]
+
+
+def reasons_of(states: Sequence[Statistics], params: Params, policy: Policy, today: int) -> list[list[Reason]]:
+    """Reasons for each customer on the day `today`, the largest contribution first; none without a purchase.
 
     Contributions are steps of one path of counterfactuals: P as it is, less P had the last purchase been no
     longer ago than the usual gap (a one-time buyer: on that very day), is the silence; that less P with one
     purchase more on record is having bought so little, for customers with one repeat purchase at most.
     """
-    if state.n_occasions == 0:
-        return []
-    model = _by_model(state, params, policy, max(today, state.last_day))
-    beside = [_slowing(state), _falling_basket(state), _returns(state), _open_complaint(state)]
-    return model + [reason for reason in beside if reason is not None]
+    buyers = [state for state in states if state.n_occasions]
+    if not buyers:
+        return [[] for _ in states]
+    x, t_x, T = np.array([_path(state, max(today, state.last_day)) for state in buyers]).transpose(1, 0, 2)
+    path = History.of(x.ravel(), t_x.ravel(), T.ravel())
+    steps = iter(probability_of_no_purchase(params, path, policy.horizon_days).reshape(-1, 3).tolist())
+    found: list[list[Reason]] = []
+    for state in states:
+        by_model = _by_model(state, max(today, state.last_day), *next(steps)) if state.n_occasions else []
+        beside = [_slowing(state), _falling_basket(state), _returns(state), _open_complaint(state)]
+        found.append(by_model + [reason for reason in beside if reason is not None] if by_model else [])
+    return found
 
 
-def _by_model(state: Statistics, params: Params, policy: Policy, today: int) -> list[Reason]:
-    x, silence, age = state.n_occasions - 1, today - state.last_day, today - state.first_day
-    usual = state.usual_gap
-    if usual is None:
-        recent, age_then = 0.0, 0.0
-    else:
-        recent, age_then = age - min(silence, usual), float(age)
-    path = History.of([x, x, x + 1], [state.gap_sum, recent, recent], [age, age_then, age_then])
-    actual, in_rhythm, one_more = probability_of_no_purchase(params, path, policy.horizon_days).tolist()
+def _path(state: Statistics, today: int) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+    """x, t_x, T of a customer as he is, in his rhythm, and with one purchase more."""
+    x, silence, age = state.n_occasions - 1, today - state.last_day, float(today - state.first_day)
+    recent, age_then = (0.0, 0.0) if state.usual_gap is None else (age - min(silence, state.usual_gap), age)
+    return (x, x, x + 1), (state.gap_sum, recent, recent), (age, age_then, age_then)
+
+
+def _by_model(state: Statistics, today: int, actual: float, in_rhythm: float, one_more: float) -> list[Reason]:
+    x, silence, usual = state.n_occasions - 1, today - state.last_day, state.usual_gap
     facts = {"days": float(silence)} | ({} if usual is None else {"usual_gap": usual})
     text = f"{_count(silence, 'day')} since the {'only' if usual is None else 'last'} purchase"
     text += "" if usual is None else f"; usual gap {_number(usual)}"

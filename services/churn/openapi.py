@@ -1,0 +1,8 @@
+"""Examples in the OpenAPI document."""
+
+from typing import Any
+
+
+def answers(example: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """The entry of a good answer, for ``responses=``."""
+    return {status: {"content": {"application/json": {"example": example}}}}

@@ -1,0 +1,78 @@
+"""A new model version from all that is known: read here, fitted in a child process, kept here."""
+
+import asyncio
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import structlog
+
+from services.churn.models import application as models
+from services.churn.models.domain import Kind
+from services.churn.models.fitting import MINIMUM_REPEAT_BUYERS, NotEnoughHistory
+from services.churn.models.versions import ModelVersion, Trained
+from services.churn.policies import application as policies
+from services.churn.scoring.application import Scoring
+from services.churn.training import store
+from services.churn.training.domain import Sample, train
+from shared.clock import Clock
+from shared.db import Database, Tx
+from shared.jobs import ran
+from shared.settings import HouseSettings
+
+log = structlog.get_logger()
+
+
+class TrainingRunning(RuntimeError):
+    """Another fit is under way."""
+
+    code = "training-in-progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Fits models on the base. scipy lives and dies with the child, so that the service stays small and awake."""
+
+    db: Database
+    clock: Clock
+    house: HouseSettings
+    scoring: Scoring
+
+    async def train(self, tx: Tx, kind: Kind | None = None) -> ModelVersion:
+        """Fits a model (``kind`` None: that of the active one), keeps it and puts it in use.
+
+        Raises NotEnoughHistory below 10 customers who bought again, TrainingRunning while another fit is under way.
+        """
+        if not await store.lead(tx):
+            raise TrainingRunning("Another fit is running; its version will be the newest in a moment.")
+        policy = (await policies.current(tx)).policy
+        kind = kind or (await models.active(tx)).params.kind
+        today = self.scoring.today()
+        base = (await self.scoring.base(tx)).of_buyers()
+        if (bought_again := int((base.n_occasions > 1).sum())) < MINIMUM_REPEAT_BUYERS:
+            raise NotEnoughHistory(f"{bought_again} customers bought again, {MINIMUM_REPEAT_BUYERS} are needed")
+        customer, day = await store.purchase_days(tx, self.house.time_zone)
+        sample = Sample(base.history(today), base.n_valued, base.net_minor, customer, day, today)
+        trained = await asyncio.to_thread(_in_a_child, sample, kind, policy.horizon_days)
+        model = await models.add(tx, trained, self.clock.now())
+        log.info("model trained", action="churn.trained", version=model.version, customers=model.params.n)
+        return model
+
+    async def nightly(self) -> int:
+        """The job: a new version, or none where history is short or another fit runs."""
+        now = self.clock.now()
+        try:
+            async with self.db.transaction() as tx:
+                await self.train(tx)
+                await ran(tx, "train", now)
+        except (NotEnoughHistory, TrainingRunning) as reason:
+            log.info("no model trained", action="churn.untrained", code=reason.code, reason=str(reason))
+            async with self.db.transaction() as tx:
+                await ran(tx, "train", now)
+            return 0
+        return 1
+
+
+def _in_a_child(sample: Sample, kind: Kind, horizon_days: int) -> Trained:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as child:
+        return child.submit(train, sample, kind, horizon_days).result()
