@@ -1,0 +1,295 @@
+"""Accounts over HTTP: a customer's token sees his own."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import Path, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from services.loyalty.accounts.application import Accounts, AccountView, Explained
+from services.loyalty.ledger import reading
+from services.loyalty.ledger.domain import Award, Bucket, Entry
+from services.loyalty.tiers.domain import Standing
+from shared.clock import Clock
+from shared.contracts.types import CUSTOMER_ID, Money
+from shared.db import Database, Tx
+from shared.http.auth import Principal, own_or_404, requires
+from shared.http.pagination import Page, PageRequest
+from shared.http.problems import not_found
+from shared.http.routing import Router
+
+_NEWEST = 2**31 - 1
+_END = datetime(9999, 12, 31, tzinfo=UTC)
+
+CustomerId = Annotated[str, Path(pattern=CUSTOMER_ID.removesuffix(r"(?!\n)"))]
+Reader = Annotated[Principal, requires("loyalty:read")]
+
+
+class MoneyView(BaseModel):
+    """An amount of a currency."""
+
+    amount: str
+    currency: str
+
+
+class Progress(BaseModel):
+    """What was spent within the window, and what is missing to the next tier; null at the top."""
+
+    spend: MoneyView
+    next: str | None
+    missing: MoneyView | None
+
+
+class Projection(BaseModel):
+    """The next change of tier if nothing more is bought; null is no tier."""
+
+    name: str | None
+    at: datetime
+
+
+class TierView(BaseModel):
+    """The tier held now. ``projected`` is null where it will never change by itself."""
+
+    name: str
+    since: datetime
+    progress: Progress
+    projected: Projection | None
+
+
+class Expiring(BaseModel):
+    """The next points to expire."""
+
+    next_at: datetime | None
+    points: int
+
+
+class AccountBody(BaseModel):
+    """A loyalty account now. ``lifetime_earned``: everything ever awarded, less reversals."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "customer_id": "pos:1001",
+                "available": 320,
+                "pending": 45,
+                "held": 0,
+                "debt": 0,
+                "lifetime_earned": 365,
+                "tier": None,
+                "expiring": {"next_at": "2027-03-01T02:00:00Z", "points": 20},
+            }
+        }
+    )
+
+    customer_id: str
+    available: int
+    pending: int
+    held: int
+    debt: int
+    lifetime_earned: int
+    tier: TierView | None
+    expiring: Expiring
+
+
+class EntryView(BaseModel):
+    """An entry: points from the book ``debit`` to the book ``credit``, when it happened and when we knew."""
+
+    seq: int
+    kind: str
+    debit: str
+    credit: str
+    points: int
+    order_id: str
+    programme_version: int | None
+    occurred_at: datetime
+    known_at: datetime
+    caused_by: dict[str, str]
+    hash: str = Field(description="SHA-256 over the hash before it and this entry, hexadecimal")
+
+
+class LotView(BaseModel):
+    """The points of one order: where they are now, and their dates."""
+
+    order_id: str
+    points: int
+    reversed: int
+    state: Bucket
+    occurred_at: datetime
+    available_from: datetime
+    expires_at: datetime | None
+    programme_version: int | None
+
+
+class Leaf(BaseModel):
+    """What one part of a programme version gave: ``points`` are what returns left of ``awarded``."""
+
+    rule: str
+    wanted: int
+    awarded: int
+    points: int
+
+
+class Branch(BaseModel):
+    """An order's lot; its leaves sum to its points."""
+
+    order_id: str
+    state: Literal["pending", "available", "expired"]
+    points: int
+    paid_net: MoneyView
+    programme_version: int | None
+    leaves: list[Leaf]
+
+
+class Explanation(BaseModel):
+    """The balance as a tree: all leaves sum to available and pending."""
+
+    available: int
+    pending: int
+    orders: list[Branch]
+
+
+def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
+    """``/accounts/{customer_id}`` and what lies below it."""
+    routes = Router(prefix="/accounts/{customer_id}", tags=["accounts"])
+
+    @routes.get("", response_model=AccountBody)
+    async def account(customer_id: CustomerId, principal: Reader) -> AccountBody:
+        """The account as it stands now."""
+        async with db.transaction() as tx:
+            id_ = await _own(tx, principal, customer_id)
+            return _account(customer_id, await accounts.view(tx, id_))
+
+    @routes.get("/entries", response_model=Page[EntryView])
+    async def entries(
+        customer_id: CustomerId,
+        principal: Reader,
+        paging: PageRequest,
+        as_of: Annotated[AwareDatetime | None, Query(description="only what had happened by then")] = None,
+        known_by: Annotated[AwareDatetime | None, Query(description="only what was known by then")] = None,
+    ) -> Page[EntryView]:
+        """The account's entries, the newest first."""
+        after = paging.after(tuple[int])
+        async with db.transaction() as tx:
+            rows = await reading.entries_of(
+                tx,
+                await _own(tx, principal, customer_id),
+                before=min(after[0], _NEWEST) if after else _NEWEST,
+                as_of=as_of or _END,
+                known_by=known_by or _END,
+                limit=paging.limit + 1,
+            )
+        cursor = paging.next_cursor(rows, lambda entry: (entry.seq,))
+        return Page(items=[_entry(entry) for entry in rows[: paging.limit]], next_cursor=cursor)
+
+    @routes.get("/lots", response_model=Page[LotView])
+    async def lots(customer_id: CustomerId, principal: Reader, paging: PageRequest) -> Page[LotView]:
+        """The account's lots, the newest first; those without points left out."""
+        before = paging.after(tuple[datetime, str]) or (_END, "")
+        async with db.transaction() as tx:
+            id_ = await _own(tx, principal, customer_id)
+            rows = await reading.lots_page(tx, id_, before, paging.limit + 1)
+        cursor = paging.next_cursor(rows, lambda lot: (lot.award.occurred_at, lot.award.order_id))
+        now = clock.now()
+        return Page(items=[_lot(lot.award, now) for lot in rows[: paging.limit]], next_cursor=cursor)
+
+    @routes.get("/explanation", response_model=Explanation)
+    async def explanation(customer_id: CustomerId, principal: Reader) -> Explanation:
+        """Where every point of the balance comes from."""
+        async with db.transaction() as tx:
+            id_ = await _own(tx, principal, customer_id)
+            explained = await accounts.explanation(tx, id_, customer_id)
+        return _explanation(explained, clock.now())
+
+    return routes
+
+
+async def _own(tx: Tx, principal: Principal, customer_id: str) -> int:
+    own_or_404(principal, customer_id)
+    account = await reading.account_of(tx, customer_id)
+    if account is None:
+        raise not_found()
+    return account
+
+
+def _account(customer_id: str, view: AccountView) -> AccountBody:
+    balance = view.balance
+    return AccountBody(
+        customer_id=customer_id,
+        available=balance.available,
+        pending=balance.pending,
+        held=0,
+        debt=0,
+        lifetime_earned=balance.lifetime_earned,
+        tier=_tier(view.standing, view.currency) if view.standing else None,
+        expiring=Expiring(next_at=balance.next_at, points=balance.expiring),
+    )
+
+
+def _tier(standing: Standing, currency: str) -> TierView:
+    projected = standing.projected
+    return TierView(
+        name=standing.name,
+        since=standing.since,
+        progress=Progress(
+            spend=_money(standing.spend, currency),
+            next=standing.next,
+            missing=_money(standing.missing, currency) if standing.next else None,
+        ),
+        projected=Projection(name=projected.to, at=projected.at) if projected else None,
+    )
+
+
+def _money(minor: int, currency: str) -> MoneyView:
+    return MoneyView(amount=Money.of(minor, currency).amount, currency=currency)
+
+
+def _entry(entry: Entry) -> EntryView:
+    return EntryView(
+        seq=entry.seq,
+        kind=entry.kind,
+        debit=entry.debit,
+        credit=entry.credit,
+        points=entry.points,
+        order_id=entry.order_id,
+        programme_version=entry.programme_version,
+        occurred_at=entry.occurred_at,
+        known_at=entry.known_at,
+        caused_by={"source": entry.cause_source, "id": entry.cause_id},
+        hash=entry.hash.hex(),
+    )
+
+
+def _lot(award: Award, now: datetime) -> LotView:
+    return LotView(
+        order_id=award.order_id,
+        points=award.points,
+        reversed=award.reversed,
+        state=award.bucket(now),
+        occurred_at=award.occurred_at,
+        available_from=award.available_from,
+        expires_at=award.expires_at,
+        programme_version=award.programme_version,
+    )
+
+
+def _explanation(explained: Sequence[Explained], now: datetime) -> Explanation:
+    orders = [
+        Branch(
+            order_id=one.judgement.award.order_id,
+            state=one.judgement.award.bucket(now),
+            points=one.judgement.award.points,
+            paid_net=_money(one.judgement.award.net_minor, one.judgement.award.currency),
+            programme_version=one.judgement.award.programme_version,
+            leaves=[
+                Leaf(rule=part.rule, wanted=part.wanted, awarded=part.awarded, points=part.kept)
+                for part in one.judgement.parts
+            ],
+        )
+        for one in explained
+    ]
+    return Explanation(
+        available=sum(order.points for order in orders if order.state == "available"),
+        pending=sum(order.points for order in orders if order.state == "pending"),
+        orders=orders,
+    )

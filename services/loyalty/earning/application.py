@@ -1,0 +1,186 @@
+"""The use case of every order event: facts in, awards judged, the difference posted, tiers brought up to date."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from services.loyalty.earning.domain import History, Judgement, fold, judge
+from services.loyalty.ledger import application as ledger
+from services.loyalty.ledger.application import Account, Journal
+from services.loyalty.ledger.domain import Cause, Lot
+from services.loyalty.programmes.application import Programmes
+from services.loyalty.programmes.domain import Programme, in_force
+from services.loyalty.tiers.application import Member, reassess
+from services.loyalty.tiers.domain import Spend, reach
+from shared.clock import Clock
+from shared.contracts.orders import Order
+from shared.db import Tx
+from shared.messaging import facts, outbox
+from shared.messaging.events import Event
+from shared.messaging.facts import Recorded
+from shared.messaging.intake import Outcome
+
+_caps = msgspec.json.Decoder(dict[str, tuple[str, int]])
+
+
+@dataclass(frozen=True, slots=True)
+class Earning:
+    """Points and tiers for orders. ``zone``: of calendar months, for caps and expiry."""
+
+    clock: Clock
+    programmes: Programmes
+    zone: ZoneInfo
+
+    async def apply_orders(self, tx: Tx, events: Sequence[Event]) -> Outcome:
+        """Purchases, returns, cancellations, deliveries: recorded for ever, and what they change posted."""
+        known = await self.programmes.known(tx)
+        recorded = await facts.record(tx, events)
+        if recorded.customers:
+            now = self.clock.now()
+            accounts = await ledger.open_accounts(tx, recorded.customers, now)
+            await _Batch(tx, known, self.zone, now, accounts, recorded, in_force(known, now)).apply()
+        return Outcome(recorded.duplicates, recorded.conflicts)
+
+    async def judgements(self, tx: Tx, customer: str, lots: Sequence[Lot]) -> list[Judgement]:
+        """How each of a customer's orders was judged, by the versions that judged them."""
+        known = await self.programmes.known(tx)
+        orders = (await facts.orders_of(tx, [customer]))[customer]
+        return fold(orders, _Versions(known, {lot.award.order_id: lot.award.judged_with for lot in lots}), self.zone)[1]
+
+
+@dataclass(slots=True)
+class _Versions:
+    """Which version judges an order: of those that were known when it was judged first."""
+
+    known: Sequence[Programme]
+    judged_with: dict[str, int]
+
+    def __call__(self, order: Order) -> tuple[Programme | None, int]:
+        newest = self.known[-1].version
+        judged_with = self.judged_with.get(order.order_id, newest)
+        known = self.known if judged_with == newest else [v for v in self.known if v.version <= judged_with]
+        return in_force(known, order.occurred_at), judged_with
+
+
+@dataclass(slots=True)
+class _Batch:
+    tx: Tx
+    known: Sequence[Programme]
+    zone: ZoneInfo
+    now: datetime
+    accounts: dict[str, Account]
+    recorded: Recorded
+    current: Programme | None
+    spends: dict[str, list[Spend]] = field(default_factory=dict)
+    causes: dict[str, list[Cause]] = field(default_factory=dict)
+
+    async def apply(self) -> None:
+        journal = Journal(self.now)
+        plain = self.recorded.plain
+        refold = self.recorded.refold | {customer for customer in plain if self._is_late(customer, plain[customer])}
+        if self._needs_other_spends():
+            refold |= plain.keys()
+        newest = {customer: events for customer, events in plain.items() if customer not in refold}
+        await self._load_spends(newest)
+        for customer, events in newest.items():
+            self._apply_newest(journal, self.accounts[customer], events)
+        if refold:
+            await self._refold(journal, refold)
+        await journal.write(self.tx, self.accounts.values())
+        crossings = await self._tiers()
+        await outbox.append(self.tx, ledger.SERVICE, journal.events + crossings, self.now)
+
+    def _is_late(self, customer: str, events: Sequence[Event]) -> bool:
+        last_at = self.accounts[customer].last_at
+        return last_at is not None and events[0].data.occurred_at <= last_at
+
+    def _needs_other_spends(self) -> bool:
+        """Whether a tier's factor may ask for spends in another currency than the one at hand."""
+        return any(tier.extra for v in self.known if v.currency != self._currency for tier in v.tiers)
+
+    @property
+    def _currency(self) -> str:
+        return self.current.currency if self.current else ""
+
+    async def _load_spends(self, newest: dict[str, list[Event]]) -> None:
+        furthest = max((reach(version) for version in self.known), default=timedelta())
+        accounts = {self.accounts[c].account_id: c for c in newest if self.accounts[c].last_at is not None}
+        if not furthest or not accounts:
+            return
+        first = min(events[0].data.occurred_at for events in newest.values())
+        found = await ledger.spends_of(self.tx, list(accounts), self._currency, min(first, self.now) - furthest)
+        self.spends = {accounts[account_id]: spends for account_id, spends in found.items()}
+
+    def _apply_newest(self, journal: Journal, account: Account, events: Sequence[Event]) -> None:
+        history = History(account.last_at, account.orders, _caps.decode(account.caps))
+        spends = self.spends.setdefault(account.customer_id, [])
+        versions = _Versions(self.known, {})
+        for event in events:
+            order = facts.order_of(event)
+            history, judgement = judge(history, order, *versions(order), spends, self.zone)
+            cause = _cause(event)
+            journal.open_lot(account, Lot(account.account_id, judgement.award), cause)
+            self.causes.setdefault(account.customer_id, []).append(cause)
+            if order.currency == self._currency and order.net:
+                spends.append((order.occurred_at, order.net))
+        _remember(account, history)
+
+    async def _refold(self, journal: Journal, customers: set[str]) -> None:
+        accounts = {self.accounts[c].account_id: self.accounts[c] for c in customers}
+        orders = await facts.orders_of(self.tx, customers)
+        lots = {lot.award.order_id: lot for lot in await ledger.lots_of(self.tx, sorted(accounts))}
+        versions = _Versions(self.known, {order_id: lot.award.judged_with for order_id, lot in lots.items()})
+        owners = {order.order_id: customer for customer in customers for order in orders[customer]}
+        by_order = {_order_id(event): _cause(event) for event in self.recorded.fresh}
+        for order_id, lot in sorted(lots.items()):
+            account = accounts[lot.account_id]
+            if owners[order_id] != account.customer_id:
+                journal.close_lot(account, lot, by_order[order_id])
+                self.causes.setdefault(account.customer_id, []).append(by_order[order_id])
+        for customer in sorted(customers):
+            account = self.accounts[customer]
+            history, judgements = fold(orders[customer], versions, self.zone)
+            own = [by_order[order.order_id] for order in orders[customer] if order.order_id in by_order]
+            self.causes.setdefault(customer, []).extend(own)
+            self._post_judgements(journal, account, judgements, lots, by_order)
+            _remember(account, history)
+            self.spends[customer] = [
+                (j.award.occurred_at, j.award.net_minor)
+                for j in judgements
+                if j.award.currency == self._currency and j.award.net_minor
+            ]
+
+    def _post_judgements(
+        self, journal: Journal, account: Account, judgements: Sequence[Judgement], lots: dict[str, Lot],
+        by_order: dict[str, Cause],
+    ) -> None:  # fmt: skip
+        for judgement in judgements:
+            award = judgement.award
+            lot = lots.get(award.order_id)
+            if lot is not None and lot.account_id == account.account_id and lot.award == award:
+                continue
+            # An award that no event of its own changed hangs, by a cap or a bonus, on one that an event did.
+            cause = by_order.get(award.order_id) or self.causes[account.customer_id][-1]
+            if lot is None:
+                journal.open_lot(account, Lot(account.account_id, award), cause)
+            elif lot.account_id != account.account_id:
+                journal.change_lot(account, Lot(account.account_id, award), cause)
+            else:
+                journal.change_lot(account, msgspec.structs.replace(lot, award=award), cause)
+
+
+def _remember(account: Account, history: History) -> None:
+    account.last_at = history.last_at
+    account.orders = history.orders
+    account.caps = msgspec.json.encode(history.caps)
+
+
+def _cause(event: Event) -> Cause:
+    return Cause(event.source, event.id, event.data.occurred_at, event.traceparent)
+
+
+def _order_id(event: Event) -> str:
+    return str(event.data.order_id)

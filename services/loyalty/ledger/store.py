@@ -1,0 +1,265 @@
+"""Accounts, lots and the ledger: all SQL that reads or writes them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from services.loyalty.ledger.domain import Award, Entry, Lot
+from shared.db import Tx, columns, copy, execute, fetch
+
+_OPEN = """
+INSERT INTO accounts (customer_id, opened_at)
+SELECT customer_id, :now FROM unnest(CAST(:customers AS text[])) AS new (customer_id) ORDER BY customer_id
+ON CONFLICT DO NOTHING
+"""
+_ACCOUNT = "account_id, customer_id, last_at, orders, caps, entries, head"
+_LOCK = f"SELECT {_ACCOUNT} FROM accounts WHERE customer_id = ANY(:customers) ORDER BY customer_id FOR UPDATE"
+_LOCK_BY_ID = f"SELECT {_ACCOUNT} FROM accounts WHERE account_id = ANY(:accounts) ORDER BY customer_id FOR UPDATE"
+_SAVE = """
+UPDATE accounts SET last_at = new.last_at, orders = new.orders, caps = new.caps, entries = new.entries, head = new.head
+FROM unnest(CAST(:ids AS bigint[]), CAST(:last_at AS timestamptz[]), CAST(:orders AS int[]), CAST(:caps AS bytea[]),
+            CAST(:entries AS int[]), CAST(:heads AS bytea[])) AS new (account_id, last_at, orders, caps, entries, head)
+WHERE accounts.account_id = new.account_id
+"""
+_FIND = "SELECT account_id, customer_id FROM accounts WHERE customer_id = :customer"
+_LOT = (
+    "order_id", "account_id", "occurred_at", "currency", "net_minor", "points", "reversed", "programme_version",
+    "judged_with", "available_from", "expires_at", "posted", "posted_in", "due_at",
+)  # fmt: skip
+_LOTS = f"SELECT {', '.join(_LOT)} FROM lots WHERE account_id = ANY(:accounts)"
+_DUE = f"SELECT {', '.join(_LOT)} FROM lots WHERE account_id = ANY(:accounts) AND due_at <= :now"
+_LOT_PAGE = f"""
+SELECT {", ".join(_LOT)} FROM lots
+WHERE account_id = :account AND points > 0 AND (occurred_at, order_id) < (:before_at, :before_id)
+ORDER BY occurred_at DESC, order_id DESC LIMIT :limit
+"""
+_CHANGE = """
+UPDATE lots SET account_id = new.account_id, occurred_at = new.occurred_at, currency = new.currency,
+    net_minor = new.net_minor, points = new.points, reversed = new.reversed,
+    programme_version = new.programme_version, available_from = new.available_from, expires_at = new.expires_at,
+    posted = new.posted, posted_in = new.posted_in, due_at = new.due_at
+FROM unnest(
+    CAST(:order_id AS text[]), CAST(:account_id AS bigint[]), CAST(:occurred_at AS timestamptz[]),
+    CAST(:currency AS text[]), CAST(:net_minor AS bigint[]), CAST(:points AS bigint[]), CAST(:reversed AS bigint[]),
+    CAST(:programme_version AS int[]), CAST(:judged_with AS int[]), CAST(:available_from AS timestamptz[]),
+    CAST(:expires_at AS timestamptz[]), CAST(:posted AS bigint[]), CAST(:posted_in AS text[]),
+    CAST(:due_at AS timestamptz[])) AS new (order_id, account_id, occurred_at, currency, net_minor, points, reversed,
+    programme_version, judged_with, available_from, expires_at, posted, posted_in, due_at)
+WHERE lots.order_id = new.order_id
+"""
+_DUE_ACCOUNTS = """
+SELECT DISTINCT account_id
+FROM (SELECT account_id FROM lots WHERE due_at <= :now ORDER BY due_at LIMIT :limit) AS first
+"""
+_NEXT_DUE = "SELECT min(due_at) AS due_at FROM lots WHERE due_at IS NOT NULL"
+_SPENDS = """
+SELECT account_id, array_agg(occurred_at) AS times, array_agg(net_minor) AS nets FROM lots
+WHERE account_id = ANY(:accounts) AND occurred_at > :since AND currency = :currency AND net_minor > 0
+GROUP BY account_id
+"""
+# One scan of lots_account: the account's lots are few.
+_BALANCE = """
+SELECT coalesce(sum(points) FILTER (WHERE available_from <= :at AND (expires_at IS NULL OR expires_at > :at)), 0)
+           AS available,
+       coalesce(sum(points) FILTER (WHERE available_from > :at AND (expires_at IS NULL OR expires_at > :at)), 0)
+           AS pending,
+       coalesce(sum(points), 0) AS lifetime_earned,
+       min(expires_at) FILTER (WHERE expires_at > :at AND points > 0) AS next_at
+FROM lots WHERE account_id = :account
+"""
+_EXPIRING = "SELECT coalesce(sum(points), 0) AS points FROM lots WHERE account_id = :account AND expires_at = :at"
+_ENTRY = (
+    "account_id", "seq", "kind", "debit", "credit", "points", "order_id", "programme_version", "occurred_at",
+    "known_at", "cause_source", "cause_id", "hash",
+)  # fmt: skip
+_ENTRY_PAGE = f"""
+SELECT {", ".join(_ENTRY)} FROM ledger
+WHERE account_id = :account AND seq < :before AND occurred_at <= :as_of AND known_at <= :known_by
+ORDER BY seq DESC LIMIT :limit
+"""
+_HEADS = """
+SELECT account_id, customer_id, entries, head FROM accounts WHERE account_id > :after ORDER BY account_id LIMIT :limit
+"""
+_AFTER = "SELECT account_id FROM accounts WHERE account_id > :after ORDER BY account_id LIMIT :limit"
+_CHAINS = f"SELECT {', '.join(_ENTRY)} FROM ledger WHERE account_id = ANY(:accounts) ORDER BY account_id, seq"
+_POSTED = """
+SELECT account_id, posted_in, sum(posted)::bigint AS points FROM lots
+WHERE account_id = ANY(:accounts) AND posted > 0 GROUP BY account_id, posted_in
+"""
+_ENTRIES = "SELECT count(*) AS entries FROM ledger"
+_ORPHAN = """
+SELECT account_id, seq FROM ledger l WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.account_id = l.account_id)
+ORDER BY account_id, seq LIMIT 1
+"""
+_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_ALL = f"""
+SELECT customer_id, {", ".join("lots." + name for name in _LOT)} FROM accounts LEFT JOIN lots USING (account_id)
+ORDER BY customer_id, lots.occurred_at, order_id
+"""
+
+
+async def open_and_lock(tx: Tx, customers: Sequence[str], now: datetime) -> Sequence[RowMapping]:
+    """The accounts of sorted customers, opened where there is none, locked until the transaction ends."""
+    await execute(tx, _OPEN, customers=list(customers), now=now)
+    return await fetch(tx, _LOCK, customers=list(customers))
+
+
+async def lock(tx: Tx, accounts: Sequence[int]) -> Sequence[RowMapping]:
+    """The same for accounts known by their id."""
+    return await fetch(tx, _LOCK_BY_ID, accounts=list(accounts))
+
+
+async def save(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Writes (account_id, last_at, orders, caps, entries, head) back."""
+    names = ("ids", "last_at", "orders", "caps", "entries", "heads")
+    await execute(tx, _SAVE, **dict(zip(names, columns(rows, len(names)), strict=True)))
+
+
+async def find(tx: Tx, customer: str) -> RowMapping | None:
+    """The account of a customer, or None."""
+    rows = await fetch(tx, _FIND, customer=customer)
+    return rows[0] if rows else None
+
+
+async def lots_of(tx: Tx, accounts: Sequence[int]) -> list[Lot]:
+    """Every lot of these accounts."""
+    return [_lot(row) for row in await fetch(tx, _LOTS, accounts=list(accounts))]
+
+
+async def due_lots(tx: Tx, accounts: Sequence[int], now: datetime) -> list[Lot]:
+    """The lots of locked accounts that have something to be written down."""
+    lots = [_lot(row) for row in await fetch(tx, _DUE, accounts=list(accounts), now=now)]
+    return sorted(lots, key=lambda lot: (lot.due_at or now, lot.award.order_id))
+
+
+async def lot_page(tx: Tx, account: int, before: tuple[datetime, str], limit: int) -> list[Lot]:
+    """Lots with points, newest first."""
+    at, id_ = before
+    rows = await fetch(tx, _LOT_PAGE, account=account, before_at=at, before_id=id_, limit=limit)
+    return [_lot(row) for row in rows]
+
+
+async def add_lots(tx: Tx, lots: Sequence[Lot]) -> None:
+    """Lots of orders that have none yet."""
+    if lots:
+        await copy(tx, "lots", _LOT, [_lot_row(lot) for lot in lots])
+
+
+async def change_lots(tx: Tx, lots: Sequence[Lot]) -> None:
+    """Writes changed lots back; ``judged_with`` stays as it is."""
+    if lots:
+        rows = sorted(_lot_row(lot) for lot in lots)
+        await execute(tx, _CHANGE, **dict(zip(_LOT, columns(rows, len(_LOT)), strict=True)))
+
+
+async def add_entries(tx: Tx, entries: Sequence[Entry]) -> None:
+    """Appends to the ledger."""
+    if entries:
+        rows = [
+            (
+                e.account_id, e.seq, e.kind, e.debit, e.credit, e.points, e.order_id, e.programme_version,
+                e.occurred_at, e.known_at, e.cause_source, e.cause_id, e.hash,
+            )
+            for e in entries
+        ]  # fmt: skip
+        await copy(tx, "ledger", _ENTRY, rows)
+
+
+async def due_accounts(tx: Tx, now: datetime, limit: int) -> list[int]:
+    """Accounts of the lots that have been due the longest."""
+    return [row["account_id"] for row in await fetch(tx, _DUE_ACCOUNTS, now=now, limit=limit)]
+
+
+async def next_due(tx: Tx) -> datetime | None:
+    """When the next lot falls due."""
+    due: datetime | None = (await fetch(tx, _NEXT_DUE))[0]["due_at"]
+    return due
+
+
+async def spends(
+    tx: Tx, accounts: Sequence[int], currency: str, since: datetime
+) -> Mapping[int, list[tuple[datetime, int]]]:
+    """What stands of each account's orders after ``since``, in minor units of the currency."""
+    rows = await fetch(tx, _SPENDS, accounts=list(accounts), currency=currency, since=since)
+    return {row["account_id"]: list(zip(row["times"], row["nets"], strict=True)) for row in rows}
+
+
+async def balance(tx: Tx, account: int, at: datetime) -> RowMapping:
+    """available, pending, lifetime_earned and the next expiry as they are at an instant."""
+    return (await fetch(tx, _BALANCE, account=account, at=at))[0]
+
+
+async def expiring(tx: Tx, account: int, at: datetime) -> int:
+    """The points that expire at exactly that instant."""
+    return int((await fetch(tx, _EXPIRING, account=account, at=at))[0]["points"])
+
+
+async def entry_page(tx: Tx, account: int, before: int, as_of: datetime, known_by: datetime, limit: int) -> list[Entry]:
+    """Entries of what had happened and was known by then, newest first."""
+    rows = await fetch(tx, _ENTRY_PAGE, account=account, before=before, as_of=as_of, known_by=known_by, limit=limit)
+    return [_entry(row) for row in rows]
+
+
+async def snapshot(tx: Tx) -> None:
+    """First statement of a transaction that reads everything as of one moment."""
+    await execute(tx, _SNAPSHOT)
+
+
+async def heads(tx: Tx, after: int, limit: int) -> Sequence[RowMapping]:
+    """Accounts by id with the ends of their chains."""
+    return await fetch(tx, _HEADS, after=after, limit=limit)
+
+
+async def accounts_after(tx: Tx, after: int, limit: int) -> list[int]:
+    """Accounts by id."""
+    return [row["account_id"] for row in await fetch(tx, _AFTER, after=after, limit=limit)]
+
+
+async def chains(tx: Tx, accounts: Sequence[int]) -> list[Entry]:
+    """The whole chains of these accounts, in their order."""
+    return [_entry(row) for row in await fetch(tx, _CHAINS, accounts=list(accounts))]
+
+
+async def posted(tx: Tx, accounts: Sequence[int]) -> dict[tuple[int, str], int]:
+    """What the lots say is posted, by account and bucket."""
+    rows = await fetch(tx, _POSTED, accounts=list(accounts))
+    return {(row["account_id"], row["posted_in"]): row["points"] for row in rows}
+
+
+async def count_entries(tx: Tx) -> int:
+    """How many entries there are."""
+    return int((await fetch(tx, _ENTRIES))[0]["entries"])
+
+
+async def orphan(tx: Tx) -> tuple[int, int] | None:
+    """The first entry (account_id, seq) without an account."""
+    rows = await fetch(tx, _ORPHAN)
+    return (rows[0]["account_id"], rows[0]["seq"]) if rows else None
+
+
+async def everything(tx: Tx) -> list[tuple[str, Lot | None]]:
+    """Every lot with its customer, and None for a customer without one, sorted."""
+    rows = await fetch(tx, _ALL)
+    return [(row["customer_id"], _lot(row) if row["order_id"] is not None else None) for row in rows]
+
+
+def _lot(row: RowMapping) -> Lot:
+    award = Award(
+        row["order_id"], row["occurred_at"], row["currency"], row["net_minor"], row["points"], row["reversed"],
+        row["programme_version"], row["judged_with"], row["available_from"], row["expires_at"],
+    )  # fmt: skip
+    return Lot(row["account_id"], award, row["posted"], row["posted_in"])
+
+
+def _lot_row(lot: Lot) -> tuple[Any, ...]:
+    a = lot.award
+    return (
+        a.order_id, lot.account_id, a.occurred_at, a.currency, a.net_minor, a.points, a.reversed,
+        a.programme_version, a.judged_with, a.available_from, a.expires_at, lot.posted, lot.posted_in, lot.due_at,
+    )  # fmt: skip
+
+
+def _entry(row: RowMapping) -> Entry:
+    return Entry(**row)

@@ -1,0 +1,38 @@
+"""The wiring of loyalty."""
+
+from services.loyalty import jobs as jobs_
+from services.loyalty.accounts import http as accounts_http
+from services.loyalty.accounts.application import Accounts
+from services.loyalty.consumers import use_cases
+from services.loyalty.earning.application import Earning
+from services.loyalty.ledger import http as ledger_http
+from services.loyalty.ledger.application import SERVICE, Sweeper
+from services.loyalty.programmes import http as programmes_http
+from services.loyalty.programmes.application import Programmes
+from services.loyalty.settings import LoyaltySettings
+from services.loyalty.tiers.application import TierKeeper
+from shared.db import Database
+from shared.service import Service, Surroundings, Wake, assemble
+
+
+def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
+    """The service, ready to be started and mounted."""
+    clock = surroundings.clock
+    db = Database(settings.database_url.get_secret_value(), pool_size=settings.pool_size, application_name=SERVICE)
+    wake = Wake()
+    programmes = Programmes(clock, surroundings.house.currency)
+    earning = Earning(clock, programmes, surroundings.house.zone)
+    accounts = Accounts(clock, programmes, earning)
+    return assemble(
+        SERVICE,
+        db=db,
+        surroundings=surroundings,
+        use_cases=use_cases(earning),
+        jobs=jobs_.jobs(Sweeper(db, clock, wake), TierKeeper(db, clock, programmes, wake)),
+        routers=[
+            programmes_http.router(db, programmes),
+            accounts_http.router(db, clock, accounts),
+            ledger_http.router(db),
+        ],
+        wake=wake,
+    )

@@ -1,0 +1,230 @@
+"""A programme version as it is posted: what is valid, to the field."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from services.loyalty.programmes.domain import On, Period
+from shared.contracts.currencies import MINOR_UNITS
+from shared.contracts.types import AMOUNT, Money
+from shared.http.problems import invalid
+
+EVALUATED: tuple[On, ...] = ("purchase", "first-purchase")
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused: a rule that would be ignored is worse than one that is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _currency(code: str) -> str:
+    if code not in MINOR_UNITS:
+        raise ValueError("use an ISO 4217 code such as TWD")
+    return code
+
+
+def _evaluated(on: str) -> str:
+    if on not in EVALUATED:
+        raise ValueError(f"rules on {on[:64]!r} aren't evaluated: use {' or '.join(EVALUATED)}")
+    return on
+
+
+def _not_budgeted(budget: object) -> None:
+    if budget is not None:
+        raise ValueError("a budget for the programme isn't kept: leave it out, and cap the rules")
+
+
+def _in_our_time(at: datetime) -> datetime:
+    if not 1970 <= at.year <= 2200:
+        raise ValueError("between 1970 and 2200, please")
+    return at
+
+
+def _sensible(amount: str) -> str:
+    whole, _, fraction = amount.partition(".")
+    if int(whole) < 1 or (whole == "1" and not int(fraction or "0")):
+        raise ValueError("a factor is more than 1: the points beside the base")
+    return amount
+
+
+Currency = Annotated[str, AfterValidator(_currency)]
+DecimalAmount = Annotated[str, Field(pattern=AMOUNT.removesuffix(r"(?!\n)"))]
+Multiplier = Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,4})?$"), AfterValidator(_sensible)]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:~-]{1,64}$")]
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")]
+Texts = dict[Language, Annotated[str, Field(max_length=500)]]
+
+
+class MoneyBody(Strict):
+    """An amount of a currency."""
+
+    amount: DecimalAmount
+    currency: Currency
+
+    @model_validator(mode="after")
+    def _fits(self) -> "MoneyBody":
+        if Money(amount=self.amount, currency=self.currency).minor == 0:
+            raise ValueError("the amount must be more than 0")
+        return self
+
+
+class BasePoints(Strict):
+    """``award`` points for every ``per`` of what was paid, rounded down on the order."""
+
+    award: Annotated[int, Field(ge=0, le=1_000_000)]
+    per: MoneyBody
+    base: Literal["paid"] = "paid"
+    rounding: Literal["floor"] = "floor"
+
+
+class Rolling(Strict):
+    """So many calendar months after the purchase, at the same time of day."""
+
+    kind: Literal["rolling"]
+    months: Annotated[int, Field(ge=1, le=1200)]
+
+
+class Never(Strict):
+    """Points stay."""
+
+    kind: Literal["never"]
+
+
+class When(Strict):
+    """Which lines a rule is about."""
+
+    category: Annotated[list[Name], Field(min_length=1, max_length=500)]
+
+
+class Effect(Strict):
+    """A factor on the matching lines' base, or points an order; one of the two."""
+
+    multiply: Multiplier | None = None
+    bonus: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Effect":
+        if (self.multiply is None) == (self.bonus is None):
+            raise ValueError("give either multiply or bonus")
+        return self
+
+
+class CapBody(Strict):
+    """The most a rule gives a customer in a calendar period."""
+
+    points: Annotated[int, Field(ge=0, le=10**9)]
+    per: Period
+    scope: Literal["customer"] = "customer"
+
+
+class RuleBody(Strict):
+    """Applied by ``order``, then ``id``; each adds to the base, none to another rule."""
+
+    id: Id
+    order: Annotated[int, Field(ge=-(10**6), le=10**6)]
+    on: Annotated[str, AfterValidator(_evaluated), Field(json_schema_extra={"enum": list(EVALUATED)})]
+    when: When | None = None
+    effect: Effect
+    text: Texts | None = None
+    cap: CapBody | None = None
+
+
+class Qualify(Strict):
+    """Net spend in the programme's currency within so many days."""
+
+    spend: DecimalAmount
+    window_days: Annotated[int, Field(ge=1, le=3660)]
+
+
+class Privilege(BaseModel):
+    """A code, and whatever that privilege is described by."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    code: Id
+
+
+class TierBody(Strict):
+    """A tier, its threshold, and what it brings."""
+
+    name: Name
+    qualify: Qualify
+    multiply: Multiplier | None = None
+    privileges: Annotated[list[Privilege], Field(max_length=50)] = []
+    text: Texts | None = None
+
+
+class ProgrammeBody(Strict):
+    """A version as it is posted."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "example": {
+                "name": "house",
+                "currency": "TWD",
+                "active_from": "2026-01-01T00:00:00+08:00",
+                "points": {"award": 1, "per": {"amount": "10.00", "currency": "TWD"}},
+                "pending_days": 14,
+                "expiry": {"kind": "rolling", "months": 12},
+                "rules": [
+                    {
+                        "id": "tea-doubles",
+                        "order": 10,
+                        "on": "purchase",
+                        "when": {"category": ["tea"]},
+                        "effect": {"multiply": "2"},
+                        "cap": {"points": 500, "per": "month", "scope": "customer"},
+                    }
+                ],
+                "tiers": [{"name": "silver", "qualify": {"spend": "5000.00", "window_days": 365}, "multiply": "1.1"}],
+                "tier_grace_days": 30,
+            }
+        },
+    )
+
+    name: Name
+    currency: Currency
+    active_from: Annotated[AwareDatetime, AfterValidator(_in_our_time)]
+    points: BasePoints
+    pending_days: Annotated[int, Field(ge=0, le=365)]
+    pending_days_from_delivery: Annotated[int, Field(ge=0, le=365)] | None = None
+    expiry: Annotated[Rolling | Never, Field(discriminator="kind")]
+    rules: Annotated[list[RuleBody], Field(max_length=500)] = []
+    tiers: Annotated[list[TierBody], Field(max_length=20)] = []
+    tier_grace_days: Annotated[int, Field(ge=0, le=3660)] = 0
+    backfill_earns: bool = False
+    budget: Annotated[None, BeforeValidator(_not_budgeted)] = None
+
+
+class ProgrammeVersion(ProgrammeBody):
+    """A version as it stands."""
+
+    version: int
+    posted_at: datetime
+
+
+def check_programme(body: ProgrammeBody) -> None:
+    """What only shows between fields. Raises ProblemError 422 with a pointer."""
+    if body.points.per.currency != body.currency:
+        raise invalid("/points/per/currency", f"the programme's currency is {body.currency}")
+    _once("/rules/{}/id", [rule.id for rule in body.rules])
+    _once("/tiers/{}/name", [tier.name for tier in body.tiers])
+    for number, tier in enumerate(body.tiers):
+        try:
+            Money(amount=tier.qualify.spend, currency=body.currency)
+        except ValueError as error:
+            raise invalid(f"/tiers/{number}/qualify/spend", str(error)) from None
+    longest = max(body.pending_days, body.pending_days_from_delivery or 0)
+    if isinstance(body.expiry, Rolling) and body.expiry.months * 28 <= longest:
+        raise invalid("/expiry/months", "points would expire before they become available")
+
+
+def _once(pointer: str, names: list[str]) -> None:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise invalid(pointer.format(number), f"{name!r} is there already")

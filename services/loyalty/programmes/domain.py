@@ -1,0 +1,193 @@
+"""A programme version as the rules see it: integers, instants, and everything in the order it is applied."""
+
+import calendar
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from shared.contracts.currencies import MINOR_UNITS
+from shared.contracts.types import Money, scaled
+
+FACTOR_PLACES = 4
+ONE = 10**FACTOR_PLACES
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Period = Literal["day", "week", "month", "year", "lifetime"]
+On = Literal["purchase", "first-purchase"]
+_PERIODS: dict[Period, str] = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y", "lifetime": ""}
+
+
+class Cap(msgspec.Struct, frozen=True):
+    """The most that a rule gives one customer in a calendar period of the house's zone."""
+
+    points: int
+    per: Period
+
+    def period(self, at: datetime, zone: ZoneInfo) -> str:
+        """The name of the period that ``at`` lies in."""
+        return at.astimezone(zone).strftime(_PERIODS[self.per])
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """What an order earns beside the base: ``extra`` ten-thousandths of the matching lines' base, or a bonus.
+
+    No categories match every line.
+    """
+
+    id: str
+    on: On
+    categories: frozenset[str] = frozenset()
+    extra: int = 0
+    bonus: int = 0
+    cap: Cap | None = None
+
+
+class Tier(msgspec.Struct, frozen=True):
+    """Reached by ``spend`` minor units within ``window``; ``extra`` as in a rule, on the whole order."""
+
+    name: str
+    spend: int
+    window: timedelta
+    extra: int = 0
+
+
+class Programme(msgspec.Struct, frozen=True):
+    """One immutable version. ``award`` points per ``per`` minor units; tiers from the lowest to the highest."""
+
+    version: int
+    name: str
+    currency: str
+    active_from: datetime
+    posted_at: datetime
+    award: int
+    per: int
+    pending: timedelta
+    pending_from_delivery: timedelta | None = None
+    expiry_months: int | None = None
+    rules: tuple[Rule, ...] = ()
+    tiers: tuple[Tier, ...] = ()
+    grace: timedelta = timedelta()
+    backfill_earns: bool = False
+
+    @property
+    def in_force_from(self) -> datetime:
+        """From when it can decide anything: its start, or its posting where that came later."""
+        return max(self.active_from, self.posted_at)
+
+    def available_from(self, occurred_at: datetime, delivered_at: datetime | None) -> datetime:
+        """When the return window ends: after the delivery where it is known, else after the purchase."""
+        if delivered_at is not None and self.pending_from_delivery is not None:
+            return max(occurred_at, delivered_at + self.pending_from_delivery)
+        return occurred_at + self.pending
+
+    def expires_at(self, occurred_at: datetime, zone: ZoneInfo) -> datetime | None:
+        """The same wall-clock time that many calendar months later, on the month's last day at the latest."""
+        if self.expiry_months is None:
+            return None
+        local = occurred_at.astimezone(zone)
+        years, month = divmod(local.month - 1 + self.expiry_months, 12)
+        year, month = local.year + years, month + 1
+        day = min(local.day, calendar.monthrange(year, month)[1])
+        return local.replace(year=year, month=month, day=day).astimezone(UTC)
+
+
+def in_force(versions: Sequence[Programme], at: datetime) -> Programme | None:
+    """The version that judges what happened ``at``: latest ``active_from``, the later version on a tie."""
+    return max(
+        (version for version in versions if version.active_from <= at),
+        key=lambda version: (version.active_from, version.version),
+        default=None,
+    )
+
+
+def read_programme(version: int, posted_at: datetime, body: bytes) -> Programme:
+    """The version in a stored body, which was validated when it was posted."""
+    fields: dict[str, Any] = msgspec.json.decode(body)
+    currency = fields["currency"]
+    expiry = fields["expiry"]
+    from_delivery = fields.get("pending_days_from_delivery")
+    return Programme(
+        version=version,
+        name=fields["name"],
+        currency=currency,
+        active_from=datetime.fromisoformat(fields["active_from"]),
+        posted_at=posted_at,
+        award=fields["points"]["award"],
+        per=Money(**fields["points"]["per"]).minor,
+        pending=timedelta(days=fields["pending_days"]),
+        pending_from_delivery=None if from_delivery is None else timedelta(days=from_delivery),
+        expiry_months=expiry["months"] if expiry["kind"] == "rolling" else None,
+        rules=tuple(map(_rule, sorted(fields.get("rules", ()), key=lambda rule: (rule["order"], rule["id"])))),
+        tiers=_tiers(fields.get("tiers", ()), currency),
+        grace=timedelta(days=fields.get("tier_grace_days", 0)),
+        backfill_earns=fields.get("backfill_earns", False),
+    )
+
+
+def first_programme(currency: str) -> dict[str, Any]:
+    """The version that a fresh system starts with, in the form that ``POST /programmes`` takes."""
+    return {
+        "name": "house",
+        "currency": currency,
+        "active_from": EPOCH.isoformat(),
+        "points": {
+            "award": 1,
+            "per": {"amount": Money.of(10 * 10 ** MINOR_UNITS[currency], currency).amount, "currency": currency},
+            "base": "paid",
+            "rounding": "floor",
+        },
+        "pending_days": 14,
+        "pending_days_from_delivery": 7,
+        "expiry": {"kind": "rolling", "months": 12},
+        "rules": [
+            {
+                "id": "tea-doubles",
+                "order": 10,
+                "on": "purchase",
+                "when": {"category": ["tea"]},
+                "effect": {"multiply": "2"},
+                "text": {"zh-CN": "茶叶双倍积分", "en": "Double points on tea"},
+                "cap": {"points": 500, "per": "month", "scope": "customer"},
+            }
+        ],
+        "tiers": [
+            {
+                "name": "silver",
+                "qualify": {"spend": Money.of(5000 * 10 ** MINOR_UNITS[currency], currency).amount, "window_days": 365},
+                "privileges": [{"code": "free-shipping"}, {"code": "discount", "percent": "5"}],
+            }
+        ],
+        "tier_grace_days": 30,
+    }
+
+
+def _rule(fields: dict[str, Any]) -> Rule:
+    effect, cap = fields["effect"], fields.get("cap")
+    return Rule(
+        id=fields["id"],
+        on=fields["on"],
+        categories=frozenset(fields.get("when", {}).get("category", ())),
+        extra=_extra(effect.get("multiply")),
+        bonus=effect.get("bonus", 0),
+        cap=Cap(cap["points"], cap["per"]) if cap else None,
+    )
+
+
+def _tiers(listed: Sequence[dict[str, Any]], currency: str) -> tuple[Tier, ...]:
+    tiers = [
+        Tier(
+            name=fields["name"],
+            spend=Money(amount=fields["qualify"]["spend"], currency=currency).minor,
+            window=timedelta(days=fields["qualify"]["window_days"]),
+            extra=_extra(fields.get("multiply")),
+        )
+        for fields in listed
+    ]
+    return tuple(sorted(tiers, key=lambda tier: (tier.spend, tier.name)))
+
+
+def _extra(multiply: str | None) -> int:
+    return scaled(multiply, FACTOR_PLACES) - ONE if multiply else 0
