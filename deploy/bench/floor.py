@@ -33,7 +33,8 @@ FROM pg_constraint JOIN pg_class child ON child.oid = conrelid JOIN pg_class par
 WHERE contype = 'f' AND connamespace = 'public'::regnamespace AND conrelid <> confrelid
 """
 _SENT = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('outbox', 'id')::regclass), 0)"
-_APPLIED = "SELECT (SELECT count(*) FROM inbox WHERE source = $1) - (SELECT count(*) FROM dead_letters)"
+_APPLIED = "SELECT coalesce(sum(applied), 0) FROM flow WHERE source = $1"
+_REFUSED = "SELECT code || ': ' || detail FROM dead_letters ORDER BY id LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +122,10 @@ async def outbox_of(stage: Stage, database: Fresh, purchases: Sequence[Purchase]
         return await _read(connection, OUTBOX, [name for name in names if name != "id"])
 
 
-async def applied(database: Fresh) -> int:
-    """How many of our purchases stand in a service's inbox, less its dead letters."""
+async def applied(database: Fresh) -> tuple[int, str]:
+    """How many of our purchases a service has applied, and why it has refused the first that it has refused."""
     async with _connected(database.admin_dsn) as connection:
-        return int(await connection.fetchval(_APPLIED, SOURCE))
+        return int(await connection.fetchval(_APPLIED, SOURCE)), await connection.fetchval(_REFUSED) or ""
 
 
 async def _read(connection: "asyncpg.Connection[asyncpg.Record]", table: str, columns: list[str]) -> Written:

@@ -8,7 +8,7 @@ from deploy.bench.children import child, finished
 from deploy.bench.floor import applied, floor_seconds, outbox_of, written_by
 from deploy.bench.purchases import Purchase
 from deploy.bench.stage import Fresh, Stage, on_database, publish
-from deploy.local.process import ProcessFailed
+from deploy.local.process import ProcessFailed, last_lines
 from shared.settings import KafkaSettings
 
 MAX_RECORDS = 500
@@ -72,7 +72,8 @@ async def _alone(
     arguments = ("deploy.bench.alone", database.service, str(purchases), str(result))
     async with child(*arguments, log=log, environment=environment) as process:
         await finished(process, log, LONGEST_SECONDS)
-    if (found := await applied(database)) != purchases:
-        raise ProcessFailed(f"{database.service} applied {found} of {purchases} purchases")
+    found, why = await applied(database)
+    if found != purchases:
+        raise ProcessFailed(f"{database.service} applied {found} of {purchases} purchases: {why or last_lines(log)}")
     measured: dict[str, float] = json.loads(result.read_text())
     return measured
