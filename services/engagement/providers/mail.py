@@ -76,12 +76,13 @@ class MailServer:
         except (aiosmtplib.SMTPException, OSError) as error:
             smtp.close()
             raise ServerAway(f"{type(error).__name__}: {error}") from error
+        session = Session(smtp, self._sender)
         try:
-            yield Session(smtp, self._sender)
-        finally:
-            with suppress(aiosmtplib.SMTPException, OSError):
-                if smtp.is_connected:
+            yield session
+            if not session.broken:
+                with suppress(aiosmtplib.SMTPException, OSError):
                     await smtp.quit()
+        finally:
             smtp.close()
 
 

@@ -4,8 +4,8 @@ import asyncio
 import email
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage, Message
 from email.policy import default
@@ -26,6 +26,7 @@ class Mailbox:
     refuse: str | None = None
     arrived: threading.Event = field(default_factory=threading.Event)
     hold: threading.Event | None = None
+    stop: Callable[[], object] = print
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -59,12 +60,14 @@ def mail_server() -> Iterator[Mailbox]:
     controller = Controller(mailbox, hostname="127.0.0.1", port=_free_port())
     controller.start()
     mailbox.port = controller.port
+    mailbox.stop = controller.stop
     try:
         yield mailbox
     finally:
         if mailbox.hold is not None:
             mailbox.hold.set()
-        controller.stop()
+        with suppress(AssertionError):  # stopped already
+            controller.stop()
 
 
 @dataclass(slots=True)
