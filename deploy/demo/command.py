@@ -64,7 +64,7 @@ async def _demonstrate(system: System, customers: int | None) -> tuple[Run, Find
         with phases.of("applying"):
             await _caught_up(system, bars, "applying them in every service")
         with phases.of("scoring"):
-            await _score(system)
+            await _score(system, bars)
             await _caught_up(system, bars, "telling everybody who is at risk")
         with phases.of("planning"):
             await system.run_job("engagement", "plan")
@@ -76,10 +76,13 @@ async def _demonstrate(system: System, customers: int | None) -> tuple[Run, Find
     return Run(len(events), _since_process_start(), flowing, seconds), findings
 
 
-async def _score(system: System) -> None:
+async def _score(system: System, bars: "_Bars") -> None:
     async with connected(system.url, system.token) as api:
-        await api.post("/churn/models/train")
-    await system.run_job("churn", "score")
+        with bars.of("fitting the churn model", None):
+            if not await api.post("/churn/models/train"):
+                say("too few customers bought again for a model of their own: scoring by the one that is shipped")
+        with bars.of("scoring every customer", None):
+            await api.post("/churn/scorings")
 
 
 async def _caught_up(system: System, bars: "_Bars", title: str) -> None:

@@ -13,7 +13,6 @@ from shared.messaging import dead_letters
 
 WEEK = timedelta(days=7)
 MOST_AT_RISK = 10
-STORY = 200
 
 _APPLIED = "SELECT count(DISTINCT key) AS n FROM facts WHERE kind = 'purchase-recorded'"
 _OF_THE_RUN = "SELECT count(DISTINCT key) AS n FROM facts WHERE kind = 'purchase-recorded' AND key = ANY(:orders)"
@@ -44,7 +43,6 @@ class Story:
     customer: Customer
     account: Account
     entries: Sequence[Entry]
-    next_contacts: Sequence[Contact]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +92,20 @@ async def find(system: System, orders: Sequence[str]) -> Findings:
             ledger=await api.verified(),
             at_risk=at_risk,
             contacts=await api.pages("/engagement/contacts", Contact, status="planned"),
-            story=await _story(api, at_risk[0].customer_id) if at_risk else None,
+            story=await _story(api, [customer.customer_id for customer in at_risk[:MOST_AT_RISK]]),
         )
 
 
-async def _story(api: HouseApi, customer: str) -> Story:
+async def _story(api: HouseApi, customers: Sequence[str]) -> Story | None:
+    """The story with the most kinds of events, then with the most events."""
+    if not customers:
+        return None
+    timelines = {id: await api.pages(f"/profile/customers/{id}/timeline", Entry) for id in customers}
+    chosen = max(timelines, key=lambda id: (len({entry.kind for entry in timelines[id]}), len(timelines[id])))
     return Story(
-        customer=await api.get(f"/profile/customers/{customer}", Customer),
-        account=await api.get(f"/loyalty/accounts/{customer}", Account),
-        entries=await api.pages(f"/profile/customers/{customer}/timeline", Entry),
-        next_contacts=await api.pages(f"/engagement/customers/{customer}/next-contacts", Contact),
+        customer=await api.get(f"/profile/customers/{chosen}", Customer),
+        account=await api.get(f"/loyalty/accounts/{chosen}", Account),
+        entries=timelines[chosen],
     )
 
 

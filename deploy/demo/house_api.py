@@ -26,8 +26,8 @@ class AtRisk(msgspec.Struct, frozen=True):
     customer_id: str
     probability: float
     band: str
-    value_at_risk: Money | None = None
-    reasons: tuple[Reason, ...] = ()
+    value_at_risk: Money
+    reasons: tuple[Reason, ...]
 
 
 class Contact(msgspec.Struct, frozen=True):
@@ -100,9 +100,10 @@ class HouseApi:
         response = (await self._client.get(path, params=params)).raise_for_status()
         return msgspec.json.decode(response.content, type=type)
 
-    async def post(self, path: str) -> None:
-        """A command without a body. Raises httpx.HTTPStatusError."""
-        (await self._client.post(path)).raise_for_status()
+    async def post(self, path: str) -> bool:
+        """A command without a body; False when it is refused as things stand (409). Raises httpx.HTTPStatusError."""
+        response = await self._client.post(path)
+        return response.status_code != 409 and response.raise_for_status().is_success
 
     async def pages(self, path: str, type: type[T], **params: Scalar) -> list[T]:
         """Every item of a list."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from rich import box
@@ -14,11 +15,12 @@ from rich.text import Text
 
 from deploy.demo.findings import MOST_AT_RISK, WEEK, Findings, Story
 from deploy.demo.house_api import Contact
-from deploy.demo.story import day, money, told
+from deploy.demo.story import money, told
 from shared.contracts.topics import SERVICES
 
 WIDTH = 100
 BAR = 40
+REASONS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def show(out: Console, run: Run, findings: Findings, now: datetime, zone: ZoneIn
     )
     _section(out, "What went in, and what came of it", _services(findings))
     _section(out, f"{findings.points_issued:,} points issued", _tiers(findings))
-    _section(out, f"{len(findings.at_risk):,} customers at risk; the ones with most to lose", _at_risk(findings))
+    _section(out, f"{len(findings.at_risk):,} customers may not come back; those worth most", _at_risk(findings))
     _section(out, "Contacts planned for the next seven days", _contacts(findings.contacts, now, zone))
     if findings.story:
         _section(out, f"The story of {findings.story.customer.customer_id}", _story(findings.story, zone))
@@ -107,12 +109,12 @@ def _tiers(findings: Findings) -> RenderableType:
 
 
 def _at_risk(findings: Findings) -> Table:
-    table = _table("customer", ">no purchase", "band", ">value at risk", "why")
+    table = _table("customer", ">risk", ">value at risk", "why")
     for customer in findings.at_risk[:MOST_AT_RISK]:
-        value = money(customer.value_at_risk) if customer.value_at_risk else ""
-        why = "; ".join(reason.text for reason in customer.reasons)
-        band = Text(customer.band, style="red" if customer.band == "critical" else "yellow")
-        table.add_row(customer.customer_id, f"{customer.probability:.0%}", band, value, why)
+        risk = Text(f"{customer.probability:.0%}", style="red" if customer.band == "critical" else "yellow")
+        value = f"{Decimal(customer.value_at_risk.amount):,.0f} {customer.value_at_risk.currency}"
+        why = "; ".join(reason.text for reason in customer.reasons[:REASONS])
+        table.add_row(customer.customer_id, risk, value, why)
     return table
 
 
@@ -145,8 +147,6 @@ def _story(story: Story, zone: ZoneInfo) -> RenderableType:
     table.add_column(overflow="fold")
     for when, sentence in told(story.entries, zone):
         table.add_row(when, Text(sentence))
-    for contact in story.next_contacts[:1]:
-        table.add_row("next", Text(f"{contact.purpose} by {contact.channel} on {day(contact.due_at, zone)}"))
     return Group(Text(head, style="italic"), table)
 
 

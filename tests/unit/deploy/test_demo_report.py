@@ -43,7 +43,6 @@ def found(**changes: Any) -> Findings:
         Customer("tafeng:1", Value(Money(amount="9000", currency="TWD"), 4), "dormant"),
         Account(300, 50, 350, Tier("silver")),
         [bought("o-1", 70)],
-        [soon],
     )
     known: dict[str, Any] = {
         "services": dict.fromkeys(SERVICES, figures), "customers": 60, "points_issued": 12_345,
