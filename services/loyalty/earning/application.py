@@ -171,6 +171,16 @@ class _Batch:
             else:
                 journal.change_lot(account, msgspec.structs.replace(lot, award=award), cause)
 
+    async def _tiers(self) -> list[outbox.Outgoing]:
+        programme = self.current
+        if programme is None or not programme.tiers:
+            return []
+        members = [
+            Member(account.account_id, customer, self.spends.get(customer, ()), self.causes.get(customer, ()))
+            for customer, account in self.accounts.items()
+        ]
+        return await reassess(self.tx, members, programme, self.now)
+
 
 def _remember(account: Account, history: History) -> None:
     account.last_at = history.last_at
