@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deploy.catalogue import entry
@@ -18,12 +19,16 @@ class HttpEnvironment(BaseSettings, HttpSettings):
 
 
 class ServerSettings(BaseSettings):
-    """Where ``roost serve`` listens."""
+    """Where ``roost serve`` listens.
+
+    ``root_path``: the prefix that a gateway takes off, so that links and documentation name it again.
+    """
 
     model_config = SettingsConfigDict(env_prefix="ROOST_", frozen=True, extra="ignore")
 
     host: str = "127.0.0.1"
     port: int = 8000
+    root_path: str = Field(default="", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     log_level: str = "INFO"
 
 

@@ -38,7 +38,7 @@ def run_service(name: str, roles: Sequence[str]) -> None:
             stack.push_async_callback(service.stop)
             listener = stack.enter_context(contextlib.closing(listen(server.host, server.port)))
             await service.start([role for role in ROLES if not roles or role in roles])
-            await stack.enter_async_context(serving(service.app, listener))
+            await stack.enter_async_context(serving(service.app, listener, server.root_path))
             await stopped.wait()
 
     run(main())

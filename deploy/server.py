@@ -21,9 +21,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any, listener: socket.socket) -> AsyncIterator[str]:
-    """Serves until the block ends, then lets requests in hand finish, within 5 s; yields the URL."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+async def serving(app: Any, listener: socket.socket, root_path: str = "") -> AsyncIterator[str]:
+    """Serves until the block ends, then lets requests in hand finish, within 5 s; yields the URL.
+
+    ``root_path``: the prefix under which clients see the app, taken off before requests arrive here.
+    """
+    config = uvicorn.Config(
+        app, root_path=root_path, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
+    )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     try:
