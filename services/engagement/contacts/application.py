@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from services.engagement.contacts import events, store
+from services.engagement.contacts import events, journal, store
 from services.engagement.contacts.domain import Contact, Wanted
 from services.engagement.contacts.gates import Decision, Gate
 from services.engagement.contacts.planning import PLANNED_HERE, plan
@@ -88,7 +88,7 @@ class Planner:
         await store.change(tx, [(s.contact.id, "cancelled", reason) for s in found], now, ("planned",))
         await tasks.close(tx, [s.contact.task_id for s in found if s.contact.task_id], "cancelled", now, outcome=reason)
         gone = [(s.contact, by[s.contact.customer_id]) for s in found]
-        await store.note(tx, [(contact, [_why_not(contact, reason, cause)]) for contact, cause in gone], now)
+        await journal.note(tx, [(contact, [_why_not(contact, reason, cause)]) for contact, cause in gone], now)
         await outbox.append(
             tx, SERVICE, [events.suppressed(contact, reason, cause, now) for contact, cause in gone], now
         )

@@ -8,22 +8,18 @@ says whether it went out.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from uuid import uuid4
 
 import msgspec
 
 from services.engagement.contacts import events, store
 from services.engagement.contacts.application import COUNTED, SERVICE
+from services.engagement.contacts.decided import Work, later, look_into
 from services.engagement.contacts.domain import Contact, Status
 from services.engagement.contacts.gates import (
     ByStaff,
-    Decision,
-    Postpone,
     Reach,
     Send,
     Situation,
-    Suppress,
-    Verdict,
     judge,
 )
 from services.engagement.contacts.planning import PLANNED_HERE, taken_by
@@ -43,18 +39,16 @@ from services.engagement.providers.mail import (
 )
 from services.engagement.providers.reachability import Asked, Reachability
 from services.engagement.tasks import application as tasks
-from services.engagement.tasks.domain import Task
 from services.engagement.templates import application as templates
 from shared.clock import Clock
-from shared.db import Database, Tx
+from shared.db import Database, is_transient
 from shared.messaging import outbox
-from shared.messaging.outbox import Outgoing
 
 BATCH = 200
 DOUBT = timedelta(minutes=2)
 """Longer than any mail session takes: what is still in flight then, nobody is sending any more."""
-MOST_PAUSE = timedelta(hours=6)
 SMTP = "smtp"
+_SETTLE_ATTEMPTS = 3
 
 
 class _Letter(msgspec.Struct, frozen=True):
@@ -127,7 +121,7 @@ class HandOver:
                 id: taken_by(states[id], [c for c in known[id] if c.made_at or c.task_id], rules, self._house_zone)
                 for id in ids
             }
-            work = _Work(now)
+            work, letters = Work(now), []
             for stored in sorted(found, key=_claim):
                 contact = stored.contact
                 answer = reach.get(_asked(contact, rules))
@@ -148,9 +142,9 @@ class HandOver:
                         answer.name if answer else None,
                     )  # fmt: skip
                     message = Message(contact.id, verdict.address, text.subject, text.text, text.html, now)
-                    work.letters.append(_Letter(stored, message))
+                    letters.append(_Letter(stored, message))
             await work.write(tx)
-        return work.letters
+        return letters
 
     async def _deliver(self, letters: Sequence[_Letter]) -> None:
         if not letters or self._mail is None:
@@ -165,16 +159,24 @@ class HandOver:
         if left:
             now = self._clock.now()
             async with self._db.transaction() as tx:
-                until = {letter.stored.contact.id: _later(letter.stored, now) for letter in left}
+                until = {letter.stored.contact.id: later(letter.stored, now) for letter in left}
                 await store.postpone(tx, until, moves=False)
 
     async def _one(self, session: Session, letter: _Letter) -> None:
         contact = letter.stored.contact
         async with self._db.transaction() as tx:
             marked = await store.change(tx, [(contact.id, "handing-over", None)], self._clock.now(), ("planned",))
-        if marked:
-            await self._settle(letter, await session.deliver(letter.message))
-            self._wake()
+        if not marked:
+            return
+        result = await session.deliver(letter.message)
+        for attempt in range(_SETTLE_ATTEMPTS):
+            try:
+                await self._settle(letter, result)
+                break
+            except Exception as error:  # what the server took must not become doubtful for a deadlock's sake
+                if attempt + 1 == _SETTLE_ATTEMPTS or not is_transient(error):
+                    raise
+        self._wake()
 
     async def _settle(self, letter: _Letter, result: Result) -> None:
         now = self._clock.now()
@@ -190,10 +192,10 @@ class HandOver:
                     status, why, event = "failed", reason, events.failed(contact, SMTP, reason, trigger, now)
                 case Refused():
                     await store.change(tx, [(contact.id, "planned", None)], now, ("handing-over",))
-                    await store.postpone(tx, {contact.id: _later(letter.stored, now)}, moves=False)
+                    await store.postpone(tx, {contact.id: later(letter.stored, now)}, moves=False)
                     return
                 case Unsure(reason):
-                    await _look_into(tx, [letter.stored], now)
+                    await look_into(tx, [letter.stored], now)
                     return
             if await store.change(tx, [(contact.id, status, why)], now, ("handing-over",)):
                 await outbox.append(tx, SERVICE, [event], now)
@@ -206,84 +208,8 @@ class HandOver:
             await customers.lock(tx, sorted({s.contact.customer_id for s in stuck}))
             held = await store.lock(tx, [s.contact.id for s in stuck])
             doubtful = [s for s in held if s.contact.status == "handing-over" and s.contact.task_id is None]
-            await _look_into(tx, doubtful, now)
+            await look_into(tx, doubtful, now)
         return len(stuck)
-
-
-class _Work:
-    """What one batch's decisions come to, written at the end in a handful of statements."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-        self.letters: list[_Letter] = []
-        self._decided: list[tuple[Contact, Sequence[Decision]]] = []
-        self._retries: dict[str, datetime] = {}
-        self._postponed: dict[str, datetime] = {}
-        self._suppressed: list[tuple[Stored, str]] = []
-        self._tasks: list[Task] = []
-        self._published: list[Outgoing] = []
-
-    def unanswered(self, stored: Stored, rules: Policies) -> None:
-        """Profile did not answer: no send; asked again later."""
-        later = _later(stored, self._now)
-        fact = "profile did not answer for address and consent"
-        decision = Decision("reachability", False, "channels", rules.channels.number, fact, later)
-        self._decided.append((stored.contact, [decision]))
-        self._retries[stored.contact.id] = later
-
-    def add(self, stored: Stored, verdict: Verdict, decisions: Sequence[Decision], owner: str | None) -> None:
-        """A verdict with the decisions it follows from."""
-        contact = stored.contact
-        self._decided.append((contact, decisions))
-        match verdict:
-            case Postpone(until):
-                self._postponed[contact.id] = until
-                self._published.append(
-                    events.planned(contact.id, contact.customer_id, contact, until, stored.trigger, self._now)
-                )
-            case Suppress(reason):
-                self._suppressed.append((stored, reason))
-                self._published.append(events.suppressed(contact, reason, stored.trigger, self._now))
-            case ByStaff():
-                self._tasks.append(_task("contact", stored, contact.due_at, self._now, owner))
-            case Send():
-                pass
-
-    async def write(self, tx: Tx) -> None:
-        """All of it, events last."""
-        now = self._now
-        await store.postpone(tx, self._postponed, moves=True)
-        await store.postpone(tx, self._retries, moves=False)
-        await store.change(tx, [(s.contact.id, "suppressed", why) for s, why in self._suppressed], now, ("planned",))
-        await tasks.open_tasks(tx, self._tasks)
-        await store.assign(tx, {task.contact_id: task.id for task in self._tasks if task.contact_id})
-        await store.note(tx, self._decided, now)
-        await outbox.append(tx, SERVICE, self._published, now)
-        await customers.flag(tx, {s.contact.customer_id: s.trigger for s, _ in self._suppressed}, now)
-
-
-async def _look_into(tx: Tx, doubtful: Sequence[Stored], now: datetime) -> None:
-    made = [_task("verify-delivery", stored, now, now, stored.assignee) for stored in doubtful]
-    await tasks.open_tasks(tx, made)
-    await store.assign(tx, {task.contact_id: task.id for task in made if task.contact_id})
-
-
-def _task(kind: str, stored: Stored, due_at: datetime, now: datetime, owner: str | None) -> Task:
-    contact = stored.contact
-    because = "; ".join(reason.text for reason in contact.reasons) or contact.purpose
-    title = f"Contact for {contact.purpose}: {because}"
-    if kind == "verify-delivery":
-        title = f"Did the mail with Message-ID {contact.id} go out?"
-    return Task(
-        id=uuid4().hex,
-        kind="contact" if kind == "contact" else "verify-delivery",
-        customer_id=contact.customer_id,
-        title=title[:500],
-        due_at=due_at,
-        created_at=now,
-        contact_id=contact.id,
-        assignee=owner,
-    )
 
 
 def _asked(contact: Contact, rules: Policies) -> Asked:
@@ -299,8 +225,3 @@ def _claim(stored: Stored) -> tuple[str, int, str]:
     purpose = stored.contact.purpose
     rank = PLANNED_HERE.index(purpose) if purpose in PLANNED_HERE else -1
     return stored.contact.customer_id, rank, stored.contact.id
-
-
-def _later(stored: Stored, now: datetime) -> datetime:
-    """After 1, 2, 4, … minutes, at most six hours."""
-    return now + min(MOST_PAUSE, timedelta(minutes=1 << min(stored.attempts, 9)))

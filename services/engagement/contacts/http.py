@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Query, Response
 from pydantic import AwareDatetime
 
-from services.engagement.contacts import staff, store
+from services.engagement.contacts import journal, staff, store
 from services.engagement.contacts.domain import IllegalTransition, Status
 from services.engagement.contacts.staff import UnknownContact
 from services.engagement.contacts.views import (
@@ -127,7 +127,7 @@ def contacts_router(db: Database, clock: Clock, wake: Callable[[], None]) -> Rou
         own_or_404(principal, id)
         after = paging.after(tuple[int])
         async with db.transaction() as tx:
-            rows = await store.decisions(tx, id, after[0] if after else 2**62, paging.limit + 1)
+            rows = await journal.decisions(tx, id, after[0] if after else 2**62, paging.limit + 1)
         items = [DecisionView.model_validate(dict(row)) for row in rows[: paging.limit]]
         return Page(items=items, next_cursor=paging.next_cursor(rows, lambda row: (row["id"],)))
 

@@ -1,4 +1,4 @@
-"""The tables of contacts and of the decisions about them."""
+"""The table of contacts."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -8,7 +8,6 @@ import msgspec
 from sqlalchemy import RowMapping
 
 from services.engagement.contacts.domain import Contact, Status, Wanted
-from services.engagement.contacts.gates import Decision
 from services.engagement.customers.domain import Because
 from services.engagement.triggers import Trigger, read_trigger, write_trigger
 from shared.db import Tx, columns, copy, fetch
@@ -42,21 +41,6 @@ CREATE INDEX contacts_of_customer ON contacts (customer_id, due_at);
 CREATE INDEX contacts_by_due ON contacts (due_at, id);
 CREATE INDEX contacts_to_hand_over ON contacts (hand_over_at, id) WHERE status = 'planned' AND task_id IS NULL;
 CREATE INDEX contacts_in_flight ON contacts (made_at) WHERE status = 'handing-over' AND task_id IS NULL;
-
-CREATE TABLE decisions (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    contact_id text NOT NULL,
-    customer_id text NOT NULL,
-    purpose text NOT NULL,
-    gate text NOT NULL,
-    passed boolean NOT NULL,
-    policy text NOT NULL,
-    policy_version integer NOT NULL,
-    fact text NOT NULL,
-    earliest_at timestamptz,
-    decided_at timestamptz NOT NULL
-);
-CREATE INDEX decisions_of_customer ON decisions (customer_id, id DESC);
 """
 
 _READ = """
@@ -129,19 +113,10 @@ _RESCHEDULE = """
 UPDATE contacts SET due_at = :due_at, hand_over_at = :due_at, pinned = true, task_id = NULL, version = version + 1
 WHERE id = :id
 """
-_DECISIONS = """
-SELECT id, contact_id, purpose, gate, passed, policy, policy_version, fact, earliest_at, decided_at FROM decisions
-WHERE customer_id = :customer AND id < :before ORDER BY id DESC LIMIT :limit
-"""
 _INSERTED = (
     "id", "customer_id", "purpose", "channel", "due_at", "hand_over_at", "policy_version", "episode", "reasons",
     "trigger", "assignee", "created_at",
 )  # fmt: skip
-_DECIDED = (
-    "contact_id", "customer_id", "purpose", "gate", "passed", "policy", "policy_version", "fact", "earliest_at",
-    "decided_at",
-)  # fmt: skip
-
 _reasons = msgspec.json.Decoder(tuple[Because, ...])
 
 
@@ -267,25 +242,6 @@ async def assign(tx: Tx, tasks: Mapping[str, str | None]) -> None:
 async def reschedule(tx: Tx, id: str, due_at: datetime) -> None:
     """Pins a locked contact to a time."""
     await fetch(tx, _RESCHEDULE + " RETURNING id", id=id, due_at=due_at)
-
-
-async def note(tx: Tx, decided: Sequence[tuple[Contact, Sequence[Decision]]], now: datetime) -> None:
-    """Writes decisions down. A statement must have run on ``tx``."""
-    rows = [
-        (
-            contact.id, contact.customer_id, contact.purpose, d.gate, d.passed, d.policy, d.policy_version, d.fact,
-            d.earliest_at, now,
-        )
-        for contact, decisions in decided
-        for d in decisions
-    ]  # fmt: skip
-    if rows:
-        await copy(tx, "decisions", _DECIDED, rows)
-
-
-async def decisions(tx: Tx, customer: str, before: int, limit: int) -> Sequence[RowMapping]:
-    """A customer's decisions, newest first."""
-    return await fetch(tx, _DECISIONS, customer=customer, before=before, limit=limit)
 
 
 def _written(reasons: tuple[Because, ...]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
+from services.engagement.contacts.journal import DECISIONS_V1
 from services.engagement.contacts.store import CONTACTS_V1
 from services.engagement.customers.store import CUSTOMERS_V1
 from services.engagement.feedback.store import FEEDBACK_V1
@@ -25,7 +26,7 @@ _AT = datetime(1970, 1, 1, tzinfo=UTC)
 def upgrade() -> None:
     """The tables, and the house's defaults as first versions."""
     run_sql(
-        *SHARED_V1, CUSTOMERS_V1, POLICIES_V1, CONTACTS_V1, TASKS_V1, TEMPLATES_V1, FEEDBACK_V1
+        *SHARED_V1, CUSTOMERS_V1, POLICIES_V1, CONTACTS_V1, DECISIONS_V1, TASKS_V1, TEMPLATES_V1, FEEDBACK_V1
     )
     policies = json.loads((_SEED / "policies.json").read_text(encoding="utf-8"))
     op.bulk_insert(
