@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from pydantic import SecretStr
 
 from services.profile.customers.application import Customers
 from services.profile.main import build
@@ -68,8 +69,8 @@ def token(scope: str = "admin", customer_id: str | None = None) -> dict[str, str
 
 def profile_over(database: TestDatabase, clock: VirtualClock) -> Service:
     """The service as ``main`` builds it."""
-    surroundings = Surroundings(HouseSettings(), KafkaSettings(), HttpSettings(jwt_secret=SECRET), clock)
-    return build(surroundings, ProfileSettings(database_url=database.dsn))
+    surroundings = Surroundings(HouseSettings(), KafkaSettings(), HttpSettings(jwt_secret=SecretStr(SECRET)), clock)
+    return build(surroundings, ProfileSettings(database_url=SecretStr(database.dsn)))
 
 
 def in_batches(records: Sequence[Record], size: int) -> list[Sequence[Record]]:

@@ -75,7 +75,7 @@ def contact(customer: str) -> dict[str, Any]:
     return {"contact_id": f"k-{customer}", "purpose": "win-back", "channel": "email", "policy_version": 1}
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 async def test_any_order_and_duplication_gives_one_state(databases: Databases, seed: int) -> None:
     records = story(seed)
     dice = random.Random(1000 + seed)
@@ -89,7 +89,7 @@ async def test_any_order_and_duplication_gives_one_state(databases: Databases, s
             transport = httpx.ASGITransport(service.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://p", headers=token()) as client:
                 profile = Profile(service, clock, client)
-                for batch in in_batches(shuffled, dice.choice([1, 2, 7, 500])):
+                for batch in in_batches(shuffled, dice.choice([3, 10, 40, 500])):
                     await profile.take(*batch)
                 hashes.add(await profile.state_hash())
                 counts = service.intake.counts

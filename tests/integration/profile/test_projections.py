@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.profile.purchases.lifecycle import STAGES
+from shared.db import fetch
 from tests.integration.profile.house import Profile
 from tests.integration.profile.test_permutations import contact, derived
 from tests.kit.builders import NOW, about_order, at, line, money, purchase, record, returned
@@ -250,16 +251,12 @@ async def test_the_newest_product_stands_whatever_came_last(profile: Profile) ->
 
     await profile.take(product(1, "new"))
     await profile.take(product(5, "old"), product(3, "older than new"))
-    from shared.db import fetch
-
     async with profile.service.db.transaction() as tx:
         rows = await fetch(tx, "SELECT convert_from(body, 'UTF8') AS body FROM products")
     assert [row["body"].count('"new"') for row in rows] == [1]
 
 
 async def test_keys_of_events_are_forgotten_when_their_days_are_over(profile: Profile) -> None:
-    from shared.db import fetch
-
     await profile.take(record("purchase-recorded", purchase()))
     job = profile.service.runner.jobs[0]
     await job.run()

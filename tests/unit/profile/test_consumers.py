@@ -1,0 +1,17 @@
+"""The 360° view is built from every topic."""
+
+from services.profile.consumers import use_cases
+from services.profile.customers.application import Customers
+from services.profile.purchases.application import PurchaseHistory
+from services.profile.purchases.domain import House
+from services.profile.timeline.application import Timeline
+from shared.clock import SystemClock
+from shared.contracts.topics import TOPICS
+
+ITS_OWN_FILE = {"customer-registered", "customer-changed"}
+
+
+def test_every_topic_is_read_but_the_announcements_of_its_own_files() -> None:
+    customers = Customers(SystemClock(), "TW")
+    table = use_cases(PurchaseHistory(customers, House("TWD", "Asia/Taipei")), Timeline(customers))
+    assert set(table) == set(TOPICS) - ITS_OWN_FILE
