@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import typer
 import uvloop
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
-from deploy.environment import Deployed, ServerSettings, deployed
+from deploy.environment import ServerSettings, deployed
 from deploy.server import listen, serving
 from deploy.up import progress, run, stop_on_signals
 from shared.contracts.topics import SERVICES
@@ -19,6 +21,8 @@ from shared.observability import configure_logging
 from shared.service import ROLES
 from shared.settings import KafkaSettings
 
+Read = TypeVar("Read")
+
 
 def run_service(name: str, roles: Sequence[str]) -> None:
     """Runs a service's roles (all of them if none is named) until SIGTERM or SIGINT.
@@ -27,9 +31,9 @@ def run_service(name: str, roles: Sequence[str]) -> None:
     """
     from deploy.catalogue import entry
 
-    server = ServerSettings()
+    server = _checked(ServerSettings)
     configure_logging(json=True, level=server.log_level)
-    found = _described(name)
+    found = _checked(partial(deployed, name))
 
     async def main() -> None:
         stopped = stop_on_signals()
@@ -47,7 +51,7 @@ def run_service(name: str, roles: Sequence[str]) -> None:
 def migrate_services(names: Sequence[str]) -> None:
     """Migrates each service's database with ``<NAME>_DATABASE_OWNER_URL``, for the role of ``<NAME>_DATABASE_URL``."""
     for name in names or SERVICES:
-        settings = _described(name).settings
+        settings = _checked(partial(deployed, name)).settings
         owner = settings.database_owner_url.get_secret_value()
         if not owner:
             raise typer.BadParameter(f"set {name.upper()}_DATABASE_OWNER_URL to migrate {name}")
@@ -58,13 +62,14 @@ def migrate_services(names: Sequence[str]) -> None:
 
 def create_missing_topics() -> None:
     """Creates what is missing on ``ROOST_KAFKA_BOOTSTRAP_SERVERS``."""
-    created = asyncio.run(kafka.create_topics(KafkaSettings()))
+    created = asyncio.run(kafka.create_topics(_checked(KafkaSettings)))
     progress.print(f"roost: {len(created)} topics created", highlight=False)
 
 
-def _described(name: str) -> Deployed:
+def _checked(settings: Callable[[], Read]) -> Read:
+    """The settings; ends the command with what is wrong with them."""
     try:
-        return deployed(name)
+        return settings()
     except (ValidationError, ValueError) as error:
         problems = (
             [f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg']}" for each in error.errors()]
