@@ -7,13 +7,20 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import RowMapping, TextClause, text
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 Tx = AsyncConnection
 """A connection inside a transaction: committed by whoever opened it, never by application code."""
 
-_TRANSIENT = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "08000", "08003", "08006", "53300")
+# Connection, rollback, resources (disk, memory, connections), shutdown, input and output; then: lock not available,
+# a primary that became read-only, an idle transaction that was ended.
+_TRANSIENT = ("08", "40", "53", "57P", "58", "55P03", "25006", "25P03")
+# A server that lost its client without a word must not keep the client's locks for two hours.
+_SESSION = {
+    "timezone": "UTC", "tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3",
+}  # fmt: skip
 
 
 class Database:
@@ -21,12 +28,15 @@ class Database:
 
     def __init__(self, dsn: str, *, pool_size: int = 10, application_name: str = "roost") -> None:
         """``dsn`` is ``postgresql://user:password@host:port/database``. Connects on first use."""
+        self.connections = 2 * pool_size
         self.engine = create_async_engine(
             dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_use_lifo=True,
-            connect_args={"server_settings": {"application_name": application_name, "timezone": "UTC"}},
+            # What goes into statements may be personal: it must not come out in an error's text.
+            hide_parameters=True,
+            connect_args={"server_settings": {"application_name": application_name, **_SESSION}},
         )
 
     @asynccontextmanager
@@ -67,16 +77,24 @@ async def copy(tx: Tx, table: str, columns: Sequence[str], rows: Iterable[Sequen
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same work may succeed when run again: deadlock, serialization, a lost connection."""
+    """Whether the same work may succeed when run again: deadlock, serialization, a lost connection, a full disk.
+
+    COPY speaks to the driver itself, so the driver's own errors count too. An argument that the driver refuses
+    (``asyncpg.DataError`` is an InterfaceError) stays wrong however often it is sent.
+    """
     if isinstance(error, DBAPIError):
-        return (
-            isinstance(error, InterfaceError)
-            or error.connection_invalidated
-            or getattr(error.orig, "sqlstate", None) in _TRANSIENT
-        )
-    return isinstance(error, ConnectionError | TimeoutError)
+        return error.connection_invalidated or _is_transient_state(getattr(error.orig, "sqlstate", None))
+    if isinstance(error, asyncpg.PostgresError):
+        return _is_transient_state(error.sqlstate)
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error)
+    return isinstance(error, OSError | PoolTimeout)
 
 
 def columns(rows: Sequence[Mapping[str, Any] | tuple[Any, ...]], width: int) -> list[list[Any]]:
     """Rows turned into ``width`` columns, as ``unnest`` takes them; empty columns for no rows."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+def _is_transient_state(sqlstate: str | None) -> bool:
+    return sqlstate is not None and sqlstate.startswith(_TRANSIENT)

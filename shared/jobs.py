@@ -1,15 +1,15 @@
 """Periodic work: looked at on a rhythm, done by one process at a time, and able to say when it is next due."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from shared.db import Database, Tx, fetch
+from shared.db import Database, Tx, execute, fetch
+from shared.loops import pause
 
 log = structlog.get_logger()
 
@@ -32,7 +32,11 @@ class Job:
 
 
 class JobRunner:
-    """Runs a service's jobs until it is stopped: each on its rhythm, led by whoever has the job's lock."""
+    """Runs a service's jobs until it is stopped: each on its rhythm, led by whoever has the job's lock.
+
+    A job at work holds one connection for its lock and takes others for what it does: so many at a time that the
+    pool never runs dry on locks alone.
+    """
 
     def __init__(self, service: str, jobs: Sequence[Job], db: Database) -> None:
         self.service = service
@@ -40,6 +44,7 @@ class JobRunner:
         self.db = db
         self.failing: dict[str, str] = {}
         self._stopping = asyncio.Event()
+        self._room = asyncio.Semaphore(max(1, (db.connections - 2) // 2))
 
     async def run(self) -> None:
         """Until ``stop``."""
@@ -50,8 +55,8 @@ class JobRunner:
         self._stopping.set()
 
     async def run_once(self, job: Job) -> int:
-        """Does what is due of a job, unless another process is at it."""
-        async with self.db.transaction() as leading:
+        """Does what is due of a job, unless somebody is at it."""
+        async with self._room, self.db.transaction() as leading:
             if not (await fetch(leading, _LEAD, name=f"{self.service}.{job.name}"))[0]["leads"]:
                 return 0
             return await job.run()
@@ -64,15 +69,18 @@ class JobRunner:
             except Exception as error:  # the loop's edge: a job's fault must not stop the others
                 self.failing[job.name] = type(error).__name__
                 log.exception("job failed", action="job.failed", service=self.service, job=job.name)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), job.every.total_seconds())
+            await pause(self._stopping, job.every.total_seconds())
 
 
 def next_daily(now: datetime, at: time, zone: ZoneInfo) -> datetime:
-    """The next instant after ``now`` at which the wall clock of ``zone`` shows ``at``."""
-    local = now.astimezone(zone)
-    due = datetime.combine(local.date(), at, zone)
-    return due if due > local else datetime.combine(local.date() + timedelta(days=1), at, zone)
+    """The next instant after ``now``, in UTC, at which the wall clock of ``zone`` shows ``at``.
+
+    Where the clocks go forward over ``at``, as much later as they skip; where they go back, the first of the two.
+    """
+    today = now.astimezone(zone).date()
+    # Compared in UTC: within one zone Python compares wall clocks, which show an hour twice in autumn.
+    due = datetime.combine(today, at, zone).astimezone(UTC)
+    return due if due > now else datetime.combine(today + timedelta(days=1), at, zone).astimezone(UTC)
 
 
 _LAST_RUN = "SELECT ran_at FROM job_runs WHERE job = :job"
@@ -91,4 +99,4 @@ async def last_run(tx: Tx, job: str) -> datetime | None:
 
 async def ran(tx: Tx, job: str, at: datetime) -> None:
     """Notes a nightly job's run."""
-    await fetch(tx, _RAN + " RETURNING job", job=job, at=at)
+    await execute(tx, _RAN, job=job, at=at)

@@ -1,23 +1,29 @@
 """A service, wired: its HTTP app, consumer, relay and jobs over one database, in the roles it is asked to play."""
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import structlog
 from fastapi import APIRouter, FastAPI
 
 from shared.clock import Clock
 from shared.db import Database, fetch
 from shared.http.app import create_app
+from shared.http.failures import DomainErrors
 from shared.http.settings import HttpSettings
 from shared.jobs import Job, JobRunner
 from shared.messaging.consumer import Consumer
+from shared.messaging.housekeeping import housekeeping
 from shared.messaging.intake import Intake, UseCase
+from shared.messaging.metrics import MessagingMetrics
 from shared.messaging.relay import Relay
+from shared.observability import new_registry
 from shared.operations import operations_router
 from shared.settings import HouseSettings, KafkaSettings
+
+log = structlog.get_logger()
 
 Role = Literal["api", "consumer", "relay", "jobs"]
 ROLES: tuple[Role, ...] = ("api", "consumer", "relay", "jobs")
@@ -45,8 +51,7 @@ class Service:
     consumer: Consumer
     relay: Relay
     runner: JobRunner
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    _roles: tuple[Role, ...] = ()
+    _tasks: dict[Role, asyncio.Task[None]] = field(default_factory=dict)
 
     @property
     def topics(self) -> list[str]:
@@ -55,15 +60,14 @@ class Service:
 
     async def start(self, roles: Iterable[Role] = ROLES) -> None:
         """Starts the loops of the roles; the HTTP app is served by whoever mounts it."""
-        self._roles = tuple(roles)
-        loops: Mapping[Role, Callable[[], Awaitable[None]]] = {
+        loops: Mapping[Role, Callable[[], Coroutine[None, None, None]]] = {
             "consumer": self.consumer.run,
             "relay": self.relay.run,
             "jobs": self.runner.run,
         }
-        for role in self._roles:
+        for role in roles:
             if role in loops:
-                self._tasks.append(asyncio.create_task(_run(loops[role]), name=f"{self.name}.{role}"))
+                self._tasks[role] = asyncio.create_task(loops[role](), name=f"{self.name}.{role}")
 
     async def stop(self) -> None:
         """Lets each loop end its batch, within 30 s; then gives the connections back."""
@@ -71,11 +75,11 @@ class Service:
         self.relay.stop()
         self.runner.stop()
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+            _, late = await asyncio.wait(self._tasks.values(), timeout=STOP_SECONDS)
             for task in late:
+                log.warning("service.cancelled", service=self.name, loop=task.get_name())
                 task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*late, return_exceptions=True)
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self.db.close()
 
     async def readiness(self) -> dict[str, str]:
@@ -87,10 +91,11 @@ class Service:
             states["database"] = "ready"
         except Exception as error:  # readiness reports, whatever the cause
             states["database"] = f"unreachable: {type(error).__name__}"
-        if "consumer" in self._roles:
+        if "consumer" in self._tasks:
             states["consumer"] = self.consumer.state
-        if "relay" in self._roles:
+        if "relay" in self._tasks:
             states["relay"] = self.relay.state
+        states |= {role: "ended" for role, task in self._tasks.items() if task.done()}
         return states
 
 
@@ -103,14 +108,21 @@ def assemble(
     jobs: Sequence[Job],
     routers: Sequence[APIRouter],
     wake: "Wake",
+    domain_errors: DomainErrors | None = None,
+    inbox_days: int = 37,
 ) -> Service:
-    """Builds the parts every service has around its own use cases, jobs and routers."""
+    """Builds the parts every service has around its own use cases, jobs and routers.
+
+    ``inbox_days``: topic retention and 7 days; older inbox rows are deleted. ``domain_errors``: as in ``create_app``.
+    """
     clock = surroundings.clock
     relay = Relay(name, db, clock, surroundings.kafka)
     wake.target = relay.wake
     intake = Intake(name, use_cases, db, clock, after_commit=relay.wake)
     consumer = Consumer(intake, surroundings.kafka)
-    runner = JobRunner(name, jobs, db)
+    runner = JobRunner(name, [*jobs, housekeeping(db, clock, inbox_days)], db)
+    registry = new_registry()
+    MessagingMetrics(name, intake, relay, registry)
     parts: list[Service] = []
 
     async def ready() -> dict[str, str]:
@@ -122,6 +134,8 @@ def assemble(
         settings=surroundings.http,
         routers=[*routers, operations_router(name, db, intake)],
         ready=ready,
+        domain_errors=domain_errors,
+        registry=registry,
     )
     parts.append(Service(name, db, app, intake, consumer, relay, runner))
     return parts[0]
@@ -136,6 +150,3 @@ class Wake:
     def __call__(self) -> None:
         self.target()
 
-
-async def _run(loop: Callable[[], Awaitable[None]]) -> None:
-    await loop()

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from shared.loops import pause, until_stopped
 from shared.messaging import kafka
 from shared.messaging.intake import Intake, TooManyFailures
 from shared.messaging.records import Record
@@ -18,11 +19,16 @@ log = structlog.get_logger()
 
 POLL_MS = 200
 PAUSE_SECONDS = 30.0
-REVOKE_SECONDS = 20.0
+RETRY_SECONDS = 1.0
+COMMIT_SECONDS = 10.0
+BATCH_SECONDS = 20.0
 
 
 class Consumer:
-    """Runs an intake on a consumer group until it is stopped. ``state`` tells readiness."""
+    """Runs an intake on a consumer group until it is stopped. ``state`` tells readiness.
+
+    ``ready`` has partitions, ``standby`` has none because others have them all.
+    """
 
     def __init__(self, intake: Intake, settings: KafkaSettings) -> None:
         self.intake = intake
@@ -30,78 +36,122 @@ class Consumer:
         self.state = "starting"
         self.topics = list(intake.use_cases)
         self._stopping = asyncio.Event()
-        self._batch = asyncio.Lock()
 
     async def run(self) -> None:
         """Until ``stop``; a broker or database that goes away is waited for."""
         while not self._stopping.is_set():
-            reader = kafka.consumer(
-                self.settings, kafka.group_of(self.intake.service), self.topics, _Rebalance(self, self._batch)
-            )
             try:
-                await reader.start()
-                await self._read(reader)
-            except TooManyFailures as error:
-                self.state = f"paused: {error}"
-                log.error("paused", action="consumer.paused", service=self.intake.service, error=str(error))
-                await self._pause(PAUSE_SECONDS)
-                self.intake.resume()
+                membership = _Membership(self, self._stopping)
+                try:
+                    await until_stopped(self._stopping, membership.read(), membership.grace)
+                finally:
+                    await kafka.close(membership.reader)
             except Exception as error:  # the loop's edge: whatever it was, the records are still there
-                self.state = f"recovering from {type(error).__name__}"
-                log.exception("restarting", action="consumer.restart", service=self.intake.service)
-                await self._pause(1.0)
-            finally:
-                with contextlib.suppress(asyncio.TimeoutError, KafkaError):
-                    await asyncio.wait_for(reader.stop(), 10)
+                self.recover(error, "consumer.restarted")
+                await pause(self._stopping, RETRY_SECONDS)
         self.state = "stopped"
 
     def stop(self) -> None:
         """Ends the loop after the batch in hand."""
         self._stopping.set()
 
-    async def _read(self, reader: AIOKafkaConsumer) -> None:
+    def recover(self, error: Exception, action: str) -> None:
+        """Says that something has to come back before records flow again."""
+        self.state = f"recovering from {type(error).__name__}"
+        expected = isinstance(error, KafkaError | OSError)
+        log.error(action, service=self.intake.service, error=repr(error), exc_info=None if expected else error)
+
+
+class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """One stay in the consumer group: from joining until the broker fails us or we stop."""
+
+    def __init__(self, consumer: Consumer, stopping: asyncio.Event) -> None:
+        self.consumer = consumer
+        self.intake = consumer.intake
+        self.settings = consumer.settings
+        self.reader = kafka.consumer(self.settings, kafka.group_of(self.intake.service), consumer.topics, self)
+        self._stopping = stopping
+        self._batch = asyncio.Lock()
+        self._rebalances = 0
+        self._uncommitted: dict[TopicPartition, int] = {}
+
+    async def read(self) -> None:
+        """Until the broker fails us, or we are to stop."""
+        await self.reader.start()
         while not self._stopping.is_set():
-            fetched = await reader.getmany(timeout_ms=POLL_MS, max_records=self.settings.max_records)
-            if reader.assignment():
-                self.state = "ready"
-            if not fetched:
-                continue
-            async with self._batch:
-                await self.intake.take([_record(raw) for raws in fetched.values() for raw in raws])
-                await self._commit(reader, {place: raws[-1].offset + 1 for place, raws in fetched.items()})
+            fetched = await self.reader.getmany(timeout_ms=POLL_MS, max_records=self.settings.max_records)
+            if fetched:
+                ends = {place: raws[-1].offset + 1 for place, raws in fetched.items()}
+                await self._take([_record(raw) for raws in fetched.values() for raw in raws], ends)
+            elif self._uncommitted:
+                await self._commit()
 
-    async def _commit(self, reader: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
-        ours = reader.assignment()
-        kept = {place: offset for place, offset in offsets.items() if place in ours}
-        if not kept:
-            return
-        try:
-            await reader.commit(kept)
-        except (CommitFailedError, IllegalStateError):
-            # The group moved on: these records come again, and the inbox knows them.
-            log.info("commit refused", action="consumer.commit_refused", service=self.intake.service)
-
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-
-
-class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Lets the batch in hand end, and its offsets be committed, before partitions go to somebody else."""
-
-    def __init__(self, consumer: Consumer, batch: asyncio.Lock) -> None:
-        self._consumer = consumer
-        self._batch = batch
+    def grace(self) -> float:
+        """Seconds that the batch in hand may take when we are to stop; waiting for records just ends."""
+        return BATCH_SECONDS if self._batch.locked() else 0
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        with contextlib.suppress(asyncio.TimeoutError):
-            async with asyncio.timeout(REVOKE_SECONDS):
+        """Lets the batch in hand end, and be committed, before partitions go to somebody else.
+
+        Not for so long that the group takes us for dead.
+        """
+        self._rebalances += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.session_timeout_ms / 1000 * 2 / 3):
                 async with self._batch:
                     pass
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._consumer.state = "ready"
+        """Every partition is read again from where it was committed."""
+        self._uncommitted.clear()
+        if not self._stopping.is_set():
+            self.consumer.state = "ready" if assigned else "standby"
+
+    async def _take(self, records: Sequence[Record], ends: dict[TopicPartition, int]) -> None:
+        """The same batch until it goes through, staying in the group; a rebalance brings it again, to whoever."""
+        rebalances = self._rebalances
+        while not self._stopping.is_set() and rebalances == self._rebalances:
+            async with self._batch:
+                error = await self._attempt(records)
+                if error is None:
+                    self._uncommitted |= ends
+                    await self._commit()
+                    return
+            paused = isinstance(error, TooManyFailures)
+            await pause(self._stopping, PAUSE_SECONDS if paused else RETRY_SECONDS)
+            if paused:
+                self.intake.resume()
+
+    async def _attempt(self, records: Sequence[Record]) -> Exception | None:
+        try:
+            await self.intake.take(records)
+        except TooManyFailures as error:
+            self.consumer.state = f"paused: {error}"
+            log.error("consumer.paused", service=self.intake.service, error=str(error))
+            return error
+        except Exception as error:  # the loop's edge: the database is away, and the batch stays in hand
+            self.consumer.recover(error, "consumer.retried")
+            return error
+        self.consumer.state = "ready"
+        return None
+
+    async def _commit(self) -> None:
+        ours = self.reader.assignment()
+        offsets = {place: offset for place, offset in self._uncommitted.items() if place in ours}
+        try:
+            # aiokafka would wait for a broker that is away without end, and keep us from stopping.
+            async with asyncio.timeout(COMMIT_SECONDS):
+                if offsets:
+                    await self.reader.commit(offsets)
+        except TimeoutError:
+            log.warning("consumer.commit_delayed", service=self.intake.service)
+            return
+        except (CommitFailedError, IllegalStateError):
+            # The group moved on: these records come again, and the inbox knows them.
+            log.info("consumer.commit_refused", service=self.intake.service)
+        self._uncommitted.clear()
 
 
-def _record(raw: object) -> Record:
-    return Record(raw.topic, raw.key, raw.value, tuple(raw.headers), raw.partition, raw.offset)  # type: ignore[attr-defined]
+def _record(raw: ConsumerRecord) -> Record:
+    headers = tuple((name, content) for name, content in raw.headers if content is not None)
+    return Record(raw.topic, raw.key, raw.value, headers, raw.partition, raw.offset)

@@ -1,8 +1,9 @@
 """Dead letters: what a service could not apply, kept as bytes with code and pointer, to be replayed."""
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Literal
 
@@ -13,16 +14,20 @@ from shared.db import Tx, columns, execute, fetch
 from shared.messaging import outbox
 from shared.messaging.records import Record
 
+BROKER_REFUSED = "broker-refused"
+"""The code of a record of our own that the broker will never take."""
+
 _KEEP = """
-INSERT INTO dead_letters AS d (topic, value_sha256, key, value, headers, outcome, source, code, pointer, detail,
+INSERT INTO dead_letters AS d (topic, value_sha256, key, value, headers, outcome, source, code, pointer, detail, times,
                                first_seen_at, last_seen_at)
 SELECT *, :now, :now FROM unnest(
     CAST(:topics AS text[]), CAST(:hashes AS bytea[]), CAST(:keys AS bytea[]), CAST(:vals AS bytea[]),
     CAST(:headers AS bytea[]), CAST(:outcomes AS text[]), CAST(:sources AS text[]), CAST(:codes AS text[]),
-    CAST(:pointers AS text[]), CAST(:details AS text[])) AS new (topic, value_sha256)
+    CAST(:pointers AS text[]), CAST(:details AS text[]), CAST(:times AS int[])) AS new (topic, value_sha256)
 ORDER BY topic, value_sha256
 ON CONFLICT (topic, value_sha256) DO UPDATE
-SET times = d.times + 1, last_seen_at = :now, replayed_at = NULL, code = excluded.code, outcome = excluded.outcome,
+SET times = d.times + excluded.times, last_seen_at = :now, replayed_at = NULL, key = excluded.key,
+    headers = excluded.headers, outcome = excluded.outcome, source = excluded.source, code = excluded.code,
     pointer = excluded.pointer, detail = excluded.detail
 """
 _LIST = """
@@ -32,6 +37,10 @@ ORDER BY id DESC LIMIT :limit
 """
 _ONE = "SELECT * FROM dead_letters WHERE id = :id FOR UPDATE"
 _REPLAYED = "UPDATE dead_letters SET replayed_at = :now WHERE id = :id"
+_EXPIRE = "DELETE FROM dead_letters WHERE replayed_at < :before"
+_NAMES = (
+    "topics", "hashes", "keys", "vals", "headers", "outcomes", "sources", "codes", "pointers", "details", "times",
+)  # fmt: skip
 _COUNT = "SELECT count(*) AS n FROM dead_letters WHERE replayed_at IS NULL"
 
 
@@ -49,10 +58,15 @@ class DeadLetter(msgspec.Struct, frozen=True):
 async def keep(
     tx: Tx, service: str, letters: Sequence[DeadLetter], now: datetime, *, announce: bool = True
 ) -> None:
-    """Writes letters down, once by (topic, SHA-256 of the value); ``announce`` them on their dead-letter topic."""
-    unique = {(letter.record.topic, _hash(letter.record)): letter for letter in letters}
+    """Writes letters down, once by (topic, SHA-256 of the value); ``announce`` them on their dead-letter topic.
+
+    What comes again is counted, and stands as it came last.
+    """
+    identities = [(letter.record.topic, _hash(letter.record)) for letter in letters]
+    unique = dict(zip(identities, letters, strict=True))
     if not unique:
         return
+    times = Counter(identities)
     rows = [
         (
             topic,
@@ -65,26 +79,13 @@ async def keep(
             letter.code,
             letter.pointer.replace("\x00", ""),
             letter.detail.replace("\x00", ""),
+            times[topic, digest],
         )
         for (topic, digest), letter in sorted(unique.items(), key=lambda item: item[0])
     ]
-    names = ("topics", "hashes", "keys", "vals", "headers", "outcomes", "sources", "codes", "pointers", "details")
-    await execute(tx, _KEEP, now=now, **dict(zip(names, columns(rows, len(names)), strict=True)))
-    if not announce:
-        return
-    await outbox.append_records(
-        tx,
-        [
-            outbox.Waiting(
-                dead_letter_topic(letter.record.topic, service),
-                letter.record.key,
-                letter.record.value,
-                {"roost_code": letter.code, "roost_pointer": letter.pointer, "roost_detail": letter.detail},
-            )
-            for letter in unique.values()
-        ],
-        now,
-    )
+    await execute(tx, _KEEP, now=now, **dict(zip(_NAMES, columns(rows, len(_NAMES)), strict=True)))
+    if announce:
+        await outbox.append_records(tx, [_announcement(service, letter) for letter in unique.values()], now)
 
 
 async def waiting(tx: Tx, *, before: int = 2**62, limit: int = 50, topic: str | None = None) -> list[dict[str, object]]:
@@ -98,19 +99,33 @@ async def count(tx: Tx) -> int:
 
 
 async def find(tx: Tx, id: int) -> tuple[DeadLetter, datetime] | None:
-    """A letter that waits, locked, and when it was first seen."""
+    """A letter that waits, locked, and when it was last counted."""
     rows = await fetch(tx, _ONE, id=id)
     if not rows or rows[0]["replayed_at"] is not None:
         return None
     row = rows[0]
     record = Record(row["topic"], row["key"], row["value"], _unpack(row["headers"]))
     letter = DeadLetter(record, row["outcome"], row["code"], row["detail"], row["pointer"], row["source"])
-    return letter, row["first_seen_at"]
+    return letter, row["last_seen_at"]
 
 
 async def mark_replayed(tx: Tx, id: int, now: datetime) -> None:
     """The letter was applied."""
     await execute(tx, _REPLAYED, id=id, now=now)
+
+
+async def expire(tx: Tx, now: datetime, days: int) -> int:
+    """Deletes letters that were replayed more than ``days`` ago."""
+    return await execute(tx, _EXPIRE, before=now - timedelta(days=days))
+
+
+def _announcement(service: str, letter: DeadLetter) -> outbox.Waiting:
+    record = letter.record
+    # A record without key and value can't be sent.
+    value = b"" if record.key is None and record.value is None else record.value
+    headers = {name: content.decode("utf-8", "replace") for name, content in record.headers}
+    headers |= {"roost_code": letter.code, "roost_pointer": letter.pointer, "roost_detail": letter.detail}
+    return outbox.Waiting(dead_letter_topic(record.topic, service), record.key, value, headers)
 
 
 def _shown(row: dict[str, object]) -> dict[str, object]:

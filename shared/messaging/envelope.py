@@ -12,13 +12,15 @@ from msgspec import Meta
 from shared.contracts.topics import BY_DATA, BY_TYPE, TOPICS, Topic
 from shared.contracts.types import PRINTABLE, Instant, Struct
 from shared.messaging.events import Event, InvalidEvent
+from shared.observability import parse_traceparent
 
 MAX_BYTES = 256 * 1024
 AHEAD = timedelta(hours=24)
 EARLIEST_YEAR = 1900
 CONTENT_TYPE = b"application/cloudevents+json"
+_CLOUD_EVENTS = b"application/cloudevents"
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 _Attribute = Annotated[str, Meta(pattern=PRINTABLE)]
 
 
@@ -39,8 +41,11 @@ class Envelope(msgspec.Struct, frozen=True):
 
 _envelope = msgspec.json.Decoder(Envelope)
 _decoders = {topic.type: msgspec.json.Decoder(topic.data) for topic in TOPICS.values()}
-_encoder = msgspec.json.Encoder()
-_AT = re.compile(r" - at `\$(?P<path>.*)`$", re.DOTALL)
+# Sorted, so that attributes in another order are the same content.
+_encoder = msgspec.json.Encoder(order="deterministic")
+_AT = re.compile(r" - at `(?:key` in `)?\$(?P<path>.*)`$", re.DOTALL)
+_STEP = re.compile(r"\[(?P<index>\d+)\]|\.(?P<name>\w+)|\[\.\.\.\].*", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>\w+)`")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -50,8 +55,9 @@ def read_record(
     """The event of a Kafka record in either mode. Raises InvalidEvent."""
     if value is None:
         raise InvalidEvent("null-value", "the record has no value: publish a CloudEvent in JSON")
-    attributes = {name.lower(): content for name, content in headers}
-    binary = "ce_specversion" in attributes
+    attributes = {name.lower(): content for name, content in headers if content is not None}
+    structured = attributes.get("content-type", b"").startswith(_CLOUD_EVENTS)
+    binary = "ce_specversion" in attributes and not structured
     event = _read_binary(attributes, value, now) if binary else read_event(value, now)
     if event.topic.name != topic:
         raise InvalidEvent(
@@ -64,10 +70,9 @@ def read_record(
             f"/data/{event.topic.key}",
             source=event.source,
         )
-    trace = attributes.get("traceparent")
-    if trace is None:
+    if "traceparent" not in attributes:
         return event
-    return msgspec.structs.replace(event, traceparent=trace.decode("ascii", "replace"))
+    return msgspec.structs.replace(event, traceparent=_valid_trace(attributes["traceparent"].decode("latin-1")))
 
 
 def read_event(value: bytes, now: datetime) -> Event:
@@ -94,7 +99,10 @@ def read_data(envelope: Envelope, now: datetime) -> Event:
     occurred_at: datetime | None = getattr(data, "occurred_at", None)
     if occurred_at is not None:
         _check_instant(occurred_at, now, "/data/occurred_at", source)
-    body = _encoder.encode(data)
+    try:
+        body = _encoder.encode(data)
+    except (OverflowError, ValueError) as error:
+        raise InvalidEvent("contract", f"a number is too large: {error}", "/data", source=source) from error
     return Event(
         topic=topic,
         source=source,
@@ -105,7 +113,7 @@ def read_data(envelope: Envelope, now: datetime) -> Event:
         digest=sha256(topic.type.encode() + b"\n" + body).digest(),
         key=getattr(data, topic.key),
         backfill=envelope.backfill in (True, "true"),
-        traceparent=envelope.traceparent,
+        traceparent=_valid_trace(envelope.traceparent),
     )
 
 
@@ -134,23 +142,29 @@ def write_envelope(
 
 
 def _read_binary(attributes: Mapping[str, bytes], value: bytes, now: datetime) -> Event:
-    _check_bytes(value)
-    fields: dict[str, Any] = {
-        name[3:]: content.decode("utf-8", "replace") for name, content in attributes.items() if name.startswith("ce_")
-    }
-    fields.pop("data", None)
+    source = attributes.get("ce_source", b"").decode("utf-8", "replace")
+    _check_bytes(value, source)
+    fields: dict[str, str] = {}
+    for name, content in attributes.items():
+        if name.startswith("ce_") and name != "ce_data":
+            try:
+                fields[name[3:]] = content.decode("utf-8")
+            except UnicodeDecodeError as error:
+                pointer = "/" + name[3:]
+                raise InvalidEvent("contract", f"the header {name} is not UTF-8", pointer, source=source) from error
     try:
         envelope = msgspec.convert(fields, Envelope)
     except (msgspec.ValidationError, ValueError) as error:
-        raise _invalid(error, "", str(fields.get("source", ""))[:128]) from error
+        raise _invalid(error, "", source) from error
     return read_data(msgspec.structs.replace(envelope, data=msgspec.Raw(value)), now)
 
 
-def _check_bytes(value: bytes) -> None:
+def _check_bytes(value: bytes, source: str = "") -> None:
     if len(value) > MAX_BYTES:
-        raise InvalidEvent("too-large", f"an event has at most {MAX_BYTES} bytes, this has {len(value)}")
+        detail = f"an event has at most {MAX_BYTES} bytes, this has {len(value)}"
+        raise InvalidEvent("too-large", detail, source=source)
     if b"\x00" in value or (b"\\u0000" in value and _NUL.search(value)):
-        raise InvalidEvent("nul-character", "U+0000 must not stand in an event", source=_source_of(value))
+        raise InvalidEvent("nul-character", "U+0000 must not stand in an event", source=source or _source_of(value))
 
 
 def _check_instant(at: datetime, now: datetime, pointer: str, source: str) -> None:
@@ -166,24 +180,29 @@ def _invalid(error: Exception, base: str, source: str) -> InvalidEvent:
     if isinstance(error, RecursionError):
         return InvalidEvent("too-deep", "the JSON is nested too deeply", base, source=source)
     message = str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return InvalidEvent("invalid-json", message, base, source=source)
     match = _AT.search(message)
-    pointer = base + _pointer(match["path"]) if match else base
     detail = message[: match.start()] if match else message
-    if isinstance(error, msgspec.ValidationError):
-        return InvalidEvent("contract", detail, pointer, source=source)
-    return InvalidEvent("invalid-json", detail, base, source=source)
+    pointer = base + _pointer(match["path"]) if match else base
+    if missing := _MISSING.match(detail):
+        pointer += "/" + missing["name"]
+    return InvalidEvent("contract", detail, pointer, source=source)
 
 
 def _pointer(path: str) -> str:
-    """``.lines[0].sku`` as ``/lines/0/sku``."""
-    return re.sub(r"\[(\d+|\.\.\.)\]", r"/\1", path).replace(".", "/").replace("//////", "/...")
+    """``.lines[0].sku`` as ``/lines/0/sku``; in a map, whose key msgspec doesn't tell, the map itself."""
+    return _STEP.sub(lambda step: "/" + (step["index"] or step["name"]) if step["index"] or step["name"] else "", path)
+
+
+def _valid_trace(traceparent: str | None) -> str | None:
+    return traceparent if parse_traceparent(traceparent) else None
 
 
 def _source_of(value: bytes) -> str:
     """The source of an unreadable event where it can still be read, for the count by source."""
     try:
         found = msgspec.json.decode(value[:MAX_BYTES], type=dict[str, msgspec.Raw]).get("source")
-        source = msgspec.json.decode(found, type=str) if found is not None else ""
+        return msgspec.json.decode(found, type=str) if found is not None else ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return ""
-    return source[:128].replace("\x00", "")

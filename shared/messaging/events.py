@@ -39,11 +39,14 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class InvalidEvent(Exception):
-    """Bytes that are no event of ours: a stable code, a JSON pointer to the field, and what to do."""
+    """Bytes that are no event of ours: a stable code, a JSON pointer to the field, and what to do.
+
+    ``source`` is what the bytes say of it, cut to what a column takes; empty where they can't be read.
+    """
 
     def __init__(self, code: str, detail: str, pointer: str = "", *, source: str = "") -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.pointer = pointer
-        self.source = source
+        self.source = source.replace("\x00", "")[:128]

@@ -53,6 +53,10 @@ UNION ALL
 SELECT kind, order_id, version, customer_id FROM facts
 WHERE kind <> 'purchase-recorded' AND order_id = ANY(:orders)
 """
+_ORDERS_OF_CUSTOMERS = """
+SELECT DISTINCT coalesce(order_id, key) AS order_id FROM facts
+WHERE customer_id = ANY(:customers) AND kind = ANY(:kinds)
+"""
 _OF_CUSTOMERS = """
 SELECT kind, key, version, customer_id, order_id, source, event_id, backfill, body FROM facts
 WHERE customer_id = ANY(:customers) AND kind = ANY(:kinds)
@@ -107,9 +111,10 @@ async def record(tx: Tx, events: Sequence[Event]) -> Recorded:
 async def orders_of(tx: Tx, customers: Iterable[str]) -> dict[str, list[Order]]:
     """Each customer's orders as all facts have them now, sorted by (occurred_at, source, id)."""
     wanted = sorted(set(customers))
-    rows = await fetch(tx, _OF_CUSTOMERS, customers=wanted, kinds=list(ORDER_KINDS))
-    ids = sorted({row["order_id"] or row["key"] for row in rows})
-    rows = await fetch(tx, _FULL_OF_ORDERS, orders=ids)
+    if not wanted:
+        return {}
+    found = await fetch(tx, _ORDERS_OF_CUSTOMERS, customers=wanted, kinds=list(ORDER_KINDS))
+    rows = await fetch(tx, _FULL_OF_ORDERS, orders=[row["order_id"] for row in found])
     by_customer: dict[str, list[Order]] = {customer: [] for customer in wanted}
     for order in assemble(rows):
         if order.customer_id in by_customer:
@@ -265,5 +270,3 @@ def _order(
             delivered_at=delivered.occurred_at if delivered else None,
         )
     return order
-
-

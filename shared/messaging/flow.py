@@ -7,7 +7,9 @@ from typing import Literal
 
 from shared.db import Tx, columns, execute, fetch
 
-Outcome = Literal["applied", "duplicate", "parked", "dead"]
+Settled = Literal["applied", "duplicate"]
+Failed = Literal["parked", "dead"]
+Outcome = Settled | Failed
 Counts = Mapping[tuple[str, Outcome], int]
 
 _ADD = """
@@ -21,9 +23,8 @@ SET received = f.received + excluded.received, applied = f.applied + excluded.ap
     duplicate = f.duplicate + excluded.duplicate, parked = f.parked + excluded.parked, dead = f.dead + excluded.dead
 """
 _MOVE = """
-UPDATE flow SET applied = applied + 1,
-    parked = parked - CASE WHEN :outcome = 'parked' THEN 1 ELSE 0 END,
-    dead = dead - CASE WHEN :outcome = 'dead' THEN 1 ELSE 0 END
+UPDATE flow SET applied = applied + (:now = 'applied')::int, duplicate = duplicate + (:now = 'duplicate')::int,
+    parked = parked - (:was = 'parked')::int, dead = dead - (:was = 'dead')::int
 WHERE hour = :hour AND source = :source
 """
 _READ = """
@@ -48,9 +49,9 @@ async def add(tx: Tx, counts: Counts, now: datetime) -> None:
         await execute(tx, _ADD, hour=hour_of(now), **dict(zip(names, columns(rows, 5), strict=True)))
 
 
-async def replayed(tx: Tx, source: str, outcome: Literal["parked", "dead"], first_seen_at: datetime) -> None:
-    """A dead letter was applied after all: it changes column in the hour where it was received."""
-    await execute(tx, _MOVE, source=source, outcome=outcome, hour=hour_of(first_seen_at))
+async def replayed(tx: Tx, source: str, was: Failed, now: Settled, counted_at: datetime) -> None:
+    """A dead letter was applied after all: it changes column in the hour where it was counted."""
+    await execute(tx, _MOVE, source=source, was=was, now=now, hour=hour_of(counted_at))
 
 
 async def read(tx: Tx, *, before: tuple[datetime, str] | None = None, limit: int = 50) -> list[dict[str, object]]:

@@ -22,7 +22,10 @@ _FORGET = """
 DELETE FROM inbox USING unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS gone (source, id)
 WHERE inbox.source = gone.source AND inbox.id = gone.id
 """
-_EXPIRE = "DELETE FROM inbox WHERE received_at < :before"
+_EXPIRE = """
+DELETE FROM inbox WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM inbox WHERE received_at < :before ORDER BY received_at LIMIT :limit))
+"""
 
 
 @dataclass(slots=True)
@@ -68,9 +71,9 @@ async def forget(tx: Tx, events: Sequence[Event]) -> None:
         await execute(tx, _FORGET, sources=sources, ids=ids)
 
 
-async def expire(tx: Tx, now: datetime, days: int) -> int:
-    """Deletes rows older than ``days``: from there on natural keys alone tell duplicates."""
-    return await execute(tx, _EXPIRE, before=now - timedelta(days=days))
+async def expire(tx: Tx, now: datetime, days: int, *, limit: int = 10_000) -> int:
+    """Deletes rows older than ``days``, the oldest first: from there on natural keys alone tell duplicates."""
+    return await execute(tx, _EXPIRE, before=now - timedelta(days=days), limit=limit)
 
 
 def _judge(admission: Admission, event: Event, digest: bytes) -> None:

@@ -1,6 +1,7 @@
 """Taking records in: one transaction a batch, in which every event has its effect once or becomes a dead letter."""
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,13 @@ import structlog
 
 from shared.clock import Clock
 from shared.db import Database, Tx, is_transient
-from shared.messaging import dead_letters, flow, inbox
+from shared.messaging import dead_letters, flow, inbox, outbox
 from shared.messaging.dead_letters import DeadLetter
 from shared.messaging.envelope import read_record
 from shared.messaging.events import Event, InvalidEvent, Rejection
+from shared.messaging.outbox import Waiting
 from shared.messaging.records import Record
+from shared.observability import parse_traceparent
 
 log = structlog.get_logger()
 
@@ -48,14 +51,50 @@ class Intake:
     after_commit: Callable[[], None]
     retries: int = 3
     counts: Counter[str] = field(default_factory=Counter)
+    observe: Callable[[float], None] = lambda _: None
     _recent: deque[int] = field(default_factory=lambda: deque(maxlen=WINDOW))
     _parked: int = 0
 
     async def take(self, records: Sequence[Record]) -> None:
         """Applies a batch whole; when that fails unexpectedly, its halves, down to the one record at fault.
 
-        Raises TooManyFailures once parking records is no longer the answer, and a database error that lasts.
+        Raises TooManyFailures once parking records is no longer the answer, and a database error that lasts. Either
+        way the same batch may be taken again: what of it was applied is known.
         """
+        started = time.perf_counter()
+        await self._take(records)
+        self.observe(time.perf_counter() - started)
+
+    async def replay(self, tx: Tx, id: int) -> bool:
+        """Applies a dead letter after all; False if none of that id waits. Raises InvalidEvent if it still fails.
+
+        A record of our own that the broker refused goes to the broker again.
+        """
+        found = await dead_letters.find(tx, id)
+        if found is None:
+            return False
+        letter, counted_at = found
+        now = self.clock.now()
+        record = letter.record
+        if letter.code == dead_letters.BROKER_REFUSED:
+            headers = {name: content.decode() for name, content in record.headers}
+            await outbox.append_records(tx, [Waiting(record.topic, record.key, record.value, headers)], now)
+        else:
+            outcomes, letters = await self._apply(tx, [(record, self._read(record))])
+            if letters:
+                raise InvalidEvent(letters[0].code, letters[0].detail, letters[0].pointer, source=letters[0].source)
+            settled: flow.Settled = "applied" if "applied" in {outcome for _, outcome in +outcomes} else "duplicate"
+            await flow.replayed(tx, letter.source, letter.outcome, settled, counted_at)
+            self.counts[settled] += 1
+        await dead_letters.mark_replayed(tx, id, now)
+        return True
+
+    def resume(self) -> None:
+        """Forgets the failures that stopped the intake."""
+        self._recent.clear()
+        self._parked = 0
+
+    async def _take(self, records: Sequence[Record]) -> None:
         self._check_failures()
         try:
             await self._retrying(records)
@@ -66,29 +105,8 @@ class Intake:
                 await self._park(records[0], error)
                 return
             middle = len(records) // 2
-            await self.take(records[:middle])
-            await self.take(records[middle:])
-
-    async def replay(self, tx: Tx, id: int) -> bool:
-        """Applies a dead letter after all; False if none of that id waits. Raises InvalidEvent if it still fails."""
-        found = await dead_letters.find(tx, id)
-        if found is None:
-            return False
-        letter, first_seen_at = found
-        now = self.clock.now()
-        event = self._read(letter.record)
-        outcomes, letters = await self._apply(tx, [(letter.record, event)])
-        if letters:
-            raise InvalidEvent(letters[0].code, letters[0].detail, letters[0].pointer, source=letters[0].source)
-        await dead_letters.mark_replayed(tx, id, now)
-        await flow.replayed(tx, letter.source, letter.outcome, first_seen_at)
-        self.counts.update(outcome for _, outcome in outcomes.elements())
-        return True
-
-    def resume(self) -> None:
-        """Forgets the failures that stopped the intake."""
-        self._recent.clear()
-        self._parked = 0
+            await self._take(records[:middle])
+            await self._take(records[middle:])
 
     async def _retrying(self, records: Sequence[Record]) -> None:
         for attempt in range(self.retries + 1):
@@ -98,7 +116,7 @@ class Intake:
             except Exception as error:
                 if not is_transient(error) or attempt == self.retries:
                     raise
-                log.warning("retried", action="intake.retry", service=self.service, error=type(error).__name__)
+                log.warning("intake.retried", service=self.service, records=len(records), error=type(error).__name__)
                 await asyncio.sleep(0.02 * 4**attempt)
 
     async def _transaction(self, records: Sequence[Record]) -> None:
@@ -120,9 +138,7 @@ class Intake:
         self.counts.update(outcome for _, outcome in outcomes.elements())
         self._remember(0, len(records))
         for letter in letters:
-            log.warning(
-                "dead letter", action="intake.dead", service=self.service, topic=letter.record.topic, code=letter.code
-            )
+            log.warning("intake.dead", **self._described(letter))
 
     def _read(self, record: Record) -> Event:
         return read_record(record.topic, record.key, record.value, record.headers, self.clock.now())
@@ -154,10 +170,7 @@ class Intake:
 
     async def _park(self, record: Record, error: Exception) -> None:
         now = self.clock.now()
-        try:
-            source = self._read(record).source
-        except InvalidEvent as invalid:
-            source = invalid.source
+        source = self._source_of(record)
         letter = DeadLetter(record, "parked", "unexpected-error", f"{type(error).__name__} while applying", "", source)
         async with self.db.transaction() as tx:
             await dead_letters.keep(tx, self.service, [letter], now)
@@ -165,7 +178,25 @@ class Intake:
         self.after_commit()
         self.counts["parked"] += 1
         self._remember(1, 1)
-        log.error("parked", action="intake.parked", service=self.service, topic=record.topic, exc_info=error)
+        log.error("intake.parked", exc_info=error, **self._described(letter))
+
+    def _source_of(self, record: Record) -> str:
+        try:
+            return self._read(record).source
+        except InvalidEvent as invalid:
+            return invalid.source
+        except Exception:  # a fault in the reading itself is what is being parked
+            return ""
+
+    def _described(self, letter: DeadLetter) -> dict[str, object]:
+        """What a log line says of a letter: nothing of its content, which may be anything."""
+        record = letter.record
+        trace = parse_traceparent(dict(record.headers).get("traceparent", b"").decode("latin-1"))
+        return {
+            "service": self.service, "topic": record.topic, "partition": record.partition, "offset": record.offset,
+            "code": letter.code, "pointer": letter.pointer, "source": letter.source,
+            "trace_id": trace.trace_id if trace else None,
+        }  # fmt: skip
 
     def _remember(self, failed: int, events: int) -> None:
         for _ in range(min(events, WINDOW)):

@@ -1,8 +1,10 @@
 """The one place that knows aiokafka: consumers, producers, topics and lag, set as CORRECTNESS decided."""
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -13,7 +15,10 @@ from shared.contracts.topics import SERVICES, TOPICS, Topic, dead_letter_topic
 from shared.messaging.envelope import MAX_BYTES
 from shared.settings import KafkaSettings
 
+log = structlog.get_logger()
+
 MAX_REQUEST = 4 * MAX_BYTES
+END_SECONDS = 10.0
 DAY_MS = 86_400_000
 
 
@@ -29,6 +34,8 @@ def consumer(
         isolation_level="read_committed",
         partition_assignment_strategy=[RangePartitionAssignor],
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
+        # A topic that is made, or gets partitions, while we run is seen within so long.
+        metadata_max_age_ms=60_000,
         max_poll_interval_ms=600_000,
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=settings.session_timeout_ms // 6,
@@ -50,11 +57,31 @@ def producer(settings: KafkaSettings) -> AIOKafkaProducer:
     )
 
 
+_closing: set[asyncio.Task[None]] = set()
+
+
+async def close(client: AIOKafkaConsumer | AIOKafkaProducer, seconds: float = 5) -> None:
+    """Stops a client; after so long, with a broker that doesn't answer, it goes on stopping in the background.
+
+    It isn't cancelled: half-stopped, a consumer would go on beating for a member that reads nothing.
+    """
+    stopping = asyncio.create_task(client.stop())
+    _closing.add(stopping)
+    stopping.add_done_callback(_closed)
+    await asyncio.wait((stopping,), timeout=seconds)
+
+
+def _closed(task: asyncio.Task[None]) -> None:
+    _closing.discard(task)
+    if not task.cancelled() and (error := task.exception()):
+        log.warning("kafka.closed", error=repr(error))
+
+
 async def create_topics(settings: KafkaSettings) -> list[str]:
     """Creates every declared topic, and a dead-letter topic for each reader, that is missing; answers their names."""
     admin = AIOKafkaAdminClient(**_connection(settings))
-    await admin.start()
     try:
+        await admin.start()
         existing = set(await admin.list_topics())
         missing = [topic for topic in _new_topics(settings) if topic.name not in existing]
         if missing:
@@ -72,15 +99,17 @@ async def committed_and_end(
     settings: KafkaSettings, groups: Mapping[str, Iterable[str]]
 ) -> dict[str, dict[tuple[str, int], tuple[int, int]]]:
     """For each group: (topic, partition) -> (committed offset, end offset). Nothing committed counts as 0."""
-    reader = AIOKafkaConsumer(**_connection(settings), enable_auto_commit=False)
+    reader = AIOKafkaConsumer(
+        **_connection(settings), enable_auto_commit=False, isolation_level="read_committed", fetch_max_wait_ms=10
+    )
     admin = AIOKafkaAdminClient(**_connection(settings))
-    await reader.start()
-    await admin.start()
     try:
+        await reader.start()
+        await admin.start()
         names = sorted({topic for topics in groups.values() for topic in topics})
         await reader.topics()
         places = [TopicPartition(t, p) for t in names for p in sorted(reader.partitions_for_topic(t) or ())]
-        ends = await reader.end_offsets(places) if places else {}
+        ends = await _ends(reader, places)
         found = {}
         for group, topics in groups.items():
             wanted = set(topics)
@@ -95,6 +124,19 @@ async def committed_and_end(
     finally:
         await admin.close()
         await reader.stop()
+
+
+async def _ends(reader: AIOKafkaConsumer, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    """Where each partition ends, as a fetch tells it: Tansu's offset listing stops within the last batch."""
+    if not places:
+        return {}
+    reader.assign(places)
+    for place, offset in (await reader.end_offsets(places)).items():
+        reader.seek(place, offset)
+    async with asyncio.timeout(END_SECONDS):
+        while any(reader.last_stable_offset(place) is None for place in places):
+            await reader.getmany(timeout_ms=10)
+    return {place: reader.last_stable_offset(place) for place in places}
 
 
 def group_of(service: str) -> str:

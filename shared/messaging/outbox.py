@@ -6,10 +6,11 @@ from datetime import datetime
 
 import msgspec
 
-from shared.contracts.topics import BY_DATA, Topic
+from shared.contracts.topics import BY_DATA
 from shared.contracts.types import Derived
 from shared.db import Tx, columns, copy, execute, fetch
 from shared.messaging.envelope import CONTENT_TYPE, write_event
+from shared.observability import child_of, current_traceparent
 
 UNNUMBERED = 1
 """What a decision writes as ``sequence``: the outbox gives the number."""
@@ -29,11 +30,12 @@ WHERE outbox.topic = done.topic AND published_partition = part AND published_off
 _AGAIN = """
 UPDATE outbox SET published_partition = NULL, published_offset = NULL WHERE published_offset IS NOT NULL
 """
+_headers = msgspec.json.Decoder(dict[str, str])
 _COLUMNS = ("topic", "key", "value", "headers", "created_at")
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A decided event, and the trace it continues."""
+    """A decided event, and the trace it continues: without one that of the request in hand, or a new one."""
 
     data: Derived
     traceparent: str | None = None
@@ -70,8 +72,8 @@ async def append(tx: Tx, service: str, events: Sequence[Outgoing], now: datetime
             id=f"{customer}:{sequence}",
             time=getattr(data, "occurred_at", now),
         )
-        headers = {"traceparent": event.traceparent} if event.traceparent else {}
-        records.append(Waiting(_topic(data).name, customer.encode(), value, headers))
+        headers = {"traceparent": child_of(event.traceparent or current_traceparent.get())}
+        records.append(Waiting(BY_DATA[type(data)].name, customer.encode(), value, headers))
     await append_records(tx, records, now)
 
 
@@ -94,10 +96,7 @@ async def publish_again(tx: Tx) -> int:
 
 
 def record_headers(headers: bytes) -> list[tuple[str, bytes]]:
-    """The Kafka headers of a stored row."""
-    stored = msgspec.json.decode(headers, type=dict[str, str])
-    return [("content-type", CONTENT_TYPE), *((name, value.encode()) for name, value in stored.items())]
-
-
-def _topic(data: Derived) -> Topic:
-    return BY_DATA[type(data)]
+    """The Kafka headers of a stored row; a structured CloudEvent where it doesn't say what else it is."""
+    stored = _headers.decode(headers)
+    named = [(name, value.encode()) for name, value in stored.items()]
+    return named if "content-type" in stored else [("content-type", CONTENT_TYPE), *named]

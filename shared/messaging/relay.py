@@ -7,14 +7,13 @@ goes, so does the lead. A "last id" cursor would lose events, since ids commit o
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     InvalidTopicError,
-    KafkaError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
     ProducerFenced,
@@ -24,7 +23,9 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.clock import Clock
-from shared.db import Database, Tx, columns, execute, fetch
+from shared.contracts.topics import dead_letter_topic
+from shared.db import Database, columns, execute, fetch
+from shared.loops import pause, until_stopped
 from shared.messaging import dead_letters, kafka
 from shared.messaging.outbox import record_headers
 from shared.messaging.records import Record
@@ -34,13 +35,18 @@ log = structlog.get_logger()
 
 BATCH = 1_000
 STANDBY_SECONDS = 1.0
-REFUSED = (MessageSizeTooLargeError, RecordTooLargeError, InvalidTopicError)
+SEND_SECONDS = 20.0
+STOP_SECONDS = 5.0
+COUNT_SECONDS = 5.0
+# What aiokafka can't even put on the wire is refused too.
+REFUSED = (MessageSizeTooLargeError, RecordTooLargeError, InvalidTopicError, AssertionError, TypeError, ValueError)
 REBUILD = (OutOfOrderSequenceNumber, ProducerFenced)
 
 _LEAD = "SELECT pg_try_advisory_lock(hashtextextended('roost.relay', 0)) AS leads"
 _NEXT = """
-SELECT id, topic, key, value, headers FROM outbox WHERE published_offset IS NULL ORDER BY id LIMIT :limit
+SELECT id, topic, key, value, headers, created_at FROM outbox WHERE published_offset IS NULL ORDER BY id LIMIT :limit
 """
+_WAITING = "SELECT count(*) AS n, min(created_at) AS oldest FROM outbox WHERE published_offset IS NULL"
 _DELETE = "DELETE FROM outbox WHERE id = ANY(:ids)"
 _PUBLISHED = """
 UPDATE outbox SET published_partition = part, published_offset = place
@@ -50,7 +56,11 @@ WHERE outbox.id = p.id
 
 
 class Relay:
-    """Runs until it is stopped. ``wake`` it after a commit; otherwise it looks every ``poll_seconds``."""
+    """Runs until it is stopped. ``wake`` it after a commit; otherwise it looks every ``poll_seconds``.
+
+    ``published`` counts rows since the start. ``waiting`` rows and the time of the ``oldest`` are known to the
+    leader alone, the number of a long queue as of the last ``COUNT_SECONDS``.
+    """
 
     def __init__(
         self, service: str, db: Database, clock: Clock, settings: KafkaSettings, poll_seconds: float = 0.025
@@ -61,7 +71,10 @@ class Relay:
         self.settings = settings
         self.poll_seconds = poll_seconds
         self.published = 0
+        self.waiting = 0
+        self.oldest: datetime | None = None
         self.state = "starting"
+        self._counted = -COUNT_SECONDS
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -74,34 +87,40 @@ class Relay:
         self._stopping.set()
         self._wake.set()
 
+    def age(self) -> timedelta:
+        """How long the oldest row has been waiting, as far as this process knows."""
+        return self.clock.now() - self.oldest if self.oldest else timedelta()
+
     async def run(self) -> None:
         """Leads when it can; a broker or database that goes away is waited for."""
         while not self._stopping.is_set():
             try:
-                async with self.db.engine.connect() as connection:
-                    await self._lead(connection)
+                await until_stopped(self._stopping, self._play(), lambda: STOP_SECONDS)
             except Exception as error:  # the loop's edge: the rows are still there
                 self.state = f"recovering from {type(error).__name__}"
-                log.warning("restarting", action="relay.restart", service=self.service, error=repr(error))
-                await self._pause(STANDBY_SECONDS)
+                log.warning("relay.restarted", service=self.service, error=repr(error))
+                await pause(self._stopping, STANDBY_SECONDS)
         self.state = "stopped"
 
-    async def _lead(self, connection: AsyncConnection) -> None:
-        while not self._stopping.is_set():
-            async with connection.begin():
-                leads = (await fetch(connection, _LEAD))[0]["leads"]
-            if leads:
-                break
-            self.state = "standby"
-            await self._pause(STANDBY_SECONDS)
-        try:
-            while not self._stopping.is_set():
-                await self._with_producer(connection)
-        finally:
-            # The lock lives as long as the session: the connection must not go back to the pool with it.
-            await connection.invalidate()
+    async def _play(self) -> None:
+        async with self.db.engine.connect() as connection:
+            # Each statement for itself: no transaction stays open while the broker takes its time.
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                while not (await fetch(connection, _LEAD))[0]["leads"]:
+                    self.waiting, self.oldest = 0, None
+                    self.state = "standby"
+                    await pause(self._stopping, STANDBY_SECONDS)
+                    if self._stopping.is_set():
+                        return
+                while not self._stopping.is_set():
+                    await self._lead(connection)
+            finally:
+                # The lock lives as long as the session: the connection must not go back to the pool with it.
+                await connection.invalidate()
 
-    async def _with_producer(self, connection: AsyncConnection) -> None:
+    async def _lead(self, connection: AsyncConnection) -> None:
+        await self._count(connection)
         producer = kafka.producer(self.settings)
         try:
             await producer.start()
@@ -109,70 +128,108 @@ class Relay:
             while not self._stopping.is_set():
                 self._wake.clear()
                 if await self._publish(connection, producer) < BATCH:
-                    with contextlib.suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), self.poll_seconds)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self.poll_seconds):
+                            await self._wake.wait()
         except REBUILD:
-            log.warning("producer rebuilt", action="relay.rebuild", service=self.service)
+            log.warning("relay.producer_rebuilt", service=self.service)
         finally:
-            with contextlib.suppress(asyncio.TimeoutError, KafkaError):
-                await asyncio.wait_for(producer.stop(), 10)
+            await kafka.close(producer)
 
     async def _publish(self, connection: AsyncConnection, producer: AIOKafkaProducer) -> int:
-        async with connection.begin():
-            rows = await fetch(connection, _NEXT, limit=BATCH)
-            if not rows:
-                return 0
-            sent = [await self._send(producer, row) for row in rows]
-            results = await asyncio.gather(*sent, return_exceptions=True)
-            await self._settle(connection, rows, results)
+        rows = await fetch(connection, _NEXT, limit=BATCH)
+        await self._note(connection, rows)
+        if rows:
+            results = await self._send(producer, rows)
+            await self._settle(connection, producer, rows, results)
         return len(rows)
 
-    async def _send(self, producer: AIOKafkaProducer, row: RowMapping) -> "asyncio.Future[Any]":
+    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[RowMapping]) -> list[Any]:
+        """What became of the rows, in their order: where it stands, or the error. The list ends where sending did."""
+        sent: list[asyncio.Future[Any]] = []
         try:
-            sent: asyncio.Future[Any] = await producer.send(
-                row["topic"], key=row["key"], value=row["value"], headers=record_headers(row["headers"])
-            )
-        except REFUSED as error:
-            sent = asyncio.get_running_loop().create_future()
-            sent.set_exception(error)
-        return sent
+            # A topic that isn't there, or a full buffer, would be waited for twice as long.
+            async with asyncio.timeout(SEND_SECONDS):
+                for row in rows:
+                    try:
+                        sent.append(await _sent(producer, row))
+                    except REFUSED as error:
+                        sent.append(_failed(error))
+        except Exception as error:
+            log.warning("relay.send_failed", service=self.service, topic=rows[len(sent)]["topic"], error=repr(error))
+            sent.append(_failed(error))
+        return await asyncio.gather(*sent, return_exceptions=True)
 
-    async def _settle(self, tx: Tx, rows: Sequence[RowMapping], results: Sequence[Any]) -> None:
+    async def _settle(
+        self,
+        connection: AsyncConnection,
+        producer: AIOKafkaProducer,
+        rows: Sequence[RowMapping],
+        results: Sequence[Any],
+    ) -> None:
         """Takes out what was acknowledged, in one go even when others failed; then raises the first failure."""
-        done: list[tuple[int, int, int]] = []
-        refused: list[tuple[RowMapping, BaseException]] = []
-        failure: BaseException | None = None
-        for row, result in zip(rows, results, strict=True):
-            if isinstance(result, REFUSED):
-                refused.append((row, result))
-            elif isinstance(result, BaseException):
-                failure = failure or result
+        refused = [row for row, result in zip(rows, results, strict=False) if isinstance(result, REFUSED)]
+        failures = [error for error in results if isinstance(error, Exception) and not isinstance(error, REFUSED)]
+        done = [
+            (row["id"], result.partition, result.offset)
+            for row, result in zip(rows, results, strict=False)
+            if not isinstance(result, BaseException)
+        ]
+        await self._take_out(connection, done)
+        for row in refused:
+            # A batch is refused whole: only what is refused on its own is at fault.
+            try:
+                place = await (await _sent(producer, row))
+            except REFUSED as error:
+                await self._bury(connection, row, error)
             else:
-                done.append((row["id"], result.partition, result.offset))
-        if refused:
-            await self._bury(tx, refused, self.clock.now())
-        if done:
-            await self._take_out(tx, done)
-            self.published += len(done)
-        if failure is not None:
-            await tx.commit()
-            raise failure
+                await self._take_out(connection, [(row["id"], place.partition, place.offset)])
+        if failures:
+            raise failures[0]
 
-    async def _take_out(self, tx: Tx, done: Sequence[tuple[int, int, int]]) -> None:
+    async def _take_out(self, connection: AsyncConnection, done: Sequence[tuple[int, int, int]]) -> None:
         ids, partitions, offsets = columns(done, 3)
+        if not ids:
+            return
         if self.settings.keep_published:
-            await execute(tx, _PUBLISHED, ids=ids, partitions=partitions, offsets=offsets)
+            await execute(connection, _PUBLISHED, ids=ids, partitions=partitions, offsets=offsets)
         else:
-            await execute(tx, _DELETE, ids=ids)
+            await execute(connection, _DELETE, ids=ids)
+        self.published += len(ids)
 
-    async def _bury(self, tx: Tx, refused: Sequence[tuple[RowMapping, BaseException]], now: datetime) -> None:
-        for row, error in refused:
-            record = Record(row["topic"], row["key"], row["value"])
-            letter = dead_letters.DeadLetter(record, "dead", "broker-refused", str(error), "", f"/roost/{self.service}")
-            await dead_letters.keep(tx, self.service, [letter], now, announce=False)
-            log.error("refused by the broker", action="relay.refused", service=self.service, topic=row["topic"])
-        await execute(tx, _DELETE, ids=[row["id"] for row, _ in refused])
+    async def _bury(self, connection: AsyncConnection, row: RowMapping, error: Exception) -> None:
+        log.error("relay.refused", service=self.service, topic=row["topic"], error=type(error).__name__)
+        # A dead letter's announcement that is refused is kept already, as the letter itself.
+        if not row["topic"].endswith(dead_letter_topic("", self.service)):
+            record = Record(row["topic"], row["key"], row["value"], tuple(record_headers(row["headers"])))
+            source, code = f"/roost/{self.service}", dead_letters.BROKER_REFUSED
+            letter = dead_letters.DeadLetter(record, "dead", code, str(error) or type(error).__name__, "", source)
+            await dead_letters.keep(connection, self.service, [letter], self.clock.now(), announce=False)
+        await execute(connection, _DELETE, ids=[row["id"]])
 
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+    async def _note(self, connection: AsyncConnection, rows: Sequence[RowMapping]) -> None:
+        if len(rows) == BATCH:
+            await self._count(connection)
+        else:
+            self.waiting = len(rows)
+        self.oldest = rows[0]["created_at"] if rows else None
+
+    async def _count(self, connection: AsyncConnection) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._counted + COUNT_SECONDS:
+            return
+        found = (await fetch(connection, _WAITING))[0]
+        self.waiting, self.oldest, self._counted = found["n"], found["oldest"], now
+
+
+async def _sent(producer: AIOKafkaProducer, row: RowMapping) -> "asyncio.Future[Any]":
+    sent: asyncio.Future[Any] = await producer.send(
+        row["topic"], key=row["key"], value=row["value"], headers=record_headers(row["headers"])
+    )
+    return sent
+
+
+def _failed(error: Exception) -> "asyncio.Future[Any]":
+    failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    failed.set_exception(error)
+    return failed

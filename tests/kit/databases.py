@@ -10,7 +10,10 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from shared.db import Database
-from shared.migrations import upgrade
+from shared.migrations import SHARED_V1, upgrade
+
+SHARED = "shared"
+"""The name of a database that has only what every service has."""
 
 _numbers = itertools.count(1)
 
@@ -68,7 +71,8 @@ class Databases:
         name = f"{self._prefix}_{service}"
         if name not in self._templates:
             await admin.execute(f'CREATE DATABASE "{name}" OWNER roost_owner')
-            await upgrade(service, self._dsn("roost_owner", name), "roost_service")
+            owner_dsn = self._dsn("roost_owner", name)
+            await (_create_shared(owner_dsn) if service == SHARED else upgrade(service, owner_dsn, "roost_service"))
             self._templates.add(name)
         return name
 
@@ -80,6 +84,18 @@ class Databases:
     def _dsn(self, role: str, database: str) -> str:
         parts = urlsplit(self.admin_dsn)
         return urlunsplit(("postgresql", f"{role}:test@{parts.hostname}:{parts.port}", f"/{database}", "", ""))
+
+
+async def _create_shared(owner_dsn: str) -> None:
+    owner = await asyncpg.connect(owner_dsn)
+    try:
+        grant = "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT"
+        await owner.execute(f"{grant} SELECT, INSERT, UPDATE, DELETE ON TABLES TO roost_service")
+        await owner.execute(f"{grant} USAGE, SELECT ON SEQUENCES TO roost_service")
+        for ddl in SHARED_V1:
+            await owner.execute(ddl)
+    finally:
+        await owner.close()
 
 
 @asynccontextmanager
