@@ -1,58 +1,67 @@
-"""Loyalty on a real database, fed like by its consumer but for the broker."""
+"""Loyalty, built as its main builds it, on a database of its own and in time that moves when it is told to."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
+import httpx
 import msgspec
+from pydantic import SecretStr
 
 from services.loyalty.accounts.application import Accounts
-from services.loyalty.consumers import use_cases
 from services.loyalty.earning.application import Earning
 from services.loyalty.ledger import reading
-from services.loyalty.ledger.application import SERVICE, Sweeper
 from services.loyalty.ledger.reading import Balance
 from services.loyalty.ledger.verification import Verification, verify
+from services.loyalty.main import build
 from services.loyalty.programmes.application import Programmes
-from services.loyalty.tiers.application import TierKeeper
+from services.loyalty.settings import LoyaltySettings
 from shared.clock import VirtualClock
 from shared.db import Database, fetch
+from shared.http.auth import issue_token
+from shared.http.settings import HttpSettings
+from shared.jobs import Job
 from shared.messaging.intake import Intake
 from shared.messaging.records import Record
+from shared.service import Service, Surroundings
+from shared.settings import HouseSettings, KafkaSettings
 from tests.kit.builders import NOW
+from tests.kit.databases import TestDatabase
 
-ZONE = ZoneInfo("Asia/Taipei")
+SECRET = "a secret of thirty-two bytes, for tests"
+HOUSE = HouseSettings(currency="TWD", time_zone="Asia/Taipei")
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """The service's parts, wired as in its main."""
+    """The service under test. ``published`` reads the outbox: no relay empties it."""
 
-    db: Database
+    service: Service
     clock: VirtualClock
     programmes: Programmes
     accounts: Accounts
-    intake: Intake
-    sweeper: Sweeper
-    tiers: TierKeeper
 
-    @classmethod
-    def of(cls, db: Database, now: datetime = NOW) -> "Shop":
-        """On a migrated database; the clock stands at ``now``."""
-        clock = VirtualClock(now)
-        programmes = Programmes(clock, "TWD")
-        earning = Earning(clock, programmes, ZONE)
-        return cls(
-            db=db,
-            clock=clock,
-            programmes=programmes,
-            accounts=Accounts(clock, programmes, earning),
-            intake=Intake(SERVICE, use_cases(earning), db, clock, after_commit=_nothing),
-            sweeper=Sweeper(db, clock, _nothing),
-            tiers=TierKeeper(db, clock, programmes, _nothing),
-        )
+    @property
+    def db(self) -> Database:
+        return self.service.db
+
+    @property
+    def intake(self) -> Intake:
+        return self.service.intake
+
+    def job(self, name: str) -> Job:
+        """One of the service's jobs."""
+        return next(job for job in self.service.runner.jobs if job.name == name)
+
+    def client(self, scope: str | None = "loyalty:read", customer_id: str | None = None) -> httpx.AsyncClient:
+        """Somebody with a token of this scope; with none for None."""
+        headers = {}
+        if scope is not None:
+            headers["Authorization"] = f"Bearer {issue_token(SECRET, scope, customer_id)}"
+        transport = httpx.ASGITransport(self.service.app)
+        return httpx.AsyncClient(transport=transport, base_url="http://loyalty", headers=headers)
 
     async def take(self, *records: Record) -> None:
         """One batch."""
@@ -100,14 +109,23 @@ class Shop:
         """Moves the clock to ``at``, doing on the way what falls due, when it falls due."""
         while due := await self._next(at):
             self.clock.set(max(due, self.clock.now()))
-            for job in (self.sweeper, self.tiers):
+            for job in self.service.runner.jobs:
                 await job.run()
         self.clock.set(at)
 
     async def _next(self, until: datetime) -> datetime | None:
-        dues: Sequence[datetime | None] = [await self.sweeper.next_due(), await self.tiers.next_due()]
+        dues = [await job.next_due() for job in self.service.runner.jobs]
         return min((due for due in dues if due is not None and due <= until), default=None)
 
 
-def _nothing() -> None:
-    return None
+@asynccontextmanager
+async def open_shop(database: TestDatabase, now: datetime = NOW) -> AsyncIterator[Shop]:
+    """The service on this database, not started: its intake, its jobs and its app are called by the tests."""
+    clock = VirtualClock(now)
+    surroundings = Surroundings(HOUSE, KafkaSettings(), HttpSettings(jwt_secret=SecretStr(SECRET)), clock)
+    service = build(surroundings, LoyaltySettings(database_url=SecretStr(database.dsn)))
+    programmes = Programmes(clock, HOUSE.currency)
+    try:
+        yield Shop(service, clock, programmes, Accounts(clock, programmes, Earning(clock, programmes, HOUSE.zone)))
+    finally:
+        await service.stop()

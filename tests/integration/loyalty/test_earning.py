@@ -3,24 +3,19 @@
 import asyncio
 import random
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from shared.db import Database
 from shared.messaging.records import Record
-from tests.integration.loyalty.shop import Shop
+from tests.integration.loyalty.shop import Shop, open_shop
 from tests.kit.builders import NOW, about_order, line, purchase, record, returned
-from tests.kit.databases import Databases, opened
+from tests.kit.databases import Databases
 
 SERVICE = "loyalty"
 
 
-@pytest.fixture
-def shop(database: Database) -> Shop:
-    return Shop.of(database)
-
-
-def bought(customer: str, order: str, total: str = "100", days_ago: float = 0, **fields: object) -> Record:
+def bought(customer: str, order: str, total: str = "100", days_ago: float = 0, **fields: Any) -> Record:
     return record("purchase-recorded", purchase(customer, order, total=total, days_ago=days_ago, **fields), id=order)
 
 
@@ -38,9 +33,9 @@ async def test_points_are_pending_then_available_then_gone(shop: Shop) -> None:
 
 async def test_the_sweeper_writes_down_what_is_true_and_announces_an_expiry_once(shop: Shop) -> None:
     await shop.take(bought("c-1", "o-1", "1000"), bought("c-1", "o-2", "500"))
-    assert await shop.sweeper.next_due() == NOW + timedelta(days=14)
+    assert await shop.job("sweep").next_due() == NOW + timedelta(days=14)
     await shop.live_until(NOW + timedelta(days=400))
-    assert await shop.sweeper.next_due() is None
+    assert await shop.job("sweep").next_due() is None
     expired = await shop.published("points-expired")
     assert [event["points"] for event in expired] == [150]
     assert expired[0]["occurred_at"] == "2027-11-20T04:00:00Z"
@@ -175,7 +170,7 @@ async def lived(shop: Shop, records: list[Record], rng: random.Random) -> str:
         batch, records = records[:size], records[size:]
         await shop.take(*batch)
         if rng.random() < 0.1:
-            await shop.sweeper.run()
+            await shop.job("sweep").run()
     proof = await shop.verified()
     assert proof.broken is None
     assert sum(proof.books.values()) == 0
@@ -188,7 +183,7 @@ async def test_any_order_and_duplication_of_events_gives_one_state(databases: Da
     records = history()
     shuffled = records + rng.choices(records, k=40)
     rng.shuffle(shuffled)
-    async with databases.fresh(SERVICE) as made, opened(made) as db:
-        expected = await lived(Shop.of(db), records, rng)
-    async with databases.fresh(SERVICE) as made, opened(made) as db:
-        assert await lived(Shop.of(db), shuffled, rng) == expected
+    async with databases.fresh(SERVICE) as made, open_shop(made) as straight:
+        expected = await lived(straight, records, rng)
+    async with databases.fresh(SERVICE) as made, open_shop(made) as crooked:
+        assert await lived(crooked, shuffled, rng) == expected

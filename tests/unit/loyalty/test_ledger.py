@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty.ledger.domain import Award, Cause, Head, Lot, chain, settle, sweep
+from services.loyalty.ledger.domain import Award, Cause, Entry, Head, Lot, chain, settle, sweep
 from services.loyalty.ledger.verification import balances
 from tests.unit.loyalty.builders import START
 
@@ -71,7 +71,8 @@ steps = st.lists(st.tuples(st.integers(0, 90), st.integers(0, 40), st.integers(0
 def test_whatever_happens_the_books_sum_to_zero_and_hold_what_the_lot_says(
     drawn: list[tuple[int, int, int, bool]],
 ) -> None:
-    one, head, entries = lot(0), Head(), []
+    one, head = lot(0), Head()
+    entries: list[Entry] = []
     day = 0
     for points, forward, available, sweeping in drawn:
         day += forward
