@@ -1,20 +1,18 @@
 """A new model version from all that is known: read here, fitted in a child process, kept here."""
 
-import asyncio
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import structlog
 
 from services.churn.models import application as models
 from services.churn.models.domain import Kind
 from services.churn.models.fitting import MINIMUM_REPEAT_BUYERS, NotEnoughHistory
-from services.churn.models.versions import ModelVersion, Trained
+from services.churn.models.versions import ModelVersion
 from services.churn.policies import application as policies
 from services.churn.scoring.application import Scoring
 from services.churn.training import store
-from services.churn.training.domain import Sample, train
+from services.churn.training.child import train_apart
+from services.churn.training.domain import Sample
 from shared.clock import Clock
 from shared.db import Database, Tx
 from shared.jobs import ran
@@ -53,7 +51,7 @@ class Training:
             raise NotEnoughHistory(f"{bought_again} customers bought again, {MINIMUM_REPEAT_BUYERS} are needed")
         customer, day = await store.purchase_days(tx, self.house.time_zone)
         sample = Sample(base.history(today), base.n_valued, base.net_minor, customer, day, today)
-        trained = await asyncio.to_thread(_in_a_child, sample, kind, policy.horizon_days)
+        trained = await train_apart(sample, kind, policy.horizon_days)
         model = await models.add(tx, trained, self.clock.now())
         log.info("model trained", action="churn.trained", version=model.version, customers=model.params.n)
         return model
@@ -72,7 +70,3 @@ class Training:
             return 0
         return 1
 
-
-def _in_a_child(sample: Sample, kind: Kind, horizon_days: int) -> Trained:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as child:
-        return child.submit(train, sample, kind, horizon_days).result()

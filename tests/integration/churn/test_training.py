@@ -1,5 +1,6 @@
 """A model fitted on what really was bought: the published CDNOW sample as purchases, up to its last day."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,14 +11,17 @@ import pytest
 import pytest_asyncio
 
 from services.churn.models import application as models
-from services.churn.models.domain import PRIOR
+from services.churn.models.domain import PRIOR, History
 from services.churn.models.evaluation import auc, holdout
 from services.churn.policies import application as policies
 from services.churn.scoring.policy import Policy
 from services.churn.training import store
+from services.churn.training.child import train_apart
+from services.churn.training.domain import Sample
 from tests.integration.churn.house import Churn, open_churn
 from tests.kit.builders import line, purchase, record
 from tests.kit.databases import Databases
+from tests.kit.waiting import until
 from tests.unit.churn.cdnow import cdnow
 
 SERVICE = "churn"
@@ -36,6 +40,15 @@ async def cds(databases: Databases) -> AsyncIterator[Churn]:
             response = await client.post("/models/train", headers={"Idempotency-Key": "first-fit"})
             assert response.status_code == 201, response.text
         yield churn
+
+
+def fits() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "services.churn.training.child" in " ".join(child.cmdline())]
+
+
+async def running() -> list[psutil.Process]:
+    return fits()
 
 
 def purchases() -> list[dict[str, Any]]:
@@ -91,8 +104,19 @@ async def test_training_sent_again_is_answered_again_and_fits_nothing(cds: Churn
 
 
 async def test_a_fit_leaves_no_child_behind(cds: Churn) -> None:
-    children = psutil.Process().children(recursive=True)
-    assert [child for child in children if "spawn_main" in " ".join(child.cmdline())] == []
+    assert fits() == []
+
+
+async def test_a_fit_that_is_called_off_is_ended(cds: Churn) -> None:
+    months = np.arange(200_000)
+    history = History.of(months % 50 + 1, months % 97, months % 97 + months % 89)
+    endless = Sample(history, months, months, months, months + 1, LAST_DAY.toordinal())
+    fit = asyncio.create_task(train_apart(endless, "mbg-nbd", 90))
+    await until(running)
+    fit.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fit
+    assert fits() == []
 
 
 async def test_one_fit_runs_at_a_time(cds: Churn) -> None:
