@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Query, Response
-from pydantic import AwareDatetime
 
 from services.engagement.contacts import journal, staff, store
 from services.engagement.contacts.domain import IllegalTransition, Status
@@ -20,6 +19,7 @@ from services.engagement.contacts.views import (
     Rescheduling,
     contact_view,
 )
+from services.engagement.fields import Moment
 from services.engagement.openapi import answers, page
 from shared.clock import Clock
 from shared.contracts.contacts import ContactPurpose
@@ -58,7 +58,7 @@ def contacts_router(db: Database, clock: Clock, wake: Callable[[], None]) -> Rou
         channel: ContactChannel | None = None,
         assignee: Text = None,
         customer_id: Text = None,
-        due_before: AwareDatetime | None = None,
+        due_before: Moment | None = None,
     ) -> Page[ContactView]:
         """Contacts, soonest due first."""
         after = paging.after(tuple[datetime, str]) or (_FIRST, "")

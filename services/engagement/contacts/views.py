@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.engagement.contacts.domain import Status
 from services.engagement.contacts.gates import Gate
 from services.engagement.contacts.staff import PersonsOutcome
 from services.engagement.contacts.store import Stored
+from services.engagement.fields import Moment
 from shared.contracts.contacts import ContactPurpose
 from shared.contracts.customers import ContactChannel
 
@@ -84,7 +85,7 @@ class Rescheduling(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"due_at": "2026-11-24T10:00:00+08:00"}})
 
-    due_at: AwareDatetime
+    due_at: Moment
 
 
 class Completion(BaseModel):

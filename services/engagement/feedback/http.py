@@ -7,10 +7,11 @@ from uuid import uuid4
 
 import msgspec
 from fastapi import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.engagement.feedback import application
 from services.engagement.feedback.store import Written
+from services.engagement.fields import Moment
 from services.engagement.openapi import answers
 from shared.clock import Clock
 from shared.contracts.behaviour import FeedbackKind, FeedbackReceived
@@ -47,7 +48,7 @@ class FeedbackBody(BaseModel):
     sku: Id | None = None
     order_id: Id | None = None
     photos: Annotated[list[Address], Field(max_length=20)] = []
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Moment | None = None
 
 
 class FeedbackView(BaseModel):
