@@ -85,4 +85,7 @@ def _is_storable(value: object) -> bool:
         return "\0" not in value
     if isinstance(value, int):
         return -_BIGINT <= value < _BIGINT
-    return not (isinstance(value, datetime) and value.tzinfo is None)
+    if isinstance(value, datetime):
+        # The years that our data can lie in, and that stay in range whatever the offset.
+        return value.tzinfo is not None and 1900 <= value.year <= 2200
+    return True
