@@ -22,7 +22,7 @@ class Bar:
 
     def marked(self, found: float, shown: str) -> str:
         """The figure as a table shows it."""
-        return f"[green]{shown}[/]" if self.met(found) else f"[bold red]{shown} missed[/]"
+        return f"[green]{shown}[/]" if self.met(found) else f"[bold red]{shown} ✗[/]"
 
     def __str__(self) -> str:
         return f"{'≤' if self.at_most else '≥'} {self.limit:,g}"
@@ -103,8 +103,9 @@ class Figures(BaseModel):
 def service_table(figures: Figures) -> Table:
     """A row for each service."""
     table = Table(
-        "service", "purchases/s", "one at a time", "floor", f"of batch of one ({VS_BATCH_OF_ONE})",
-        f"of floor ({VS_FLOOR})", "µs of CPU", "rows", title="Each service alone",
+        "service", "per s", "by one", "floor", f"/ by one ({VS_BATCH_OF_ONE})", f"/ floor ({VS_FLOOR})", "CPU µs",
+        "rows",
+        title="Each service alone, purchases a second",
     )  # fmt: skip
     for name, found in figures.services.items():
         table.add_row(
