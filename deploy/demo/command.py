@@ -86,7 +86,10 @@ async def _score(system: System, bars: "_Bars") -> None:
 
 
 async def _caught_up(system: System, bars: "_Bars", title: str) -> None:
-    """Lag 0 in every group and every outbox empty, twice in a row; the bar shows how much of the most there was."""
+    """Lag 0 in every group and every outbox empty, twice in a row; the bar shows how much of the most there was.
+
+    Raises TimeoutError when a consumer has paused: it would be waited for in vain.
+    """
     most = 0
     with bars.of(title, None) as at:
 
@@ -94,6 +97,9 @@ async def _caught_up(system: System, bars: "_Bars", title: str) -> None:
             nonlocal most
             most = max(most, backlog.total)
             at(most - backlog.total, most)
+            for name, service in system.services.items():
+                if service.consumer.state.startswith("paused"):
+                    raise TimeoutError(f"{name} has {service.consumer.state}")
 
         await system.until_quiet(progress=look)
 
