@@ -4,6 +4,7 @@ from services.churn.consumers import use_cases
 from services.churn.jobs import jobs
 from services.churn.models.http import models_router
 from services.churn.policies.http import policies_router
+from services.churn.problems import DOMAIN_ERRORS
 from services.churn.scoring.application import Scoring
 from services.churn.scoring.http import scoring_router
 from services.churn.scoring.whole_base import WholeBase
@@ -29,4 +30,6 @@ def build(surroundings: Surroundings, settings: ChurnSettings) -> Service:
         jobs=jobs(settings, db, clock, house, training, whole_base),
         routers=[scoring_router(db, whole_base), models_router(db, training), policies_router(db, clock)],
         wake=wake,
+        domain_errors=DOMAIN_ERRORS,
+        inbox_days=settings.inbox_days,
     )

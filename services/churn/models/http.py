@@ -9,15 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 from services.churn.models import application
 from services.churn.models.domain import Kind
-from services.churn.models.fitting import NotEnoughHistory
-from services.churn.models.versions import ModelVersion, UnknownModel
+from services.churn.models.versions import ModelVersion
 from services.churn.openapi import answers
-from services.churn.training.application import Training, TrainingRunning
+from services.churn.training.application import Training
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
 from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.pagination import Page, PageRequest
-from shared.http.problems import conflict, not_found
 from shared.http.routing import Router
 
 
@@ -133,11 +131,8 @@ def models_router(db: Database, training: Training) -> Router:
     @router.get("/models/{version}", responses=answers(_EXAMPLE))
     async def read_model(_: Annotated[Principal, staff_only("churn:read")], version: str) -> ModelView:
         """One version with its evaluation."""
-        try:
-            async with db.transaction() as tx:
-                return _view(await application.find(tx, version))
-        except UnknownModel as error:
-            raise not_found(str(error)) from error
+        async with db.transaction() as tx:
+            return _view(await application.find(tx, version))
 
     @router.post("/models/train", status_code=201, responses=answers(_EXAMPLE, 201))
     async def train(
@@ -148,16 +143,13 @@ def models_router(db: Database, training: Training) -> Router:
     ) -> ModelView:
         """Fits a new version on all that is known, and scores by it from now on; answers when it is done. 409
         `not-enough-history` until 10 customers have bought again, `training-in-progress` while another fit runs."""
-        try:
-            async with db.transaction() as tx:
-                if replay := await attempt.claim(tx):
-                    replay.mark(response)
-                    return _view(await application.find(tx, replay.resource_id))
-                trained = await training.train(tx, body.kind if body else None)
-                await attempt.remember(tx, status=201, resource_id=trained.version)
-                return _view(trained)
-        except (NotEnoughHistory, TrainingRunning) as error:
-            raise conflict(error.code, str(error)) from error
+        async with db.transaction() as tx:
+            if replay := await attempt.claim(tx):
+                replay.mark(response)
+                return _view(await application.find(tx, replay.resource_id))
+            trained = await training.train(tx, body.kind if body else None)
+            await attempt.remember(tx, status=201, resource_id=trained.version)
+            return _view(trained)
 
     @router.post("/models/{version}/promote", responses=answers(_EXAMPLE))
     async def promote(
@@ -167,16 +159,13 @@ def models_router(db: Database, training: Training) -> Router:
         response: Response,
     ) -> ModelView:
         """Scores by this version from now on; the bands follow at the next scoring."""
-        try:
-            async with db.transaction() as tx:
-                if replay := await attempt.claim(tx):
-                    replay.mark(response)
-                    return _view(await application.find(tx, replay.resource_id))
-                promoted = await application.promote(tx, version)
-                await attempt.remember(tx, status=200, resource_id=version)
-                return _view(promoted)
-        except UnknownModel as error:
-            raise not_found(str(error)) from error
+        async with db.transaction() as tx:
+            if replay := await attempt.claim(tx):
+                replay.mark(response)
+                return _view(await application.find(tx, replay.resource_id))
+            promoted = await application.promote(tx, version)
+            await attempt.remember(tx, status=200, resource_id=version)
+            return _view(promoted)
 
     return router
 

@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.churn.openapi import answers
 from services.churn.policies import application
 from services.churn.policies.application import PolicyVersion
-from services.churn.scoring.policy import InvalidPolicy, Policy
+from services.churn.scoring.policy import Policy
 from shared.clock import Clock
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
 from shared.http.etags import Precondition, etag, if_match
-from shared.http.problems import ProblemError
 from shared.http.routing import Router
 
 _EXAMPLE: dict[str, Any] = {
@@ -69,10 +68,7 @@ def policies_router(db: Database, clock: Clock) -> Router:
         response: Response,
     ) -> PolicyView:
         """A new version, in force from the next scoring on; answers read by it at once."""
-        try:
-            policy = Policy(**body.model_dump())
-        except InvalidPolicy as error:
-            raise ProblemError(422, error.code, str(error)) from error
+        policy = Policy(**body.model_dump())
         async with db.transaction() as tx:
             made = await application.replace(tx, policy, match.require, clock.now())
         return _view(made, response)

@@ -12,7 +12,7 @@ from services.churn.openapi import answers
 from services.churn.scoring import reading, store
 from services.churn.scoring.announcing import PLACES
 from services.churn.scoring.policy import BANDS, Band
-from services.churn.scoring.reading import Order, UnknownCustomer
+from services.churn.scoring.reading import Order
 from services.churn.scoring.reasons import Reason
 from services.churn.scoring.whole_base import WholeBase
 from shared.contracts.currencies import MINOR_UNITS
@@ -21,7 +21,7 @@ from shared.db import Database, Tx
 from shared.http.auth import Principal, own_or_404, requires, staff_only
 from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.pagination import Page, PageRequest
-from shared.http.problems import invalid, not_found
+from shared.http.problems import invalid
 from shared.http.routing import Router
 
 
@@ -132,11 +132,8 @@ def scoring_router(db: Database, whole_base: WholeBase) -> Router:
     async def read_customer(principal: Annotated[Principal, requires("churn:read")], id: str) -> RiskView:
         """One customer's risk with its reasons, computed at this instant by the active model."""
         own_or_404(principal, id)
-        try:
-            async with db.transaction() as tx:
-                risk = await reading.risk_of(tx, scoring, id)
-        except UnknownCustomer as error:
-            raise not_found(str(error)) from error
+        async with db.transaction() as tx:
+            risk = await reading.risk_of(tx, scoring, id)
         return RiskView(
             customer_id=id,
             probability=_rounded(risk.probability),
