@@ -49,6 +49,7 @@ class Ladder:
         self._times = sorted(at for at, _ in spends)
         self._sums = [0, *accumulate(net for _, net in sorted(spends))]
         self._points: list[datetime] | None = None
+        self._ranks: list[int] = []
 
     def at(self, at: datetime) -> str | None:
         """The name of the tier held at that instant."""
@@ -126,8 +127,8 @@ class Ladder:
             return self._qualified(at)
         start = at - self._grace
         changes = self._changes()
-        between = changes[bisect_right(changes, start) : bisect_right(changes, at)]
-        return max(self._qualified(point) for point in (start, *between, at))
+        between = self._ranks[bisect_right(changes, start) : bisect_right(changes, at)]
+        return max(self._qualified(start), self._qualified(at), *between)
 
     def _qualified(self, at: datetime) -> int:
         for rank in range(len(self._tiers) - 1, NONE, -1):
@@ -144,6 +145,7 @@ class Ladder:
             spans = {timedelta(), *(tier.window for tier in self._tiers)}
             spans |= {span + self._grace for span in spans}
             self._points = sorted({at + span for at in self._times for span in spans})
+            self._ranks = [self._qualified(at) for at in self._points]
         return self._points
 
 
