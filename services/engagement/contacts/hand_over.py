@@ -87,10 +87,12 @@ class HandOver:
             if not due:
                 return done
             reach = await self._ask(due, rules)
-            letters = await self._decide(due, reach)
+            decided, letters = await self._decide(due, reach)
             self._wake()
             await self._deliver(letters)
-            done += len(due)
+            if not decided:
+                return done
+            done += decided
 
     async def next_due(self) -> datetime | None:
         """When the next contact is to be handed over, or the next one in flight becomes doubtful."""
@@ -106,13 +108,17 @@ class HandOver:
     def _delivers(self, contact: Contact) -> bool:
         return self._mail is not None and contact.channel == "email"
 
-    async def _decide(self, due: Sequence[Stored], reach: Mapping[Asked, Reach]) -> list[_Letter]:
-        """Every gate again, under the locks of customers and contacts; what is to be mailed is returned."""
+    async def _decide(self, due: Sequence[Stored], reach: Mapping[Asked, Reach]) -> tuple[int, list[_Letter]]:
+        """Every gate again, under the locks of customers and contacts: how many were decided, what is to be mailed.
+
+        Customers whom a consumer has in hand are left for the next look.
+        """
         now = self._clock.now()
         async with self._db.transaction() as tx:
-            ids = sorted({s.contact.customer_id for s in due})
-            states = await customers.lock(tx, ids)
-            found = [s for s in await store.lock(tx, [s.contact.id for s in due]) if _is_due(s.contact, now)]
+            states = await customers.lock_free(tx, sorted({s.contact.customer_id for s in due}))
+            ids = sorted(states)
+            held = await store.lock(tx, [s.contact.id for s in due if s.contact.customer_id in states])
+            found = [s for s in held if _is_due(s.contact, now)]
             rules = await policies.in_force(tx)
             complaints = await tasks.with_open_complaint(tx, ids)
             known = await store.counted(tx, ids, now - COUNTED)
@@ -144,7 +150,7 @@ class HandOver:
                     message = Message(contact.id, verdict.address, text.subject, text.text, text.html, now)
                     letters.append(_Letter(stored, message))
             await work.write(tx)
-        return letters
+        return len(held), letters
 
     async def _deliver(self, letters: Sequence[_Letter]) -> None:
         if not letters or self._mail is None:
@@ -205,11 +211,11 @@ class HandOver:
         now = self._clock.now()
         async with self._db.transaction() as tx:
             stuck = await store.stuck(tx, now - DOUBT, BATCH)
-            await customers.lock(tx, sorted({s.contact.customer_id for s in stuck}))
-            held = await store.lock(tx, [s.contact.id for s in stuck])
+            free = await customers.lock_free(tx, sorted({s.contact.customer_id for s in stuck}))
+            held = await store.lock(tx, [s.contact.id for s in stuck if s.contact.customer_id in free])
             doubtful = [s for s in held if s.contact.status == "handing-over" and s.contact.task_id is None]
             await look_into(tx, doubtful, now)
-        return len(stuck)
+        return len(doubtful)
 
 
 def _asked(contact: Contact, rules: Policies) -> Asked:

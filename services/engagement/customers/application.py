@@ -113,8 +113,16 @@ class Customers:
 
 
 async def lock(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:
-    """The customers (sorted), locked: before their contacts, always, so that nobody waits in a ring."""
+    """The customers (sorted), locked, before their contacts. Outside a consumer: one at a time, else `lock_free`."""
     return await store.lock(tx, customers)
+
+
+async def lock_free(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:
+    """Those of the customers that nobody else has locked, locked.
+
+    A consumer locks its customers one use case after the other, so whoever waited for several would wait in a ring.
+    """
+    return await store.lock_free(tx, customers)
 
 
 async def read(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:

@@ -26,6 +26,9 @@ SELECT id, convert_to('{}', 'UTF8') FROM unnest(CAST(:ids AS text[])) AS id ORDE
 ON CONFLICT DO NOTHING
 """
 _LOCK = "SELECT customer_id, state FROM customers WHERE customer_id = ANY(:ids) ORDER BY customer_id FOR UPDATE"
+_FREE = """
+SELECT customer_id, state FROM customers WHERE customer_id = ANY(:ids) ORDER BY customer_id FOR UPDATE SKIP LOCKED
+"""
 _READ = "SELECT customer_id, state FROM customers WHERE customer_id = ANY(:ids)"
 _SAVE = """
 UPDATE customers AS c SET state = new.state, plan_due_at = least(c.plan_due_at, new.due_at),
@@ -66,6 +69,11 @@ async def lock(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:
     """The customers (sorted), each with a row from now on, locked until the transaction ends."""
     await execute(tx, _ENSURE, ids=customers)
     return {row["customer_id"]: _decoder.decode(row["state"]) for row in await fetch(tx, _LOCK, ids=customers)}
+
+
+async def lock_free(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:
+    """Those of the customers that nobody else has locked, locked."""
+    return {row["customer_id"]: _decoder.decode(row["state"]) for row in await fetch(tx, _FREE, ids=customers)}
 
 
 async def read(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:

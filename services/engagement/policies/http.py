@@ -6,18 +6,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import DBAPIError
 
 from services.engagement.openapi import answers
 from services.engagement.policies import application
 from services.engagement.policies.application import PolicyVersion
 from shared.clock import Clock
-from shared.db import Database
+from shared.db import Database, Tx, is_transient
 from shared.http.auth import Principal, staff_only
 from shared.http.etags import Precondition, etag, if_match
 from shared.http.problems import invalid, not_found
 from shared.http.routing import Router
 
 PolicyName = Literal["cadence", "caps", "quiet-hours", "win-back", "welcome", "channels", "complaints"]
+_ATTEMPTS = 4
 _POLICY: dict[str, Any] = {"per_day": 1, "per_week": 2, "exempt": ["service"]}
 _EXAMPLE: dict[str, Any] = {
     "name": "caps", "version": 2, "policy": _POLICY, "created_at": "2026-11-20T08:15:00Z", "created_by": "staff-7",
@@ -71,18 +73,30 @@ def policies_router(db: Database, clock: Clock) -> Router:
         response: Response,
     ) -> PolicyView:
         """The next version, in force at once: everybody is planned again."""
-        async with db.transaction() as tx:
-            newest = await application.lock(tx, name)
-            match.require(newest.version if newest else None)
-            following = newest.version if newest else 0
+        for attempt in range(_ATTEMPTS):
             try:
-                await application.revise(tx, name, following, body.policy, clock.now(), principal.subject)
-            except msgspec.ValidationError as error:
-                raise _problem(error) from error
-            made = await application.find(tx, name)
+                async with db.transaction() as tx:
+                    made = await _revised(tx, name, match, body, principal)
+                return _view(made, response)
+            except DBAPIError as error:  # everybody is flagged: consumers at work may make that a deadlock
+                if attempt + 1 == _ATTEMPTS or not is_transient(error):
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _revised(
+        tx: Tx, name: PolicyName, match: Precondition, body: PolicyBody, principal: Principal
+    ) -> PolicyVersion:
+        newest = await application.lock(tx, name)
+        match.require(newest.version if newest else None)
+        following = newest.version if newest else 0
+        try:
+            await application.revise(tx, name, following, body.policy, clock.now(), principal.subject)
+        except msgspec.ValidationError as error:
+            raise _problem(error) from error
+        made = await application.find(tx, name)
         if made is None:
             raise not_found()
-        return _view(made, response)
+        return made
 
     return router
 

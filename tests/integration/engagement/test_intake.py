@@ -1,5 +1,6 @@
 """Any order and duplication of the same events leaves the same facts and states; consumers flag, the job plans."""
 
+import asyncio
 import random
 from typing import Any
 
@@ -116,3 +117,48 @@ async def test_a_complaint_becomes_one_task_of_the_customer_s_owner(without_mail
     [task] = await without_mail.rows("SELECT * FROM tasks")
     assert (task["kind"], task["assignee"], task["status"]) == ("complaint", "staff-7", "open")
     assert task["due_at"].isoformat() == "2026-11-20T08:00:00+00:00"
+
+
+async def test_planning_and_hand_over_beside_the_consumer_keep_one_open_contact_each(without_mail: Engagement) -> None:
+    chance = random.Random(5)
+    batches = [
+        [
+            record(*(at_risk(customer) if chance.random() < 0.3 else risk_lowered(customer)))
+            if chance.random() < 0.4
+            else record("purchase-recorded", purchase(customer, days_ago=chance.uniform(0, 60)))
+            for customer in (f"pos:{chance.randrange(40)}" for _ in range(40))
+        ]
+        for _ in range(15)
+    ]
+    finished = asyncio.Event()
+
+    async def repeat(job: str) -> None:
+        while not finished.is_set():
+            await without_mail.run(job)
+
+    async def revise() -> None:
+        async with without_mail.client() as http:
+            while not finished.is_set():
+                policy = {"policy": {"per_day": 1, "per_week": 2}}
+                answer = await http.put("/policies/caps", json=policy, headers={"If-Match": "*"})
+                assert answer.status_code == 200
+
+    working = [asyncio.create_task(repeat(job)) for job in ("plan", "hand-over")]
+    working.append(asyncio.create_task(revise()))
+    for batch in batches:
+        await without_mail.take_records(batch)
+    finished.set()
+    await asyncio.gather(*working)
+    await without_mail.work()
+    doubled = await without_mail.rows("""
+        SELECT customer_id FROM contacts WHERE status = 'planned' GROUP BY customer_id, purpose HAVING count(*) > 1
+    """)
+    assert doubled == []
+    planned = {c["customer_id"] for c in await without_mail.contacts(purpose="cadence", status="planned")}
+    buyers = await without_mail.rows("SELECT DISTINCT customer_id FROM facts WHERE kind = 'purchase-recorded'")
+    assert planned == {row["customer_id"] for row in buyers}
+    gaps = await without_mail.rows("""
+        SELECT customer_id FROM sequences WHERE last <> (
+            SELECT count(*) FROM outbox WHERE convert_from(key, 'UTF8') = sequences.customer_id)
+    """)
+    assert gaps == []
