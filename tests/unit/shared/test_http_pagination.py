@@ -1,7 +1,7 @@
 """Lists come in pages, each item once."""
 
 import base64
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -60,7 +60,7 @@ async def test_a_cursor_that_is_not_ours_is_invalid(cursor: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [("a\0b",), (datetime(2026, 1, 1),), (datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=14))),)]
+    "values", [("a\0b",), (datetime(2026, 1, 1),), (datetime(9999, 12, 31, tzinfo=UTC),)]
 )
 def test_a_cursor_holds_nothing_that_the_database_refuses(values: tuple[str | datetime]) -> None:
     with pytest.raises(ProblemError):
