@@ -109,25 +109,26 @@ async def committed_and_end(
         names = sorted({topic for topics in groups.values() for topic in topics})
         await reader.topics()
         places = [TopicPartition(t, p) for t in names for p in sorted(reader.partitions_for_topic(t) or ())]
-        ends = await _ends(reader, places)
+        reached = await ends(reader, places)
         found = {}
         for group, topics in groups.items():
             wanted = set(topics)
-            asked = [place for place in ends if place.topic in wanted]
+            asked = [place for place in reached if place.topic in wanted]
             # Tansu answers only for partitions that are named.
             offsets = await admin.list_consumer_group_offsets(group, partitions=asked) if asked else {}
-            found[group] = {
-                (place.topic, place.partition): (max(0, offsets[place].offset) if place in offsets else 0, ends[place])
-                for place in asked
-            }
+            committed = {place: max(0, offsets[place].offset) if place in offsets else 0 for place in asked}
+            found[group] = {(place.topic, place.partition): (committed[place], reached[place]) for place in asked}
         return found
     finally:
         await admin.close()
         await reader.stop()
 
 
-async def _ends(reader: AIOKafkaConsumer, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-    """Where each partition ends, as a fetch tells it: Tansu's offset listing stops within the last batch."""
+async def ends(reader: AIOKafkaConsumer, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    """Where each partition ends, as a fetch tells it: Tansu's offset listing stops within the last batch.
+
+    Assigns the partitions to the reader, which belongs to no group.
+    """
     if not places:
         return {}
     reader.assign(places)

@@ -1,0 +1,225 @@
+"""The consumer on a real broker: nothing is lost and nothing applied twice, whoever comes, goes or fails."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from shared.clock import SystemClock
+from shared.db import Database, Tx
+from shared.messaging import consumer as consumers
+from shared.messaging import kafka
+from shared.messaging.consumer import Consumer
+from shared.messaging.events import Event
+from shared.messaging.intake import Intake, Outcome, UseCase
+from shared.messaging.records import Record
+from shared.settings import KafkaSettings
+from tests.integration.shared.broker import lag, publish, service_name
+from tests.integration.shared.effects import create_effects, effects, totals, write_effects
+from tests.kit.builders import record
+from tests.kit.databases import TestDatabase
+from tests.kit.waiting import until
+
+SERVICE = "shared"
+# A topic that no other test writes to.
+TOPIC = "contact-failed"
+Condition = Callable[[], Awaitable[bool]]
+
+
+@pytest_asyncio.fixture
+async def db(test_database: TestDatabase, database: Database) -> AsyncIterator[Database]:
+    await create_effects(test_database)
+    yield database
+
+
+@pytest_asyncio.fixture(scope="module")
+async def broker(kafka_settings: KafkaSettings) -> KafkaSettings:
+    """The shared broker, with a session so short that groups form quickly."""
+    await kafka.create_topics(kafka_settings)
+    return kafka_settings.model_copy(update={"session_timeout_ms": 2_000, "max_records": 100})
+
+
+def failed_contacts(run: str, count: int) -> list[Record]:
+    """Events of a test's own, over many customers."""
+    return [
+        record(
+            TOPIC,
+            {
+                "customer_id": f"c-{n % 97}", "sequence": 1, "caused_by": {"source": "/x", "id": "y"},
+                "occurred_at": "2026-01-01T00:00:00Z", "contact_id": f"c-{n}", "purpose": "cadence",
+                "channel": "email", "policy_version": 1, "provider": "p", "reason": "bounced",
+            },
+            id=f"{run}-{n}",
+        )
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def consumer(db: Database, broker: KafkaSettings, service: str, use_case: UseCase = write_effects) -> Consumer:
+    intake = Intake(service, {TOPIC: use_case}, db, SystemClock(), lambda: None)
+    return Consumer(intake, broker)
+
+
+@asynccontextmanager
+async def running(*played: Consumer) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(one.run()) for one in played]
+    try:
+        yield
+    finally:
+        for one in played:
+            one.stop()
+        async with asyncio.timeout(20):
+            await asyncio.gather(*tasks)
+
+
+async def applied(db: Database, run: str) -> dict[str, int]:
+    """The effects of a test's own events: others write to the topic too."""
+    return {id: n for id, n in (await effects(db)).items() if id.startswith(run)}
+
+
+def all_of(db: Database, run: str, count: int) -> Condition:
+    async def condition() -> bool:
+        return len(await applied(db, run)) >= count
+
+    return condition
+
+
+async def test_no_record_is_lost_or_applied_twice_while_consumers_come_and_go(
+    db: Database, broker: KafkaSettings
+) -> None:
+    service, run = service_name(), uuid4().hex
+    records = failed_contacts(run, 2_000)
+    first, second, third = (consumer(db, broker, service) for _ in range(3))
+    async with running(first):
+        publishing = asyncio.create_task(trickle(broker, records))
+        await until(all_of(db, run, 300))
+        async with running(second):
+            await until(lambda: state(second, "ready"))
+            seen = len(await applied(db, run))
+            await until(all_of(db, run, min(2_000, seen + 300)))
+        async with running(third):
+            await publishing
+            await until(all_of(db, run, 2_000))
+            await until(lambda: caught_up(broker, service))
+    found = await applied(db, run)
+    assert len(found) == 2_000
+    assert set(found.values()) == {1}
+    assert third.state == "stopped"
+
+
+async def trickle(broker: KafkaSettings, records: Sequence[Record]) -> None:
+    """Publishes in pieces, so that rebalances fall into the flow."""
+    for start in range(0, len(records), 50):
+        await publish(broker, records[start : start + 50])
+        await asyncio.sleep(0.02)
+
+
+async def state(one: Consumer, wanted: str) -> bool:
+    return one.state == wanted
+
+
+async def caught_up(broker: KafkaSettings, service: str) -> bool:
+    return await lag(broker, service, [TOPIC]) == 0
+
+
+async def test_records_of_every_compression_are_read(db: Database, broker: KafkaSettings) -> None:
+    runs = {compression: uuid4().hex for compression in (None, "gzip", "snappy", "lz4", "zstd")}
+    for compression, run in runs.items():
+        await publish(broker, failed_contacts(run, 50), compression=compression)
+    async with running(consumer(db, broker, service_name())):
+        for run in runs.values():
+            await until(all_of(db, run, 50))
+
+
+async def test_a_batch_is_tried_again_within_the_group_until_the_database_is_back(
+    db: Database, broker: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "RETRY_SECONDS", 0.05)
+    service, run = service_name(), uuid4().hex
+    away = [ConnectionRefusedError("no database")] * 9
+
+    async def come_back(tx: Tx, events: Sequence[Event]) -> Outcome:
+        if away:
+            raise away.pop()
+        return await write_effects(tx, events)
+
+    one = consumer(db, broker, service, come_back)
+    one.intake.retries = 0
+    await publish(broker, failed_contacts(run, 20))
+    async with running(one):
+        await until(lambda: state(one, "recovering from ConnectionRefusedError"))
+        await until(all_of(db, run, 20))
+        await until(lambda: caught_up(broker, service))
+        assert one.state == "ready"
+    assert set((await applied(db, run)).values()) == {1}
+    assert (await totals(db))["parked"] == 0
+
+
+async def test_too_many_failures_pause_the_consumer_and_it_goes_on_by_itself(
+    db: Database, broker: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "PAUSE_SECONDS", 0.3)
+    service, run = service_name(), uuid4().hex
+    paused: list[str] = []
+
+    async def mended_after_the_pause(tx: Tx, events: Sequence[Event]) -> Outcome:
+        if one.state.startswith("paused"):
+            paused.append(one.state)
+        if not paused and any(event.id.startswith(run) for event in events):
+            raise RuntimeError("our fault")
+        return await write_effects(tx, events)
+
+    one = consumer(db, broker, service, mended_after_the_pause)
+    await publish(broker, failed_contacts(run, 100))
+    async with running(one):
+        await until(all_of(db, run, 49))
+        await until(lambda: state(one, "ready"))
+    assert paused
+    assert (await totals(db))["parked"] == 51
+
+
+async def test_stopping_waits_for_no_broker(db: Database) -> None:
+    nobody = KafkaSettings(bootstrap_servers="127.0.0.1:1", session_timeout_ms=3_000)
+    one = consumer(db, nobody, service_name())
+    started = time.monotonic()
+    async with running(one):
+        await until(lambda: state(one, "recovering from KafkaConnectionError"))
+    assert time.monotonic() - started < 10
+
+
+async def test_the_batch_in_hand_ends_before_stop_does(db: Database, broker: KafkaSettings) -> None:
+    service, run = service_name(), uuid4().hex
+    in_hand, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(tx: Tx, events: Sequence[Event]) -> Outcome:
+        in_hand.set()
+        await go_on.wait()
+        return await write_effects(tx, events)
+
+    one = consumer(db, broker, service, slowly)
+    await publish(broker, failed_contacts(run, 10))
+    before = await lag(broker, service, [TOPIC])
+    async with running(one):
+        async with asyncio.timeout(20):
+            await in_hand.wait()
+        one.stop()
+        await asyncio.sleep(0)
+        go_on.set()
+    taken = (await totals(db))["applied"]
+    assert taken > 0
+    assert await lag(broker, service, [TOPIC]) == before - taken
+
+
+async def test_a_consumer_without_partitions_stands_by(db: Database, broker: KafkaSettings) -> None:
+    service = service_name()
+    three = [consumer(db, broker, service) for _ in range(broker.partitions + 1)]
+    async with running(*three):
+        await until(lambda: states(three, ["ready"] * broker.partitions + ["standby"]))
+
+
+async def states(played: Sequence[Consumer], wanted: list[str]) -> bool:
+    return sorted(one.state for one in played) == wanted
