@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.demo.findings import Findings, find
 from deploy.demo.first_run import first_run
@@ -128,19 +128,21 @@ class _Bars:
         """Yields what is told (done so far, and the total where it was not known)."""
         if not progress.is_terminal:
             say(title if total is None else f"{title}: {total:,}")
-        task = self._bars.add_task(title, total=total)
+        task = self._bars.add_task(title, total=total, counted="")
 
         def at(done: int, of: int | None = total) -> None:
-            self._bars.update(task, completed=done, total=of)
+            self._bars.update(task, completed=done, total=of, counted=f"{done:,}" if of else "")
 
         yield at
+        if total is None:
+            self._bars.update(task, completed=1, total=1)
         self._bars.stop_task(task)
 
 
 @contextmanager
 def _bars() -> Iterator[_Bars]:
-    columns = (TextColumn("roost: {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=progress, disable=not progress.is_terminal) as bars:
+    columns = (TextColumn("roost: {task.description}"), BarColumn(), TextColumn("{task.fields[counted]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=progress, disable=not progress.is_terminal) as bars:
         yield _Bars(bars)
 
 

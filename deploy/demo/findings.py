@@ -84,6 +84,8 @@ async def find(system: System, orders: Sequence[str]) -> Findings:
         tiers = Counter({row["tier"] or "none": int(row["n"]) for row in await fetch(tx, _TIERS)})
     async with connected(system.url, system.token) as api:
         at_risk = await api.pages("/churn/at-risk", AtRisk, order="value_at_risk")
+        contacts = await api.pages("/engagement/contacts", Contact, status="planned")
+        known = dict.fromkeys([risky.customer_id for risky in at_risk] + [due.customer_id for due in contacts])
         return Findings(
             services=figures,
             customers=await _count(system.databases["profile"], _CUSTOMERS),
@@ -91,8 +93,8 @@ async def find(system: System, orders: Sequence[str]) -> Findings:
             tiers=tiers,
             ledger=await api.verified(),
             at_risk=at_risk,
-            contacts=await api.pages("/engagement/contacts", Contact, status="planned"),
-            story=await _story(api, [customer.customer_id for customer in at_risk[:MOST_AT_RISK]]),
+            contacts=contacts,
+            story=await _story(api, list(known)[:MOST_AT_RISK]),
         )
 
 

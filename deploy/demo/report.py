@@ -62,14 +62,14 @@ def show(out: Console, run: Run, findings: Findings, now: datetime, zone: ZoneIn
     out.print()
     out.rule(f"[bold]{run.published:,} purchases of {findings.customers:,} customers[/]", style="cyan")
     out.print(
-        f"applied by every service in {run.flowing_seconds:.1f} s, {run.events_per_second:,.0f} a second; "
+        f"through every service in {run.flowing_seconds:.1f} s, {run.events_per_second:,.0f} a second; "
         f"{run.seconds:.1f} s from the start to this page",
         justify="center",
         style="dim",
     )
     _section(out, "What went in, and what came of it", _services(findings))
     _section(out, f"{findings.points_issued:,} points issued", _tiers(findings))
-    _section(out, f"{len(findings.at_risk):,} customers may not come back; those worth most", _at_risk(findings))
+    _section(out, f"{len(findings.at_risk):,} at risk of not coming back, those worth most first", _at_risk(findings))
     _section(out, "Contacts planned for the next seven days", _contacts(findings.contacts, now, zone))
     if findings.story:
         _section(out, f"The story of {findings.story.customer.customer_id}", _story(findings.story, zone))
@@ -108,7 +108,9 @@ def _tiers(findings: Findings) -> RenderableType:
     return Group(table, Text(f"ledger of {findings.ledger.entries:,} entries: {sums}", style=style))
 
 
-def _at_risk(findings: Findings) -> Table:
+def _at_risk(findings: Findings) -> RenderableType:
+    if not findings.at_risk:
+        return Text("nobody, as far as these purchases tell", style="green")
     table = _table("customer", ">risk", ">value at risk", "why")
     for customer in findings.at_risk[:MOST_AT_RISK]:
         risk = Text(f"{customer.probability:.0%}", style="red" if customer.band == "critical" else "yellow")

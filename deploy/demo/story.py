@@ -19,12 +19,15 @@ FIRST, LAST = 3, 9
 
 
 def told(entries: Iterable[Entry], zone: ZoneInfo) -> list[tuple[str, str]]:
-    """(day, sentence), oldest first; a purchase and its points are one sentence, a long middle is left out."""
+    """(day, sentence), oldest first. A purchase and its points are one sentence, so is a contact that was moved; a
+    long middle is left out."""
     facts = [(entry, _data(entry)) for entry in sorted(entries, key=lambda entry: entry.occurred_at)]
     points = {data.order_id: data.points for _, data in facts if isinstance(data, PointsEarned)}
+    last_word = {data.contact_id: data for _, data in facts if isinstance(data, ContactPlanned)}
     lines = [
         (day(entry.occurred_at, zone), sentence)
         for entry, data in facts
+        if not isinstance(data, ContactPlanned) or data is last_word[data.contact_id]
         for sentence in _sentences(entry.kind, data, points, zone)
     ]
     left_out = len(lines) - FIRST - LAST

@@ -86,6 +86,13 @@ def test_the_middle_of_a_long_story_is_left_out_and_counted() -> None:
     assert lines[-1][0] == "Sun 22 Nov"
 
 
+def test_of_a_contact_that_was_moved_the_last_time_is_told() -> None:
+    about = {"contact_id": "c-1", "purpose": "win-back", "channel": "email", "policy_version": 1}
+    first = entry("contact-planned", 2, due_at=NOW, **about)
+    moved = entry("contact-planned", 1, due_at=NOW + timedelta(days=1), **about)
+    assert told([moved, first], TAIPEI) == [("Sat 21 Nov", "win-back planned by email for Mon 23 Nov, 11:00")]
+
+
 def test_a_kind_of_event_that_is_new_is_told_by_its_name() -> None:
     assert told([entry("coupon-issued", 0)], TAIPEI) == [("Sun 22 Nov", "coupon issued")]
 
@@ -123,6 +130,10 @@ def test_the_report_shows_every_part_within_a_hundred_columns() -> None:
         assert part in text
     assert "cadence" not in text, "a contact in eight days is not within seven"
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_house_without_customers_at_risk_is_told_so() -> None:
+    assert "nobody, as far as" in shown(found(at_risk=[], story=None))
 
 
 def test_a_problem_stands_in_the_report() -> None:
