@@ -15,5 +15,5 @@ class ChurnSettings(ServiceSettings):
 
     train_at: time = time(3)
     score_at: time = time(4)
-    scoring_chunk: int = Field(default=5_000, ge=1)
+    scoring_chunk: int = Field(default=1_000, ge=1)
     """Customers scored, locked and written in one transaction."""

@@ -58,7 +58,7 @@ class WholeBase:
     db: Database
     scoring: Scoring
     wake: Callable[[], None]
-    chunk: int = 5_000
+    chunk: int = 1_000
 
     async def score_all(self) -> int:
         """Scores every customer by the active model and the policy in force; answers the id of the noted scoring."""

@@ -39,7 +39,7 @@ class Churn:
     def scoring(self) -> Scoring:
         return Scoring(HOUSE, self.clock)
 
-    def whole_base(self, chunk: int = 5_000) -> WholeBase:
+    def whole_base(self, chunk: int = 1_000) -> WholeBase:
         return WholeBase(self.service.db, self.scoring, lambda: None, chunk)
 
     async def take(self, *events: tuple[str, dict[str, Any]]) -> None:
