@@ -15,7 +15,7 @@ from rich.text import Text
 
 from deploy.demo.findings import MOST_AT_RISK, WEEK, Findings, Story
 from deploy.demo.house_api import Contact
-from deploy.demo.story import money, told
+from deploy.demo.story import counted, money, told
 from shared.contracts.topics import SERVICES
 
 WIDTH = 100
@@ -60,7 +60,8 @@ def as_json(run: Run, findings: Findings) -> dict[str, object]:
 def show(out: Console, run: Run, findings: Findings, now: datetime, zone: ZoneInfo) -> None:
     """Prints the report."""
     out.print()
-    out.rule(f"[bold]{run.published:,} purchases of {findings.customers:,} customers[/]", style="cyan")
+    title = f"{counted(run.published, 'purchase')} of {counted(findings.customers, 'customer')}"
+    out.rule(f"[bold]{title}[/]", style="cyan")
     out.print(
         f"through every service in {run.flowing_seconds:.1f} s, {run.events_per_second:,.0f} a second; "
         f"{run.seconds:.1f} s from the start to this page",
@@ -68,7 +69,7 @@ def show(out: Console, run: Run, findings: Findings, now: datetime, zone: ZoneIn
         style="dim",
     )
     _section(out, "What went in, and what came of it", _services(findings))
-    _section(out, f"{findings.points_issued:,} points issued", _tiers(findings))
+    _section(out, f"{counted(findings.points_issued, 'point')} issued", _tiers(findings))
     _section(out, f"{len(findings.at_risk):,} at risk of not coming back, those worth most first", _at_risk(findings))
     _section(out, "Contacts planned for the next seven days", _contacts(findings.contacts, now, zone))
     if findings.story:
@@ -141,7 +142,7 @@ def _story(story: Story, zone: ZoneInfo) -> RenderableType:
     value, account = story.customer.value, story.account
     tier = account.tier.name if account.tier and account.tier.name else "no tier"
     head = (
-        f"{story.customer.lifecycle}, {value.order_count:,} orders, {money(value.lifetime_spend)}; {tier}, "
+        f"{story.customer.lifecycle}, {counted(value.order_count, 'order')}, {money(value.lifetime_spend)}; {tier}, "
         f"{account.available:,} points and {account.pending:,} pending"
     )
     table = Table.grid(padding=(0, 2))

@@ -21,7 +21,7 @@ FIRST, LAST = 3, 9
 def told(entries: Iterable[Entry], zone: ZoneInfo) -> list[tuple[str, str]]:
     """(day, sentence), oldest first. A purchase and its points are one sentence, so is a contact that was moved; a
     long middle is left out."""
-    facts = [(entry, _data(entry)) for entry in sorted(entries, key=lambda entry: entry.occurred_at)]
+    facts = [(entry, _data(entry)) for entry in sorted(entries, key=_when)]
     points = {data.order_id: data.points for _, data in facts if isinstance(data, PointsEarned)}
     last_word = {data.contact_id: data for _, data in facts if isinstance(data, ContactPlanned)}
     lines = [
@@ -47,6 +47,16 @@ def money(amount: Money) -> str:
     return f"{int(whole):,}{'.' + fraction if fraction.strip('0') else ''} {amount.currency}"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 order``, ``2 orders``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _when(entry: Entry) -> tuple[datetime, bool]:
+    """What a purchase led to in the same instant is told after it."""
+    return entry.occurred_at, entry.kind != "purchase-recorded"
+
+
 def _data(entry: Entry) -> Struct | None:
     topic = TOPICS.get(entry.kind)
     return msgspec.json.decode(entry.data, type=topic.data) if topic else None
@@ -55,9 +65,8 @@ def _data(entry: Entry) -> Struct | None:
 def _sentences(kind: str, data: Struct | None, points: dict[str, int], zone: ZoneInfo) -> Iterator[str]:
     match data:
         case PurchaseRecorded():
-            many = len(data.lines)
             earned = f", {points[data.order_id]:,} points" if data.order_id in points else ""
-            yield f"bought {many} {'product' if many == 1 else 'products'} for {money(data.total)}{earned}"
+            yield f"bought {counted(len(data.lines), 'product')} for {money(data.total)}{earned}"
         case PointsEarned() | ChurnScored():
             return
         case CustomerRegistered():

@@ -79,6 +79,14 @@ def test_a_story_is_told_from_its_beginning() -> None:
     ]
 
 
+def test_what_a_purchase_led_to_in_the_same_instant_is_told_after_it() -> None:
+    up = entry("tier-changed", 3, direction="up", to_tier="silver")
+    assert [sentence for _, sentence in told([up, bought("o-1", 3)], TAIPEI)] == [
+        "bought 1 product for 1,203 TWD",
+        "rose to silver",
+    ]
+
+
 def test_the_middle_of_a_long_story_is_left_out_and_counted() -> None:
     lines = told([bought(f"o-{n}", n) for n in range(40)], TAIPEI)
     assert len(lines) == FIRST + 1 + LAST
