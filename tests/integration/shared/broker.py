@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from shared.messaging import kafka
 from shared.messaging.records import Record
@@ -17,6 +18,15 @@ _numbers = itertools.count(1)
 def service_name() -> str:
     """A service that nobody else plays: its group reads every topic from the start."""
     return f"test-{uuid4().hex[:8]}-{next(_numbers)}"
+
+
+async def create_topic(settings: KafkaSettings, name: str, **configs: str) -> None:
+    """Makes a topic of one partition; ``max_message_bytes`` is the setting max.message.bytes."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    options = {option.replace("_", "."): value for option, value in configs.items()}
+    await admin.create_topics([NewTopic(name, 1, 1, topic_configs=options)])
+    await admin.close()
 
 
 async def publish(settings: KafkaSettings, records: Sequence[Record], *, compression: str | None = None) -> None:

@@ -11,7 +11,6 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import pytest_asyncio
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from shared.clock import SystemClock
 from shared.contracts.risk import RiskLowered
@@ -27,7 +26,7 @@ from shared.messaging.records import Record
 from shared.messaging.relay import Relay
 from shared.observability import current_traceparent, new_traceparent, parse_traceparent
 from shared.settings import KafkaSettings
-from tests.integration.shared.broker import Tail, ends
+from tests.integration.shared.broker import Tail, create_topic, ends
 from tests.integration.shared.effects import intake_of, query
 from tests.kit.builders import NOW
 from tests.kit.databases import TestDatabase
@@ -257,10 +256,7 @@ async def test_what_the_broker_refuses_becomes_a_dead_letter_and_the_rest_goes_o
 async def test_innocent_rows_of_a_refused_batch_are_not_refused(db: Database, broker: KafkaSettings) -> None:
     """A topic that takes 1,000 bytes refuses a batch of more than that whole, whatever its records weigh."""
     topic = f"narrow-{uuid4().hex}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "1000"})])
-    await admin.close()
+    await create_topic(broker, topic, max_message_bytes="1000")
     small = [Waiting(topic, f"k-{n}".encode(), bytes(400)) for n in range(5)]
     await put(db, *small, Waiting(topic, b"large", bytes(1_500)))
     async with ends(broker, topic) as tail, running(relay_of(db, broker)):

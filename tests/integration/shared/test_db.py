@@ -1,0 +1,122 @@
+"""Which of the database's errors are worth another try: each one made for real."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from shared.db import Database, Tx, copy, execute, fetch, is_transient
+from tests.integration.shared.effects import query
+from tests.kit.databases import TestDatabase
+
+SERVICE = "shared"
+
+
+async def error_of(db: Database, work: Callable[[Tx], Awaitable[object]]) -> Exception:
+    with pytest.raises(Exception) as caught:  # noqa: PT011  # which one it is, is the question
+        async with db.transaction() as tx:
+            await work(tx)
+    assert isinstance(caught.value, Exception)
+    return caught.value
+
+
+async def kill(test_database: TestDatabase, tx: Tx) -> None:
+    pid = (await fetch(tx, "SELECT pg_backend_pid() AS pid"))[0]["pid"]
+    other = await asyncpg.connect(test_database.dsn)
+    await other.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
+    await other.close()
+
+
+async def test_a_lost_connection_is_transient(database: Database, test_database: TestDatabase) -> None:
+    async def work(tx: Tx) -> None:
+        await kill(test_database, tx)
+        await fetch(tx, "SELECT 1")
+
+    assert is_transient(await error_of(database, work))
+
+
+async def test_a_connection_lost_in_a_copy_is_transient(database: Database, test_database: TestDatabase) -> None:
+    async def work(tx: Tx) -> None:
+        await kill(test_database, tx)
+        await copy(tx, "job_runs", ("job", "ran_at"), [])
+
+    assert is_transient(await error_of(database, work))
+
+
+async def test_a_serialization_failure_is_transient(database: Database) -> None:
+    async def work(tx: Tx) -> None:
+        await execute(tx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await fetch(tx, "SELECT * FROM sequences")
+        await query(database, "UPDATE sequences SET last = 2 RETURNING last")
+        await execute(tx, "UPDATE sequences SET last = 3")
+
+    await query(database, "INSERT INTO sequences VALUES ('c-1', 1) RETURNING last")
+    assert is_transient(await error_of(database, work))
+
+
+async def test_a_lock_that_is_not_to_be_had_is_transient(database: Database) -> None:
+    async def work(tx: Tx) -> None:
+        await fetch(tx, "SELECT pg_advisory_xact_lock(7)")
+        await error_of(database, wait_shortly)
+        raise await error_of(database, wait_shortly)
+
+    async def wait_shortly(tx: Tx) -> None:
+        await execute(tx, "SET LOCAL lock_timeout = '10ms'")
+        await fetch(tx, "SELECT pg_advisory_xact_lock(7)")
+
+    assert is_transient(await error_of(database, work))
+
+
+async def test_an_empty_pool_is_transient(test_database: TestDatabase) -> None:
+    db = Database(test_database.dsn, pool_size=1)
+    db.engine.pool._timeout = 0.05  # type: ignore[attr-defined]
+    async with db.transaction(), db.transaction():
+        assert is_transient(await error_of(db, lambda tx: fetch(tx, "SELECT 1")))
+    await db.close()
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://roost_service:test@127.0.0.1:1/x", "postgresql://a:b@no.such.host.invalid/x"])
+async def test_a_server_that_is_not_there_is_transient(dsn: str) -> None:
+    db = Database(dsn, pool_size=1)
+    assert is_transient(await error_of(db, lambda tx: fetch(tx, "SELECT 1")))
+    await db.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "argument"),
+    [
+        ("SELECT CAST(:x AS int)", 2**40),
+        ("SELECT CAST(:x AS timestamptz)", "tomorrow"),
+        ("SELECT CAST(:x AS text)", "a\x00b"),
+        ("SELECT 1 / CAST(:x AS int)", 0),
+        ("SELECT * FROM no_such_table WHERE x = :x", 1),
+        ("INSERT INTO sequences VALUES ('c-1', CAST(:x AS bigint)), ('c-1', 2)", 1),
+        ("CREATE TABLE mine (x int) -- :x", 1),
+    ],
+)
+async def test_what_an_argument_or_a_statement_does_wrong_is_not(
+    database: Database, sql: str, argument: object
+) -> None:
+    error = await error_of(database, lambda tx: fetch(tx, sql, x=argument))
+    assert not is_transient(error)
+
+
+async def test_a_copy_that_breaks_a_rule_is_not(database: Database) -> None:
+    rows = [("c-1", 1), ("c-1", 2)]
+    assert not is_transient(await error_of(database, lambda tx: copy(tx, "sequences", ("customer_id", "last"), rows)))
+    assert await query(database, "SELECT * FROM sequences") == []
+
+
+async def test_what_went_into_a_statement_does_not_come_out_in_its_error(database: Database) -> None:
+    error = await error_of(database, lambda tx: fetch(tx, "SELECT CAST(:x AS text), 1 / 0", x="a secret"))
+    assert "a secret" not in str(error)
+
+
+async def test_a_copy_belongs_to_its_transaction(database: Database) -> None:
+    async def work(tx: Tx) -> None:
+        await copy(tx, "sequences", ("customer_id", "last"), [("c-1", 1)])
+        raise asyncio.QueueEmpty
+
+    await error_of(database, work)
+    assert await query(database, "SELECT * FROM sequences") == []
