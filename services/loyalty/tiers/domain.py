@@ -7,14 +7,19 @@ grace time after the spend fell below: ``held(t)`` is the highest qualified in (
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import accumulate
+from functools import cached_property
+from heapq import merge
+from itertools import groupby
 
 import msgspec
 
-from services.loyalty.programmes.domain import Programme
+from services.loyalty.programmes.domain import Programme, Tier
 
 Spend = tuple[datetime, int]
 """When an order was placed, and what stands of it in minor units of the programme's currency."""
+
+Span = tuple[datetime, datetime]
+"""From the first instant to before the second."""
 
 NONE = -1
 
@@ -41,15 +46,13 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Ladder:
-    """One customer's spends against a version's tiers. Each question costs O(spends x log spends) at most."""
+    """One customer's spends against a version's tiers, read in one pass when the first question comes."""
 
     def __init__(self, programme: Programme, spends: Sequence[Spend]) -> None:
         self._tiers = programme.tiers
         self._grace = programme.grace
-        self._times = sorted(at for at, _ in spends)
-        self._sums = [0, *accumulate(net for _, net in sorted(spends))]
-        self._points: list[datetime] | None = None
-        self._ranks: list[int] = []
+        self._spends = sorted(spends)
+        self._total = sum(net for _, net in spends)
 
     def at(self, at: datetime) -> str | None:
         """The name of the tier held at that instant."""
@@ -70,11 +73,8 @@ class Ladder:
 
     def next_step(self, after: datetime) -> Step | None:
         """The first change later than ``after``, if no more is bought."""
-        if not self._can_reach():
-            return None
         held = self._held(after)
-        changes = self._changes()
-        for at in changes[bisect_right(changes, after) :]:
+        for at in self._boundaries[bisect_right(self._boundaries, after) :]:
             rank = self._held(at)
             if rank != held:
                 return Step(at, self._name(rank))
@@ -94,7 +94,7 @@ class Ladder:
             return None
         above = self._tiers[rank + 1] if rank + 1 < len(self._tiers) else None
         window = (above or self._tiers[rank]).window
-        spend = self._spent(at - window, at)
+        spend = sum(net for spent_at, net in self._spends if at - window < spent_at <= at)
         return Standing(
             name=self._tiers[rank].name,
             since=self._since(at, rank),
@@ -108,45 +108,57 @@ class Ladder:
         return None if rank == NONE else self._tiers[rank].name
 
     def _since(self, at: datetime, rank: int) -> datetime:
-        changes = self._changes()
         since = at
-        for point in reversed(changes[: bisect_right(changes, at)]):
+        for point in reversed(self._boundaries[: bisect_right(self._boundaries, at)]):
             if self._held(point) != rank:
                 break
             since = point
         return since
 
-    def _can_reach(self) -> bool:
-        # Spends are never negative: whoever spent less in all than the lowest tier asks has never held one.
-        return bool(self._tiers) and self._sums[-1] >= self._tiers[0].spend
-
     def _held(self, at: datetime) -> int:
-        if not self._can_reach():
-            return NONE
-        if not self._grace:
-            return self._qualified(at)
-        start = at - self._grace
-        changes = self._changes()
-        between = self._ranks[bisect_right(changes, start) : bisect_right(changes, at)]
-        return max(self._qualified(start), self._qualified(at), *between)
-
-    def _qualified(self, at: datetime) -> int:
         for rank in range(len(self._tiers) - 1, NONE, -1):
-            tier = self._tiers[rank]
-            if self._spent(at - tier.window, at) >= tier.spend:
+            spans = self._spans[rank]
+            place = bisect_right(spans, at, key=_start)
+            if place and at < spans[place - 1][1]:
                 return rank
         return NONE
 
-    def _spent(self, after: datetime, until: datetime) -> int:
-        return self._sums[bisect_right(self._times, until)] - self._sums[bisect_right(self._times, after)]
+    @cached_property
+    def _spans(self) -> list[list[Span]]:
+        """For each tier, from the lowest, when it is held: [start, end), apart and in order."""
+        # Spends are never negative: whoever spent less in all than a tier asks has never held it.
+        return [
+            list(_qualifying(self._spends, tier, self._grace)) if self._total >= tier.spend else []
+            for tier in self._tiers
+        ]
 
-    def _changes(self) -> list[datetime]:
-        if self._points is None:
-            spans = {timedelta(), *(tier.window for tier in self._tiers)}
-            spans |= {span + self._grace for span in spans}
-            self._points = sorted({at + span for at in self._times for span in spans})
-            self._ranks = [self._qualified(at) for at in self._points]
-        return self._points
+    @cached_property
+    def _boundaries(self) -> list[datetime]:
+        return sorted({instant for spans in self._spans for span in spans for instant in span})
+
+
+def _qualifying(spends: Sequence[Spend], tier: Tier, grace: timedelta) -> Iterator[Span]:
+    """When the spend of the window reaches the tier's threshold, and the grace time after it.
+
+    A spend counts from its instant until a window later: arrivals and departures are two sorted lists, merged.
+    """
+    departures = [(at + tier.window, -net) for at, net in spends]
+    sum_, start, end = 0, None, None
+    for at, changes in groupby(merge(spends, departures, key=_start), key=_start):
+        sum_ += sum(net for _, net in changes)
+        if sum_ >= tier.spend:
+            if start is not None and end is not None and end < at:
+                yield start, end
+                start = None
+            start, end = start or at, None
+        elif start is not None and end is None:
+            end = at + grace
+    if start is not None and end is not None:
+        yield start, end
+
+
+def _start(entry: tuple[datetime, object]) -> datetime:
+    return entry[0]
 
 
 def reach(programme: Programme) -> timedelta:
