@@ -8,8 +8,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from heapq import merge
-from itertools import groupby
 
 import msgspec
 
@@ -142,10 +140,19 @@ def _qualifying(spends: Sequence[Spend], tier: Tier, grace: timedelta) -> Iterat
 
     A spend counts from its instant until a window later: arrivals and departures are two sorted lists, merged.
     """
-    departures = [(at + tier.window, -net) for at, net in spends]
-    sum_, start, end = 0, None, None
-    for at, changes in groupby(merge(spends, departures, key=_start), key=_start):
-        sum_ += sum(net for _, net in changes)
+    departures = [at + tier.window for at, _ in spends]
+    arrived = left = sum_ = 0
+    start = end = None
+    while left < len(spends):
+        at = departures[left]
+        if arrived < len(spends):
+            at = min(at, spends[arrived][0])
+        while arrived < len(spends) and spends[arrived][0] == at:
+            sum_ += spends[arrived][1]
+            arrived += 1
+        while left < len(spends) and departures[left] == at:
+            sum_ -= spends[left][1]
+            left += 1
         if sum_ >= tier.spend:
             if start is not None and end is not None and end < at:
                 yield start, end
@@ -157,8 +164,8 @@ def _qualifying(spends: Sequence[Spend], tier: Tier, grace: timedelta) -> Iterat
         yield start, end
 
 
-def _start(entry: tuple[datetime, object]) -> datetime:
-    return entry[0]
+def _start(span: Span) -> datetime:
+    return span[0]
 
 
 def reach(programme: Programme) -> timedelta:
