@@ -160,11 +160,12 @@ def _account(row: RowMapping) -> Account:
 
 
 def _announced(account: Account, lot: Lot, posting: Posting, cause: Cause) -> PointsEarned | PointsReversed | None:
+    # The events add up to what a customer has: expired points left that sum already, until they are restored.
     award = lot.award
     if award.programme_version is None:
         return None
     caused_by = CausedBy(source=cause.source, id=cause.id)
-    if posting.kind == "earned":
+    if posting.kind in ("earned", "restored") and posting.credit != "expired":
         return PointsEarned(
             customer_id=account.customer_id,
             sequence=UNNUMBERED,
@@ -176,7 +177,7 @@ def _announced(account: Account, lot: Lot, posting: Posting, cause: Cause) -> Po
             expires_at=award.expires_at,
             programme_version=award.programme_version,
         )
-    if posting.kind == "reversed":
+    if posting.kind == "reversed" and posting.debit != "expired":
         return PointsReversed(
             customer_id=account.customer_id,
             sequence=UNNUMBERED,

@@ -9,7 +9,7 @@ import pytest
 
 from shared.messaging.records import Record
 from tests.integration.loyalty.shop import Shop, open_shop
-from tests.kit.builders import NOW, about_order, line, purchase, record, returned
+from tests.kit.builders import NOW, about_order, at, line, money, purchase, record, returned
 from tests.kit.databases import Databases
 
 SERVICE = "loyalty"
@@ -187,3 +187,23 @@ async def test_any_order_and_duplication_of_events_gives_one_state(databases: Da
         expected = await lived(straight, records, rng)
     async with databases.fresh(SERVICE) as made, open_shop(made) as crooked:
         assert await lived(crooked, shuffled, rng) == expected
+
+
+async def test_the_events_add_up_to_what_the_customer_has_whatever_becomes_of_expired_points(shop: Shop) -> None:
+    expired = purchase(order_id="o", total="1000", days_ago=380)
+    await shop.take(record("purchase-recorded", expired))
+    await shop.live_until(NOW)
+    assert await _told(shop) == 0
+    await shop.take(record("purchase-recorded", {**expired, "order_version": 2, "total": money("2000")}))
+    assert await _told(shop) == 0
+    await shop.take(record("purchase-returned", returned("o", amount=money("500"))))
+    assert await _told(shop) == 0
+    await shop.take(record("purchase-recorded", {**expired, "order_version": 3, "occurred_at": at(20)}))
+    assert await _told(shop) == (await shop.balance("pos:1")).available == 50
+    assert (await shop.verified()).broken is None
+
+
+async def _told(shop: Shop) -> int:
+    """What who only reads the events takes the balance to be."""
+    told = await shop.published("points-earned", "points-reversed", "points-expired")
+    return sum(data["points"] if data["topic"] == "points-earned" else -data["points"] for data in told)
