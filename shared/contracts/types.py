@@ -40,6 +40,15 @@ def scaled(amount: str, places: int) -> int:
     return int(whole) * unit + (int(fraction.ljust(places, "0")) if fraction else 0)
 
 
+def decimal_of(minor: int, currency: str) -> str:
+    """The decimal string of minor units (not negative), however many: a sum may pass what one event may carry."""
+    places = MINOR_UNITS[currency]
+    if not places:
+        return str(minor)
+    whole, fraction = divmod(minor, 10**places)
+    return f"{whole}.{fraction:0{places}d}"
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What every contract type is: immutable, unknown fields ignored, defaults left out when written.
@@ -74,12 +83,8 @@ class Money(Struct):
 
     @classmethod
     def of(cls, minor: int, currency: str) -> "Money":
-        """The money of that many minor units (not negative)."""
-        places = MINOR_UNITS[currency]
-        if not places:
-            return cls(amount=str(minor), currency=currency)
-        whole, fraction = divmod(minor, 10**places)
-        return cls(amount=f"{whole}.{fraction:0{places}d}", currency=currency)
+        """The money of that many minor units (not negative). Raises ValueError above 10^17."""
+        return cls(amount=decimal_of(minor, currency), currency=currency)
 
 
 class Price(Struct):

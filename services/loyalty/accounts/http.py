@@ -12,7 +12,7 @@ from services.loyalty.ledger import reading
 from services.loyalty.ledger.domain import Award, Bucket, Entry
 from services.loyalty.tiers.domain import Standing
 from shared.clock import Clock
-from shared.contracts.types import CUSTOMER_ID, Money
+from shared.contracts.types import CUSTOMER_ID, decimal_of
 from shared.db import Database, Tx
 from shared.http.auth import Principal, own_or_404, requires
 from shared.http.pagination import Page, PageRequest
@@ -20,10 +20,11 @@ from shared.http.problems import not_found
 from shared.http.routing import Router
 
 _NEWEST = 2**31 - 1
-_END = datetime(9999, 12, 31, tzinfo=UTC)
+_BEGIN, _END = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 CustomerId = Annotated[str, Path(pattern=CUSTOMER_ID.removesuffix(r"(?!\n)"))]
 Reader = Annotated[Principal, requires("loyalty:read")]
+Moment = Annotated[AwareDatetime, Field(ge=_BEGIN, le=_END)]
 
 
 class MoneyView(BaseModel):
@@ -165,8 +166,8 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
         customer_id: CustomerId,
         principal: Reader,
         paging: PageRequest,
-        as_of: Annotated[AwareDatetime | None, Query(description="only what had happened by then")] = None,
-        known_by: Annotated[AwareDatetime | None, Query(description="only what was known by then")] = None,
+        as_of: Annotated[Moment | None, Query(description="only what had happened by then")] = None,
+        known_by: Annotated[Moment | None, Query(description="only what was known by then")] = None,
     ) -> Page[EntryView]:
         """The account's entries, the newest first."""
         after = paging.after(tuple[int])
@@ -174,7 +175,7 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
             rows = await reading.entries_of(
                 tx,
                 await _own(tx, principal, customer_id),
-                before=min(after[0], _NEWEST) if after else _NEWEST,
+                before=after[0] if after else _NEWEST,
                 as_of=as_of or _END,
                 known_by=known_by or _END,
                 limit=paging.limit + 1,
@@ -241,7 +242,7 @@ def _tier(standing: Standing, currency: str) -> TierView:
 
 
 def _money(minor: int, currency: str) -> MoneyView:
-    return MoneyView(amount=Money.of(minor, currency).amount, currency=currency)
+    return MoneyView(amount=decimal_of(minor, currency), currency=currency)
 
 
 def _entry(entry: Entry) -> EntryView:

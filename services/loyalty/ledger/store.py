@@ -76,7 +76,7 @@ _ENTRY = (
 )  # fmt: skip
 _ENTRY_PAGE = f"""
 SELECT {", ".join(_ENTRY)} FROM ledger
-WHERE account_id = :account AND seq < :before AND occurred_at <= :as_of AND known_at <= :known_by
+WHERE account_id = :account AND seq < CAST(:before AS bigint) AND occurred_at <= :as_of AND known_at <= :known_by
 ORDER BY seq DESC LIMIT :limit
 """
 _HEADS = """

@@ -11,7 +11,8 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('roost.loyalty.programmes
 _NEWER = "SELECT version, posted_at, body FROM programmes WHERE version > :version ORDER BY version"
 _ONE = "SELECT version, posted_at, body FROM programmes WHERE version = :version"
 _PAGE = """
-SELECT version, posted_at, body FROM programmes WHERE version < :before ORDER BY version DESC LIMIT :limit
+SELECT version, posted_at, body FROM programmes
+WHERE version < CAST(:before AS bigint) ORDER BY version DESC LIMIT :limit
 """
 _NEWEST = "SELECT coalesce(max(version), 0) AS version FROM programmes"
 _INSERT = """

@@ -10,7 +10,14 @@ from services.profile.purchases.lifecycle import Stage, stage
 from services.profile.purchases.rfm import Rfm, score
 from services.profile.timeline.domain import Standing
 from shared.contracts.customers import CustomerKind
-from shared.contracts.types import Money
+from shared.contracts.types import decimal_of
+
+
+class Sum(msgspec.Struct, frozen=True):
+    """A sum of money, however large: one event's ``Money`` is limited, what many add up to is not."""
+
+    amount: str
+    currency: str
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -36,10 +43,10 @@ class Value(msgspec.Struct, frozen=True):
     spent in currencies without a rate, counted among the orders and not summed."""
 
     rfm: Rfm | None
-    lifetime_spend: Money
+    lifetime_spend: Sum
     order_count: int
-    clv: Money | None
-    unconverted: tuple[Money, ...]
+    clv: Sum | None
+    unconverted: tuple[Sum, ...]
     first_purchase_at: datetime | None
     last_purchase_at: datetime | None
 
@@ -56,11 +63,15 @@ def judge(purchases: Purchases, policies: Policies, house: House, now: datetime)
     today = house.day(now)
     value = Value(
         rfm=score(purchases, policies.rfm, house.currency, today),
-        lifetime_spend=Money.of(purchases.spend, house.currency),
+        lifetime_spend=_sum(purchases.spend, house.currency),
         order_count=purchases.orders,
         clv=None,
-        unconverted=tuple(Money.of(foreign.minor, code) for code, foreign in sorted(purchases.elsewhere.items())),
+        unconverted=tuple(_sum(foreign.minor, code) for code, foreign in sorted(purchases.elsewhere.items())),
         first_purchase_at=purchases.first_at,
         last_purchase_at=purchases.last_at,
     )
     return Judged(value, stage(purchases, policies.lifecycle, today))
+
+
+def _sum(minor: int, currency: str) -> Sum:
+    return Sum(decimal_of(minor, currency), currency)

@@ -6,11 +6,10 @@ from pydantic import BaseModel
 
 from services.profile.customers.shapes import FileView, file_view
 from services.profile.overview.application import Overview
-from services.profile.overview.domain import Judged, Listed, Value
+from services.profile.overview.domain import Judged, Listed, Sum, Value
 from services.profile.purchases.lifecycle import Stage
 from services.profile.timeline.domain import Standing
 from shared.contracts.customers import CustomerKind
-from shared.contracts.types import Money
 
 
 class MoneyView(BaseModel):
@@ -134,7 +133,7 @@ def row(listed: Listed, judged: Judged) -> CustomerRow:
     )
 
 
-def money_view(money: Money) -> MoneyView:
+def money_view(money: Sum) -> MoneyView:
     """Money as JSON."""
     return MoneyView(amount=money.amount, currency=money.currency)
 

@@ -10,7 +10,7 @@ from services.profile.customers.application import Customers
 from services.profile.fields import CustomerInPath
 from services.profile.purchases.application import PurchaseHistory
 from shared.contracts.orders import Order
-from shared.contracts.types import Money
+from shared.contracts.types import decimal_of
 from shared.db import Database
 from shared.http.auth import Principal, own_or_404, requires
 from shared.http.pagination import Page, PageRequest
@@ -86,7 +86,7 @@ def purchases_router(history: PurchaseHistory, customers: Customers, db: Databas
 
 def _view(order: Order) -> OrderView:
     def money(minor: int) -> Amount:
-        return Amount(amount=Money.of(minor, order.currency).amount, currency=order.currency)
+        return Amount(amount=decimal_of(minor, order.currency), currency=order.currency)
 
     return OrderView(
         order_id=order.order_id,

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.http.pagination import encode_cursor
 from tests.integration.loyalty.shop import Shop
 from tests.integration.loyalty.test_ledger import without_triggers
 from tests.kit.builders import line, purchase, record, returned
@@ -234,3 +235,26 @@ async def test_verification_says_that_all_is_well_or_names_the_first_bad_entry(
         "seq": 1,
         "reason": "its content and its hash disagree",
     }
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/accounts/c-1/entries?as_of=0001-01-01T00:00:00%2B14:00",
+        "/accounts/c-1/entries?known_by=9999-12-31T23:59:59-12:00",
+        f"/accounts/c-1/entries?cursor={encode_cursor((-(2**40),))}",
+        f"/programmes?cursor={encode_cursor((2**40,))}",
+    ],
+)
+async def test_what_no_column_can_hold_is_a_page_without_items_or_refused(shop: Shop, path: str) -> None:
+    await shopped(shop)
+    async with shop.client() as client:
+        assert (await client.get(path)).status_code in (200, 422)
+
+
+async def test_the_largest_orders_add_up_past_what_one_event_may_carry(shop: Shop) -> None:
+    most = "999999999999999"
+    orders = [purchase("c-1", f"o-{n}", total=most, days_ago=n) for n in range(2)]
+    await shop.take(*(record("purchase-recorded", order) for order in orders))
+    account = await get(shop, "/accounts/c-1")
+    assert account["tier"]["progress"]["spend"] == {"amount": "1999999999999998.00", "currency": "TWD"}

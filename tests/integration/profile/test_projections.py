@@ -86,6 +86,18 @@ async def test_other_currencies_are_counted_and_named_and_not_summed(profile: Pr
     assert (await profile.view("pos:1"))["value"]["unconverted"] == [money("10.00", "USD")]
 
 
+async def test_the_largest_orders_add_up_past_what_one_event_may_carry(profile: Profile) -> None:
+    most = "999999999999999"
+    for currency in ("TWD", "USD"):
+        for n in range(2):
+            order = purchase(total=most, days_ago=n, currency=currency)
+            await profile.take(record("purchase-recorded", order))
+    listed = (await profile.client.get("/customers")).json()["items"][0]
+    for shown in (listed["value"], (await profile.view("pos:1"))["value"]):
+        assert shown["lifetime_spend"] == {"amount": "1999999999999998.00", "currency": "TWD"}
+        assert shown["unconverted"] == [{"amount": "1999999999999998.00", "currency": "USD"}]
+
+
 async def test_a_cancelled_order_and_one_given_back_whole_dont_count(profile: Profile) -> None:
     await profile.take(
         record("purchase-recorded", purchase(order_id="o-1")),
