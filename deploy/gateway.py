@@ -14,7 +14,7 @@ from deploy.vitals import Vitals, vitals
 from shared.clock import VirtualClock
 from shared.http.app import create_app
 from shared.http.auth import Principal, public, staff_only
-from shared.http.problems import invalid
+from shared.http.problems import ProblemError, documented, invalid
 from shared.http.routing import Router
 from shared.http.settings import HttpSettings
 
@@ -90,13 +90,16 @@ def _clock(timeline: Timeline) -> Router:
         """Where the virtual clock stands."""
         return ClockView(now=timeline.clock.now())
 
-    @router.post("/clock/advance")
+    @router.post("/clock/advance", responses={503: documented(503)})
     async def advance(_: Annotated[Principal, staff_only("admin")], by: Advance) -> ClockView:
         """Sets the clock forward, runs everything that falls due on the way, in order; answers when it is done."""
         if not timedelta(0) <= by.by <= LONGEST:
             raise invalid("/by", f"From PT0S to P{LONGEST.days}D: time never goes back.")
         async with lock:
-            jobs_run = await timeline.advance(by.by)
+            try:
+                jobs_run = await timeline.advance(by.by)
+            except (RuntimeError, TimeoutError) as error:
+                raise ProblemError(503, "clock-stuck", f"It stands at {timeline.clock.now()}: {error}") from error
         return ClockView(now=timeline.clock.now(), jobs_run=jobs_run)
 
     return router

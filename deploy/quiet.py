@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from shared.db import Database, fetch
 from shared.messaging import kafka
 from shared.messaging.kafka import group_of
+from shared.service import Service
 from shared.settings import KafkaSettings
 
 _WAITING = "SELECT count(*) AS n FROM outbox WHERE published_offset IS NULL"
@@ -35,8 +36,7 @@ async def backlog(
     }
     waiting = {}
     for name, db in databases.items():
-        async with db.transaction() as tx:
-            waiting[name] = int((await fetch(tx, _WAITING))[0]["n"])
+        waiting[name] = await _waiting(db)
     return Backlog(lag, waiting)
 
 
@@ -58,3 +58,47 @@ async def until_quiet(
         if now.total and time.monotonic() > deadline:
             raise TimeoutError(f"still on their way after {seconds:.0f} s: lag {now.lag}, outboxes {now.waiting}")
         await asyncio.sleep(0.05 if quiet else 0.2)
+
+
+async def until_settled(services: Mapping[str, Service], *, seconds: float = 120) -> None:
+    """Waits until the services of this process have published all they decided, and applied what they published.
+
+    It asks the broker nothing, so it takes milliseconds where nothing is on its way; what others publish doesn't
+    count. Raises TimeoutError, naming what still is on its way.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        ends = _ends(services)
+        behind = _behind(services, ends)
+        if not behind:
+            waiting = await asyncio.gather(*(_waiting(service.db) for service in services.values()))
+            # Nothing was published meanwhile, so nobody had anything to apply while the outboxes were looked at.
+            if not any(waiting) and ends == _ends(services):
+                return
+            for service in services.values():
+                service.relay.wake()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"still on their way after {seconds:.0f} s: {', '.join(behind) or 'outboxes'}")
+        await asyncio.sleep(0.002)
+
+
+def _ends(services: Mapping[str, Service]) -> dict[tuple[str, int], int]:
+    ends: dict[tuple[str, int], int] = {}
+    for service in services.values():
+        for place, end in service.relay.ends.items():
+            ends[place] = max(end, ends.get(place, 0))
+    return ends
+
+
+def _behind(services: Mapping[str, Service], ends: Mapping[tuple[str, int], int]) -> list[str]:
+    return [
+        f"{topic} to {name}"
+        for name, service in services.items()
+        for (topic, partition), end in ends.items()
+        if topic in service.intake.use_cases and service.consumer.committed.get((topic, partition), 0) < end
+    ]
+
+
+async def _waiting(db: Database) -> int:
+    async with db.transaction() as tx:
+        return int((await fetch(tx, _WAITING))[0]["n"])

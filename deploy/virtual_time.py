@@ -1,9 +1,10 @@
 """Living through virtual time: every job that falls due on the way runs at its instant, in order."""
 
-from collections.abc import AsyncIterator
+import asyncio
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from deploy.quiet import until_settled
 from shared.clock import VirtualClock
 from shared.jobs import Job
 
@@ -24,13 +25,13 @@ class Timeline:
         """Sets the clock ``by`` further; answers how many job runs that took.
 
         What a job publishes flows through all services before the next instant. Raises RuntimeError naming a job
-        that stays due however often it runs.
+        that stays due however often it runs, TimeoutError naming what doesn't flow.
         """
         target = self.clock.now() + by
         runs = 0
         await self.system.until_quiet()
         rounds = 0
-        while due := [entry async for entry in self._due(target)]:
+        while due := await self._due(target):
             instant = min(at for at, _, _ in due)
             rounds = rounds + 1 if instant <= self.clock.now() else 0
             names = [f"{service}.{job.name}" for at, service, job in due if at == instant]
@@ -41,13 +42,15 @@ class Timeline:
                 if at <= self.clock.now():
                     await self.system.services[service].runner.run_once(job)
                     runs += 1
-            await self.system.until_quiet()
+            await until_settled(self.system.services)
         self.clock.set(target)
         return runs
 
-    async def _due(self, target: datetime) -> AsyncIterator[tuple[datetime, str, Job]]:
-        for name, service in self.system.services.items():
-            for job in service.runner.jobs:
-                at = await job.next_due()
-                if at is not None and at <= target:
-                    yield at, name, job
+    async def _due(self, target: datetime) -> list[tuple[datetime, str, Job]]:
+        known = [(name, job) for name, service in self.system.services.items() for job in service.runner.jobs]
+        instants = await asyncio.gather(*(job.next_due() for _, job in known))
+        return [
+            (at, name, job)
+            for at, (name, job) in zip(instants, known, strict=True)
+            if at is not None and at <= target
+        ]

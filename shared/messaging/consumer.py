@@ -27,7 +27,8 @@ BATCH_SECONDS = 20.0
 class Consumer:
     """Runs an intake on a consumer group until it is stopped. ``state`` tells readiness.
 
-    ``ready`` has partitions, ``standby`` has none because others have them all.
+    ``ready`` has partitions, ``standby`` has none because others have them all. ``committed``: the offsets that this
+    process committed, by (topic, partition).
     """
 
     def __init__(self, intake: Intake, settings: KafkaSettings) -> None:
@@ -35,6 +36,7 @@ class Consumer:
         self.settings = settings
         self.state = "starting"
         self.topics = list(intake.use_cases)
+        self.committed: dict[tuple[str, int], int] = {}
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -143,6 +145,7 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             async with asyncio.timeout(COMMIT_SECONDS):
                 if offsets:
                     await self.reader.commit(offsets)
+                    self.consumer.committed |= {(place.topic, place.partition): at for place, at in offsets.items()}
         except TimeoutError:
             log.warning("consumer.commit_delayed", service=self.intake.service)
             return

@@ -58,8 +58,8 @@ WHERE outbox.id = p.id
 class Relay:
     """Runs until it is stopped. ``wake`` it after a commit; otherwise it looks every ``poll_seconds``.
 
-    ``published`` counts rows since the start. ``waiting`` rows and the time of the ``oldest`` are known to the
-    leader alone, the number of a long queue as of the last ``COUNT_SECONDS``.
+    ``published`` counts rows since the start; ``ends`` says how far, by (topic, partition). ``waiting`` rows and the
+    time of the ``oldest`` are known to the leader alone, the number of a long queue as of the last ``COUNT_SECONDS``.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Relay:
         self.settings = settings
         self.poll_seconds = poll_seconds
         self.published = 0
+        self.ends: dict[tuple[str, int], int] = {}
         self.waiting = 0
         self.oldest: datetime | None = None
         self.state = "starting"
@@ -175,6 +176,10 @@ class Relay:
             for row, result in zip(rows, results, strict=False)
             if not isinstance(result, BaseException)
         ]
+        # Before the rows go: an empty outbox must mean that the ends are known.
+        for row, result in zip(rows, results, strict=False):
+            if not isinstance(result, BaseException):
+                self._reach(row["topic"], result.partition, result.offset)
         await self._take_out(connection, done)
         for row in refused:
             # A batch is refused whole: only what is refused on its own is at fault.
@@ -183,9 +188,14 @@ class Relay:
             except REFUSED as error:
                 await self._bury(connection, row, error)
             else:
+                self._reach(row["topic"], place.partition, place.offset)
                 await self._take_out(connection, [(row["id"], place.partition, place.offset)])
         if failures:
             raise failures[0]
+
+    def _reach(self, topic: str, partition: int, offset: int) -> None:
+        place = (topic, partition)
+        self.ends[place] = max(self.ends.get(place, 0), offset + 1)
 
     async def _take_out(self, connection: AsyncConnection, done: Sequence[tuple[int, int, int]]) -> None:
         ids, partitions, offsets = columns(done, 3)

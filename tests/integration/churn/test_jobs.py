@@ -1,6 +1,6 @@
 """The nightly jobs fall due at their wall-clock times in the house's zone, and at no other."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from services.churn.models import application as models
 from shared.jobs import Job
@@ -58,14 +58,32 @@ async def test_a_night_with_too_little_history_moves_on_and_keeps_the_model(chur
         assert (await models.active(tx)).version == "prior-1"
 
 
-async def test_a_night_with_history_makes_a_version(churn: Churn) -> None:
+async def take_history(churn: Churn) -> None:
     for number in range(12):
         await churn.take(
             ("purchase-recorded", purchase(f"pos:{number}", days_ago=150 + number)),
             ("purchase-recorded", purchase(f"pos:{number}", days_ago=110 + number)),
         )
+
+
+async def test_a_night_with_history_makes_a_version(churn: Churn) -> None:
+    await take_history(churn)
     churn.clock.set(TRAIN)
     assert await run(churn, "train") == 1
     async with churn.service.db.transaction() as tx:
         model = await models.active(tx)
     assert (model.version, model.trained_at) == ("mbg-nbd-2", TRAIN)
+
+
+async def test_nights_without_a_purchase_make_a_version_a_week(churn: Churn) -> None:
+    await take_history(churn)
+    made = []
+    for night in range(9):
+        churn.clock.set(TRAIN + timedelta(days=night))
+        if night == 2:
+            await churn.take(("purchase-recorded", purchase("pos:1", days_ago=0)))
+        made.append(await run(churn, "train"))
+        assert await job(churn, "train").next_due() == TRAIN + timedelta(days=night + 1)
+    assert made == [1, 0, 1, 0, 0, 0, 0, 0, 0]
+    churn.clock.set(TRAIN + timedelta(days=9))
+    assert await run(churn, "train") == 1
