@@ -7,13 +7,14 @@ from typing import Literal
 import msgspec
 
 from services.engagement.contacts.domain import Contact
-from services.engagement.contacts.planning import month_cap
+from services.engagement.contacts.planning import month_cap, welcome_until
 from services.engagement.contacts.timing import Taken, is_quiet, next_open, place
 from services.engagement.customers.domain import Customer
 from services.engagement.policies.domain import MARKETING, Policies
 
 Gate = Literal[
-    "at-risk", "not-bought", "complaint", "quiet-hours", "caps", "reachability", "consent", "address", "provider",
+    "at-risk", "not-bought", "in-time", "complaint", "quiet-hours", "caps", "reachability", "consent", "address",
+    "provider",
 ]  # fmt: skip
 
 
@@ -87,6 +88,8 @@ def judge(contact: Contact, at: Situation, policies: Policies) -> tuple[Verdict,
         return Suppress("bought"), decisions
     if "at-risk" in shut:
         return Suppress("risk-lowered"), decisions
+    if "in-time" in shut:
+        return Suppress("too-late"), decisions
     if "complaint" in shut:
         return Suppress("complaint-open"), decisions
     if until := [d.earliest_at for d in shut.values() if d.earliest_at]:
@@ -99,6 +102,10 @@ def judge(contact: Contact, at: Situation, policies: Policies) -> tuple[Verdict,
 
 
 def _reasons_left(contact: Contact, at: Situation, policies: Policies) -> Sequence[Decision]:
+    if contact.purpose == "welcome":
+        until = welcome_until(at.customer, policies)
+        in_time = contact.pinned or until is None or at.now <= until
+        return (Decision("in-time", in_time, "welcome", policies.welcome.number, f"welcome until {_shown(until)}"),)
     if contact.purpose != "win-back":
         return ()
     version, risk, last = policies.win_back.number, at.customer.risk, at.customer.purchases.last_at

@@ -47,6 +47,8 @@ from shared.messaging import outbox
 BATCH = 200
 DOUBT = timedelta(minutes=2)
 """Longer than any mail session takes: what is still in flight then, nobody is sending any more."""
+FRESH = timedelta(minutes=1)
+"""How long the gates' word holds: whoever a slow mail server kept waiting for longer is asked about again."""
 SMTP = "smtp"
 _SETTLE_ATTEMPTS = 3
 
@@ -159,6 +161,8 @@ class HandOver:
         try:
             async with self._mail.session() as session:
                 while left and not session.broken:
+                    if self._clock.now() - left[0].message.date > FRESH:
+                        return
                     await self._one(session, left.pop(0))
         except ServerAway:
             pass
@@ -169,10 +173,11 @@ class HandOver:
                 await store.postpone(tx, until, moves=False)
 
     async def _one(self, session: Session, letter: _Letter) -> None:
-        contact = letter.stored.contact
         async with self._db.transaction() as tx:
-            marked = await store.change(tx, [(contact.id, "handing-over", None)], self._clock.now(), ("planned",))
-        if not marked:
+            taken_up = await store.take_up(
+                tx, letter.stored.contact.id, letter.stored.version, self._clock.now()
+            )
+        if not taken_up:
             return
         result = await session.deliver(letter.message)
         for attempt in range(_SETTLE_ATTEMPTS):

@@ -42,7 +42,7 @@ def plan(
         else:
             due_at = place(due_at, taken, policies.quiet_hours.policy, policies.caps.policy, per_month)
             taken.add(due_at)
-        if wish.purpose == "welcome" and due_at > _welcome_until(customer, policies):
+        if wish.purpose == "welcome" and (until := welcome_until(customer, policies)) and due_at > until:
             continue
         wanted.append(
             Wanted(wish.purpose, wish.channel, due_at, wish.policy_version, wish.reasons, wish.episode)
@@ -115,6 +115,12 @@ def channel_for(customer: Customer, purpose: ContactPurpose, policies: Policies)
     return preferred if preferred in channels else channels[0]
 
 
+def welcome_until(customer: Customer, policies: Policies) -> datetime | None:
+    """When it is too late for a first contact; None while nothing tells since when he is known."""
+    starts = [at for at in (customer.known_since, customer.purchases.first_at) if at]
+    return min(starts) + timedelta(hours=policies.welcome.policy.within_hours) if starts else None
+
+
 def _cadence(
     customer: Customer, contacts: Sequence[Contact], policies: Policies, now: datetime
 ) -> Wanted | None:
@@ -151,17 +157,13 @@ def _win_back(
 def _welcome(
     customer: Customer, contacts: Sequence[Contact], policies: Policies, now: datetime
 ) -> Wanted | None:
-    if customer.known_since is None or now > _welcome_until(customer, policies):
+    until = welcome_until(customer, policies)
+    if customer.known_since is None or until is None or now > until:
         return None
     if any(c.purpose == "welcome" and not c.is_open for c in contacts):
         return None
     because = Because("new", f"new since {customer.known_since.isoformat(timespec='minutes')}")
     return _wanted("welcome", customer, policies, now, policies.welcome.number, (because,))
-
-
-def _welcome_until(customer: Customer, policies: Policies) -> datetime:
-    starts = [at for at in (customer.known_since, customer.purchases.first_at) if at]
-    return min(starts) + timedelta(hours=policies.welcome.policy.within_hours)
 
 
 def _tenure_days(customer: Customer, now: datetime) -> int:

@@ -39,6 +39,7 @@ CREATE TABLE contacts (
 CREATE UNIQUE INDEX contacts_one_open ON contacts (customer_id, purpose) WHERE status IN ('planned', 'handing-over');
 CREATE INDEX contacts_of_customer ON contacts (customer_id, due_at);
 CREATE INDEX contacts_by_due ON contacts (due_at, id);
+CREATE INDEX contacts_by_status ON contacts (status, due_at, id);
 CREATE INDEX contacts_to_hand_over ON contacts (hand_over_at, id) WHERE status = 'planned' AND task_id IS NULL;
 CREATE INDEX contacts_in_flight ON contacts (made_at) WHERE status = 'handing-over' AND task_id IS NULL;
 """
@@ -94,6 +95,11 @@ UPDATE contacts AS c SET status = new.status, closed_reason = new.reason,
 FROM unnest(CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:reasons AS text[])) AS new (id, status, reason)
 WHERE c.id = new.id AND c.status = ANY(:allowed)
 RETURNING c.id
+"""
+_TAKE_UP = """
+UPDATE contacts SET status = 'handing-over', made_at = :now, version = version + 1
+WHERE id = :id AND status = 'planned' AND version = :version
+RETURNING id
 """
 _WITHDRAWN = f"""{_READ}
 WHERE customer_id = ANY(:customers) AND purpose = :purpose AND status = 'planned' ORDER BY id FOR UPDATE
@@ -217,6 +223,11 @@ async def change(
         tx, _CHANGE, ids=ids, statuses=statuses, reasons=reasons, now=now, allowed=list(allowed)
     )
     return {row["id"] for row in rows}
+
+
+async def take_up(tx: Tx, id: str, version: int, now: datetime) -> bool:
+    """Puts a planned contact in flight, if it still is what it was when the gates were asked."""
+    return bool(await fetch(tx, _TAKE_UP, id=id, version=version, now=now))
 
 
 async def planned_for(tx: Tx, customers: Sequence[str], purpose: str) -> list[Stored]:

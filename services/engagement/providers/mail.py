@@ -1,5 +1,6 @@
 """Mail by SMTP (RFC 5321): each delivery ends in a result that says for certain what became of it, or that it can't."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -11,6 +12,7 @@ import aiosmtplib
 import msgspec
 
 TIMEOUT_SECONDS = 20.0
+_ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -102,6 +104,10 @@ class Session:
         try:
             await self._smtp.mail(self._sender)
             await self._smtp.rcpt(message.to)
+        except aiosmtplib.SMTPSenderRefused as error:
+            # It is the house that isn't let in (an account, a policy): no fault of the message, which keeps.
+            refused = await self._refused(error)
+            return Refused(refused.reason, for_good=False)
         except aiosmtplib.SMTPResponseException as error:
             return await self._refused(error)
         except (aiosmtplib.SMTPException, OSError) as error:
@@ -121,7 +127,9 @@ class Session:
             await self._smtp.rset()
         except (aiosmtplib.SMTPException, OSError):
             self.broken = True
-        return Refused(f"{error.code} {error.message}"[:200], for_good=error.code >= 500)
+        # Only the codes (RFC 3463): servers repeat the address in their words, and the reason is published.
+        enhanced = _ENHANCED.match(error.message)
+        return Refused(f"{error.code} {enhanced[0] if enhanced else ''}".strip(), for_good=error.code >= 500)
 
 
 def _written(message: Message, sender: str) -> bytes:

@@ -19,14 +19,27 @@ from fastapi import FastAPI, Request, Response
 
 @dataclass(slots=True)
 class Mailbox:
-    """What the server took. ``refuse``: its answer to RCPT; ``hold``: no answer to DATA until it is set."""
+    """What the server took. ``refuse``: its answer to RCPT, ``refuse_sender``: to MAIL.
+
+    ``hold``: no answer to DATA until it is set.
+    """
 
     port: int = 0
     taken: list[Message] = field(default_factory=list)
     refuse: str | None = None
+    refuse_sender: str | None = None
     arrived: threading.Event = field(default_factory=threading.Event)
     hold: threading.Event | None = None
     stop: Callable[[], object] = print
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.refuse_sender:
+            return self.refuse_sender
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]

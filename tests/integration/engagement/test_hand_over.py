@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from tests.integration.engagement.house import (
     SENDER,
@@ -10,6 +12,7 @@ from tests.integration.engagement.house import (
     at_risk,
     complaint,
     consent,
+    registered,
     risk_lowered,
 )
 from tests.integration.engagement.outside import Mailbox, Profile
@@ -156,12 +159,72 @@ async def test_an_address_refused_for_good_fails_and_one_refused_for_now_is_trie
     await at_risk_with_mail(engagement, profile)
     await engagement.run("hand-over")
     assert (await engagement.contacts(purpose="win-back"))[0]["status"] == "planned"
-    mailbox.refuse = "550 no such mailbox"
+    mailbox.refuse = "550 5.1.1 <someone@example.org> has no mailbox here"
     await engagement.pass_time(timedelta(minutes=1))
     [contact] = await engagement.contacts(purpose="win-back")
     assert contact["status"] == "failed"
     [(_, failed)] = await engagement.published("contact-failed")
-    assert failed["reason"] == "550 no such mailbox"
+    assert failed["reason"] == "550 5.1.1", "what the server says may hold the address, and is not published"
+    assert contact["closed_reason"] == "550 5.1.1"
+
+
+async def test_where_the_house_itself_is_not_let_in_no_contact_is_lost(
+    engagement: Engagement, profile: Profile, mailbox: Mailbox
+) -> None:
+    mailbox.refuse_sender = "530 5.7.0 authentication required"
+    await at_risk_with_mail(engagement, profile)
+    await engagement.run("hand-over")
+    assert (await engagement.contacts(purpose="win-back"))[0]["status"] == "planned"
+    mailbox.refuse_sender = None
+    await engagement.pass_time(timedelta(minutes=1))
+    assert (await engagement.contacts(purpose="win-back"))[0]["status"] == "sent"
+
+
+async def test_what_changes_while_a_slow_server_keeps_the_queue_waiting_is_heeded(
+    engagement: Engagement, profile: Profile, mailbox: Mailbox
+) -> None:
+    waiting = await _first_of_two_in_the_server_s_hands(engagement, profile, mailbox)
+    async with engagement.client() as http:
+        later = {"due_at": (NOW + timedelta(days=1)).isoformat()}
+        assert (await http.post(f"/contacts/{waiting.second['id']}/reschedule", json=later)).status_code == 200
+    await waiting.released()
+    assert len(mailbox.taken) == 1
+    [contact] = await engagement.contacts(id=waiting.second["id"])
+    assert (contact["status"], contact["due_at"]) == ("planned", NOW + timedelta(days=1))
+
+
+async def test_no_mail_leaves_in_quiet_hours_however_long_the_server_takes(
+    engagement: Engagement, profile: Profile, mailbox: Mailbox
+) -> None:
+    waiting = await _first_of_two_in_the_server_s_hands(engagement, profile, mailbox)
+    engagement.clock.set(NOW + timedelta(hours=11))
+    await waiting.released()
+    assert len(mailbox.taken) == 1
+    [contact] = await engagement.contacts(id=waiting.second["id"])
+    assert (contact["status"], contact["due_at"]) == ("planned", NOW + timedelta(hours=21))
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    second: dict[str, Any]
+    handing_over: asyncio.Task[int]
+    server: threading.Event
+
+    async def released(self) -> None:
+        self.server.set()
+        await self.handing_over
+
+
+async def _first_of_two_in_the_server_s_hands(
+    engagement: Engagement, profile: Profile, mailbox: Mailbox
+) -> _Waiting:
+    mailbox.hold = threading.Event()
+    for customer in ("pos:1", "pos:2"):
+        await at_risk_with_mail(engagement, profile, customer)
+    handing_over = asyncio.create_task(engagement.run("hand-over"))
+    await asyncio.to_thread(mailbox.arrived.wait, 20)
+    [second] = await engagement.contacts(purpose="win-back", status="planned")
+    return _Waiting(second, handing_over, mailbox.hold)
 
 
 async def test_without_a_mail_server_answering_it_is_tried_later(
@@ -216,6 +279,20 @@ async def test_an_open_complaint_stops_marketing_until_it_is_answered(
     assert (contact["status"], contact["closed_reason"]) == ("suppressed", "complaint-open")
     [(_, suppressed)] = await engagement.published("contact-suppressed")
     assert suppressed["reason"] == "complaint-open"
+    assert mailbox.taken == []
+
+
+async def test_a_welcome_to_somebody_who_turns_out_to_be_known_for_long_is_left_out(
+    engagement: Engagement, profile: Profile, mailbox: Mailbox
+) -> None:
+    profile.addresses["pos:1"] = "someone@example.org"
+    await engagement.take(registered("pos:1"))
+    await engagement.run("plan")
+    [welcome] = await engagement.contacts(purpose="welcome")
+    await engagement.take(("purchase-recorded", purchase("pos:1", days_ago=200)))
+    await engagement.work()
+    [welcome] = await engagement.contacts(purpose="welcome")
+    assert (welcome["status"], welcome["closed_reason"]) == ("suppressed", "too-late")
     assert mailbox.taken == []
 
 

@@ -59,7 +59,7 @@ def test_service_messages_are_outside_the_caps() -> None:
 
 def test_an_open_complaint_stops_marketing_and_nothing_else() -> None:
     assert judge(contact(), situation(complaint_open=True), RULES)[0] == Suppress("complaint-open")
-    assert isinstance(judge(contact(purpose="welcome"), situation(complaint_open=True), RULES)[0], Send)
+    assert isinstance(judge(contact(purpose="after-purchase"), situation(complaint_open=True), RULES)[0], Send)
 
 
 def test_a_win_back_is_pointless_after_a_purchase_or_a_better_forecast() -> None:
