@@ -11,6 +11,7 @@ from deploy.local.kafka import LocalKafka
 from deploy.local.postgres import LocalPostgres
 from deploy.local.tansu import LocalTansu
 from shared.settings import KafkaSettings
+from tests.kit.containers import kafka_container, postgres_container
 
 Kind = Literal["embedded", "kafka", "docker", "external"]
 
@@ -45,10 +46,8 @@ async def postgres(data_dir: Path) -> AsyncIterator[str]:
             finally:
                 await server.stop()
         case "docker":
-            from testcontainers.postgres import PostgresContainer
-
-            with PostgresContainer("postgres:18", username="postgres", password="test", driver=None) as container:
-                yield container.get_connection_url()
+            with postgres_container() as dsn:
+                yield dsn
         case "external":
             yield os.environ["ROOST_TEST_POSTGRES"]
 
@@ -70,10 +69,8 @@ async def broker(data_dir: Path) -> AsyncIterator[tuple[KafkaSettings, bool]]:
             finally:
                 await apache.stop()
         case "docker":
-            from testcontainers.kafka import KafkaContainer
-
-            with KafkaContainer("apache/kafka:4.1.0") as container:
-                yield _settings(container.get_bootstrap_server()), True
+            with kafka_container() as bootstrap_servers:
+                yield _settings(bootstrap_servers), True
         case "external":
             yield _settings(os.environ["ROOST_TEST_BOOTSTRAP_SERVERS"]), True
 
