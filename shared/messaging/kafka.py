@@ -1,15 +1,16 @@
 """The one place that knows aiokafka: consumers, producers, topics and lag, set as CORRECTNESS decided."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
+import stamina
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, TopicAlreadyExistsError, for_code
 
 from shared.contracts.topics import SERVICES, TOPICS, Topic, dead_letter_topic
 from shared.messaging.envelope import MAX_BYTES
@@ -19,6 +20,7 @@ log = structlog.get_logger()
 
 MAX_REQUEST = 4 * MAX_BYTES
 END_SECONDS = 10.0
+CREATED_SECONDS = 30.0
 DAY_MS = 86_400_000
 
 
@@ -90,6 +92,7 @@ async def create_topics(settings: KafkaSettings) -> list[str]:
                 error = for_code(code)
                 if code and error is not TopicAlreadyExistsError:
                     raise error(f"topic {name} could not be created")
+            await _until_known(admin, [topic.name for topic in missing])
         return [topic.name for topic in missing]
     finally:
         await admin.close()
@@ -106,22 +109,27 @@ async def committed_and_end(
     try:
         await reader.start()
         await admin.start()
-        names = sorted({topic for topics in groups.values() for topic in topics})
-        await reader.topics()
-        places = [TopicPartition(t, p) for t in names for p in sorted(reader.partitions_for_topic(t) or ())]
-        reached = await ends(reader, places)
+        reached = await ends(reader, await places_of(admin, {topic for topics in groups.values() for topic in topics}))
         found = {}
         for group, topics in groups.items():
             wanted = set(topics)
             asked = [place for place in reached if place.topic in wanted]
-            # Tansu answers only for partitions that are named.
-            offsets = await admin.list_consumer_group_offsets(group, partitions=asked) if asked else {}
-            committed = {place: max(0, offsets[place].offset) if place in offsets else 0 for place in asked}
+            committed = await _committed(admin, group, asked)
             found[group] = {(place.topic, place.partition): (committed[place], reached[place]) for place in asked}
         return found
     finally:
         await admin.close()
         await reader.stop()
+
+
+async def places_of(admin: AIOKafkaAdminClient, topics: Container[str]) -> list[TopicPartition]:
+    """The partitions of those topics that are there."""
+    return sorted(
+        TopicPartition(described["topic"], partition["partition"])
+        for described in await admin.describe_topics()
+        if described["topic"] in topics
+        for partition in described["partitions"]
+    )
 
 
 async def ends(reader: AIOKafkaConsumer, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -138,6 +146,26 @@ async def ends(reader: AIOKafkaConsumer, places: Sequence[TopicPartition]) -> di
         while any(reader.last_stable_offset(place) is None for place in places):
             await reader.getmany(timeout_ms=10)
     return {place: reader.last_stable_offset(place) for place in places}
+
+
+async def _committed(
+    admin: AIOKafkaAdminClient, group: str, places: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    if not places:
+        return {}
+    # A broker that has never seen a group finds its coordinator only after a while.
+    async for attempt in stamina.retry_context(on=GroupCoordinatorNotAvailableError, timeout=30, wait_max=0.5):
+        with attempt:
+            # Tansu answers only for partitions that are named.
+            offsets = await admin.list_consumer_group_offsets(group, partitions=places)
+    return {place: max(0, offsets[place].offset) if place in offsets else 0 for place in places}
+
+
+async def _until_known(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> None:
+    """Kafka makes a topic before its metadata tell of it."""
+    async with asyncio.timeout(CREATED_SECONDS):
+        while {place.topic for place in await places_of(admin, topics)} < set(topics):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 def group_of(service: str) -> str:

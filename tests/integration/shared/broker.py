@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from shared.messaging import kafka
 from shared.messaging.records import Record
 from shared.settings import KafkaSettings
+from tests.kit.infra import kind
+from tests.kit.waiting import until
 
 _numbers = itertools.count(1)
 
@@ -20,12 +22,22 @@ def service_name() -> str:
     return f"test-{uuid4().hex[:8]}-{next(_numbers)}"
 
 
+def quick(settings: KafkaSettings) -> KafkaSettings:
+    """With sessions so short that groups form quickly in Tansu; Kafka forms them at once, and refuses such sessions."""
+    return settings.model_copy(update={"session_timeout_ms": 2_000}) if kind() == "embedded" else settings
+
+
 async def create_topic(settings: KafkaSettings, name: str, **configs: str) -> None:
     """Makes a topic of one partition; ``max_message_bytes`` is the setting max.message.bytes."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
     await admin.start()
     options = {option.replace("_", "."): value for option, value in configs.items()}
     await admin.create_topics([NewTopic(name, 1, 1, topic_configs=options)])
+
+    async def known() -> bool:
+        return bool(await kafka.places_of(admin, {name}))
+
+    await until(known)
     await admin.close()
 
 
@@ -45,14 +57,15 @@ async def publish(settings: KafkaSettings, records: Sequence[Record], *, compres
 async def ends(settings: KafkaSettings, topic: str) -> AsyncIterator["Tail"]:
     """What is published to a topic from here on."""
     reader = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap_servers, fetch_max_wait_ms=50)
-    await reader.start()
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
     try:
-        await reader.topics()
-        places = [TopicPartition(topic, n) for n in sorted(reader.partitions_for_topic(topic) or ())]
-        for place, end in (await kafka.ends(reader, places)).items():
+        await reader.start()
+        await admin.start()
+        for place, end in (await kafka.ends(reader, await kafka.places_of(admin, {topic}))).items():
             reader.seek(place, end)
         yield Tail(reader)
     finally:
+        await admin.close()
         await reader.stop()
 
 

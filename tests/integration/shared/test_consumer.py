@@ -18,7 +18,7 @@ from shared.messaging.events import Event
 from shared.messaging.intake import Intake, Outcome, UseCase
 from shared.messaging.records import Record
 from shared.settings import KafkaSettings
-from tests.integration.shared.broker import lag, publish, service_name
+from tests.integration.shared.broker import lag, publish, quick, service_name
 from tests.integration.shared.effects import create_effects, effects, totals, write_effects
 from tests.kit.builders import record
 from tests.kit.databases import TestDatabase
@@ -38,9 +38,8 @@ async def db(test_database: TestDatabase, database: Database) -> AsyncIterator[D
 
 @pytest_asyncio.fixture(scope="module")
 async def broker(kafka_settings: KafkaSettings) -> KafkaSettings:
-    """The shared broker, with a session so short that groups form quickly."""
     await kafka.create_topics(kafka_settings)
-    return kafka_settings.model_copy(update={"session_timeout_ms": 2_000, "max_records": 100})
+    return quick(kafka_settings).model_copy(update={"max_records": 100})
 
 
 def failed_contacts(run: str, count: int) -> list[Record]:

@@ -23,7 +23,7 @@ from shared.messaging.records import Record
 from shared.observability import new_traceparent, parse_traceparent
 from shared.service import Service, Surroundings, Wake, assemble
 from shared.settings import HouseSettings, KafkaSettings
-from tests.integration.shared.broker import create_topic, ends, publish, service_name
+from tests.integration.shared.broker import create_topic, ends, publish, quick, service_name
 from tests.kit.builders import record
 from tests.kit.waiting import until
 
@@ -36,7 +36,7 @@ SECRET = "s" * 32
 @pytest_asyncio.fixture(scope="module")
 async def broker(kafka_settings: KafkaSettings) -> KafkaSettings:
     await kafka.create_topics(kafka_settings)
-    return kafka_settings.model_copy(update={"session_timeout_ms": 2_000})
+    return quick(kafka_settings)
 
 
 def built(db: Database, broker: KafkaSettings) -> Service:
