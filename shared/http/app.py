@@ -110,6 +110,7 @@ class _Service(FastAPI):
                 for method in route.methods or ():
                     operation = document["paths"][route.path_format][method.lower()]
                     operation["security"] = [{"bearer": []}] if _needs_token(route) else []
+                    _restore_examples(route, operation)
         return document
 
 
@@ -125,6 +126,14 @@ def _checked(routers: Sequence[APIRouter]) -> list[Any]:
 
 def _needs_token(route: Route) -> bool:
     return any(isinstance(gate, Access) for gate in route.gates)
+
+
+def _restore_examples(route: Route, operation: dict[str, Any]) -> None:
+    # FastAPI takes every null out of its document, out of examples too.
+    for status, answer in route.responses.items():
+        for media_type, media in answer.get("content", {}).items():
+            if "example" in media:
+                operation["responses"][str(status)]["content"][media_type]["example"] = media["example"]
 
 
 def _problem_schemas() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from fastapi import Depends
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from shared.http.auth import Access, Public
@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 class Health(BaseModel):
     """`checks`: each thing the service leans on, and how it is."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"status": "ready", "checks": {"database": "ready"}}})
 
     status: str
     checks: dict[str, str] = {}

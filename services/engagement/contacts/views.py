@@ -37,8 +37,6 @@ class ReasonView(BaseModel):
 class ContactView(BaseModel):
     """A contact. ``task_id`` names the staff task that has it in hand; ``closed_reason`` says why it ended."""
 
-    model_config = ConfigDict(json_schema_extra={"example": CONTACT})
-
     id: str
     customer_id: str
     purpose: ContactPurpose
@@ -57,8 +55,6 @@ class ContactView(BaseModel):
 
 class DecisionView(BaseModel):
     """What a gate said: by which rule, from which fact, and when it opens at the earliest, where that is known."""
-
-    model_config = ConfigDict(json_schema_extra={"example": DECISION})
 
     id: int
     contact_id: str

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import Query, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from services.engagement.contacts import staff
 from services.engagement.contacts.views import Completion
@@ -34,8 +34,6 @@ Text = Annotated[str | None, Query(max_length=128)]
 
 class TaskView(BaseModel):
     """A piece of staff work: a contact to make, a doubtful mail to look into, a complaint to answer."""
-
-    model_config = ConfigDict(json_schema_extra={"example": _TASK})
 
     id: str
     kind: TaskKind

@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 from fastapi import Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from services.loyalty.accounts import examples
 from services.loyalty.accounts.application import Accounts, AccountView, Explained
 from services.loyalty.ledger import reading
 from services.loyalty.ledger.domain import Award, Bucket, Entry
+from services.loyalty.openapi import answers, page
 from services.loyalty.tiers.domain import Standing
 from shared.clock import Clock
 from shared.contracts.types import CUSTOMER_ID, decimal_of
@@ -68,20 +70,7 @@ class Expiring(BaseModel):
 class AccountBody(BaseModel):
     """A loyalty account now. ``lifetime_earned``: everything ever awarded, less reversals."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "customer_id": "pos:1001",
-                "available": 320,
-                "pending": 45,
-                "held": 0,
-                "debt": 0,
-                "lifetime_earned": 365,
-                "tier": None,
-                "expiring": {"next_at": "2027-03-01T02:00:00Z", "points": 20},
-            }
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"example": examples.ACCOUNT})
 
     customer_id: str
     available: int
@@ -161,7 +150,7 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
             id_ = await _own(tx, principal, customer_id)
             return _account(customer_id, await accounts.view(tx, id_))
 
-    @routes.get("/entries", response_model=Page[EntryView])
+    @routes.get("/entries", response_model=Page[EntryView], responses=page(examples.ENTRY))
     async def entries(
         customer_id: CustomerId,
         principal: Reader,
@@ -183,7 +172,7 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
         cursor = paging.next_cursor(rows, lambda entry: (entry.seq,))
         return Page(items=[_entry(entry) for entry in rows[: paging.limit]], next_cursor=cursor)
 
-    @routes.get("/lots", response_model=Page[LotView])
+    @routes.get("/lots", response_model=Page[LotView], responses=page(examples.LOT))
     async def lots(customer_id: CustomerId, principal: Reader, paging: PageRequest) -> Page[LotView]:
         """The account's lots, the newest first; those without points left out."""
         before = paging.after(tuple[datetime, str]) or (_END, "")
@@ -194,7 +183,7 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
         now = clock.now()
         return Page(items=[_lot(lot.award, now) for lot in rows[: paging.limit]], next_cursor=cursor)
 
-    @routes.get("/explanation", response_model=Explanation)
+    @routes.get("/explanation", response_model=Explanation, responses=answers(examples.EXPLANATION))
     async def explanation(customer_id: CustomerId, principal: Reader) -> Explanation:
         """Where every point of the balance comes from."""
         async with db.transaction() as tx:

@@ -1,7 +1,7 @@
 """A programme version as it is posted: what is valid, to the field."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -11,6 +11,35 @@ from shared.contracts.types import AMOUNT, Money
 from shared.http.problems import invalid
 
 EVALUATED: tuple[On, ...] = ("purchase", "first-purchase")
+EXAMPLE: dict[str, Any] = {
+    "name": "house",
+    "currency": "TWD",
+    "active_from": "2026-01-01T00:00:00+08:00",
+    "points": {"award": 1, "per": {"amount": "10.00", "currency": "TWD"}, "base": "paid", "rounding": "floor"},
+    "pending_days": 14,
+    "expiry": {"kind": "rolling", "months": 12},
+    "rules": [
+        {
+            "id": "tea-doubles",
+            "order": 10,
+            "on": "purchase",
+            "when": {"category": ["tea"]},
+            "effect": {"multiply": "2"},
+            "text": {"zh-CN": "茶叶双倍积分", "en": "Double points on tea"},
+            "cap": {"points": 500, "per": "month", "scope": "customer"},
+        },
+        {"id": "first-order", "order": 20, "on": "first-purchase", "effect": {"bonus": 100}},
+    ],
+    "tiers": [
+        {
+            "name": "silver",
+            "qualify": {"spend": "5000.00", "window_days": 365},
+            "multiply": "1.1",
+            "privileges": [{"code": "free-shipping"}, {"code": "discount", "percent": "5"}],
+        }
+    ],
+    "tier_grace_days": 30,
+}
 
 
 class Strict(BaseModel):
@@ -160,32 +189,7 @@ class TierBody(Strict):
 class ProgrammeBody(Strict):
     """A version as it is posted."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={
-            "example": {
-                "name": "house",
-                "currency": "TWD",
-                "active_from": "2026-01-01T00:00:00+08:00",
-                "points": {"award": 1, "per": {"amount": "10.00", "currency": "TWD"}},
-                "pending_days": 14,
-                "expiry": {"kind": "rolling", "months": 12},
-                "rules": [
-                    {
-                        "id": "tea-doubles",
-                        "order": 10,
-                        "on": "purchase",
-                        "when": {"category": ["tea"]},
-                        "effect": {"multiply": "2"},
-                        "cap": {"points": 500, "per": "month", "scope": "customer"},
-                    }
-                ],
-                "tiers": [{"name": "silver", "qualify": {"spend": "5000.00", "window_days": 365}, "multiply": "1.1"}],
-                "tier_grace_days": 30,
-            }
-        },
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": EXAMPLE})
 
     name: Name
     currency: Currency
@@ -203,6 +207,12 @@ class ProgrammeBody(Strict):
 
 class ProgrammeVersion(ProgrammeBody):
     """A version as it stands."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"example": {**EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z"}},
+    )
 
     version: int
     posted_at: datetime

@@ -4,21 +4,29 @@ from typing import Annotated
 
 from fastapi import Response
 
+from services.loyalty.openapi import answers, page
 from services.loyalty.programmes.application import Posted, Programmes
-from services.loyalty.programmes.bodies import ProgrammeBody, ProgrammeVersion, check_programme
+from services.loyalty.programmes.bodies import EXAMPLE, ProgrammeBody, ProgrammeVersion, check_programme
 from shared.db import Database
 from shared.http.auth import Principal, requires, staff_only
 from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.pagination import Page, PageRequest
-from shared.http.problems import not_found
+from shared.http.problems import documented, not_found
 from shared.http.routing import Router
+
+_VERSION = {**EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z"}
 
 
 def router(db: Database, programmes: Programmes) -> Router:
     """``/programmes``: staff post and list; whoever may read may read the rules in force."""
     routes = Router(tags=["programmes"])
 
-    @routes.get("/programmes/current", response_model=ProgrammeVersion, response_model_exclude_none=True)
+    @routes.get(
+        "/programmes/current",
+        response_model=ProgrammeVersion,
+        response_model_exclude_none=True,
+        responses={**answers(_VERSION), 404: documented(404)},
+    )
     async def current(principal: Annotated[Principal, requires("loyalty:read")]) -> ProgrammeVersion:
         """The version that judges purchases made now."""
         async with db.transaction() as tx:
@@ -27,7 +35,12 @@ def router(db: Database, programmes: Programmes) -> Router:
             except LookupError:
                 raise not_found("No programme is in force.") from None
 
-    @routes.get("/programmes", response_model=Page[ProgrammeVersion], response_model_exclude_none=True)
+    @routes.get(
+        "/programmes",
+        response_model=Page[ProgrammeVersion],
+        response_model_exclude_none=True,
+        responses=page(_VERSION),
+    )
     async def listed(
         principal: Annotated[Principal, staff_only("loyalty:read")], paging: PageRequest
     ) -> Page[ProgrammeVersion]:
@@ -38,7 +51,13 @@ def router(db: Database, programmes: Programmes) -> Router:
         cursor = paging.next_cursor(rows, lambda posted: (posted.version,))
         return Page(items=[_shown(posted) for posted in rows[: paging.limit]], next_cursor=cursor)
 
-    @routes.post("/programmes", status_code=201, response_model=ProgrammeVersion, response_model_exclude_none=True)
+    @routes.post(
+        "/programmes",
+        status_code=201,
+        response_model=ProgrammeVersion,
+        response_model_exclude_none=True,
+        responses=answers(_VERSION, 201),
+    )
     async def post(
         body: ProgrammeBody,
         response: Response,

@@ -1,0 +1,36 @@
+"""Examples for the OpenAPI document."""
+
+from typing import Any
+
+_MONEY = {"amount": "6200.00", "currency": "TWD"}
+ENTRY: dict[str, Any] = {
+    "seq": 3, "kind": "earn", "debit": "issued", "credit": "pending", "points": 125, "order_id": "pos:88",
+    "programme_version": 1, "occurred_at": "2026-11-20T08:15:00Z", "known_at": "2026-11-20T08:15:01Z",
+    "caused_by": {"source": "/pos/taipei", "id": "88-1"}, "hash": "9f86d081884c7d65…",
+}  # fmt: skip
+LOT: dict[str, Any] = {
+    "order_id": "pos:88", "points": 100, "reversed": 25, "state": "pending", "occurred_at": "2026-11-20T08:15:00Z",
+    "available_from": "2026-12-04T08:15:00Z", "expires_at": "2027-11-20T08:15:00Z", "programme_version": 1,
+}  # fmt: skip
+EXPLANATION: dict[str, Any] = {
+    "available": 0, "pending": 100,
+    "orders": [{
+        "order_id": "pos:88", "state": "pending", "points": 100, "paid_net": {"amount": "1000.00", "currency": "TWD"},
+        "programme_version": 1, "leaves": [{"rule": "base", "wanted": 125, "awarded": 125, "points": 100}],
+    }],
+}  # fmt: skip
+ACCOUNT: dict[str, Any] = {
+    "customer_id": "pos:1001",
+    "available": 320,
+    "pending": 45,
+    "held": 0,
+    "debt": 0,
+    "lifetime_earned": 365,
+    "tier": {
+        "name": "silver",
+        "since": "2026-10-02T03:10:00Z",
+        "progress": {"spend": _MONEY, "next": "gold", "missing": _MONEY},
+        "projected": {"name": "bronze", "at": "2027-10-02T03:10:00Z"},
+    },
+    "expiring": {"next_at": "2027-03-01T02:00:00Z", "points": 20},
+}

@@ -1,0 +1,123 @@
+"""The four services' real HTTP APIs over databases of their own, asked from synchronous tests."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from deploy.catalogue import entry
+from shared.clock import VirtualClock
+from shared.contracts.topics import SERVICES
+from shared.http.auth import issue_token
+from shared.http.settings import HttpSettings
+from shared.messaging.records import Record
+from shared.service import Service, Surroundings
+from shared.settings import HouseSettings, KafkaSettings
+from tests.kit.builders import NOW, purchase, record, returned
+from tests.kit.databases import Databases, TestDatabase
+
+SECRET = "a secret of thirty-two bytes, for tests"
+CUSTOMER = "pos:1001"
+
+
+@dataclass(frozen=True, slots=True)
+class Apis:
+    """The apps, and the loop they live in: not the tests' own, since hypothesis calls synchronously."""
+
+    services: Mapping[str, Service]
+    known: Mapping[str, Mapping[str, str]]
+    portal: BlockingPortal
+
+    def app(self, service: str) -> FastAPI:
+        return self.services[service].app
+
+    def send(self, service: str, request: httpx.Request) -> httpx.Response:
+        """The app's answer, read to its end; what it raises is raised here."""
+
+        async def answered() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app(service))) as http:
+                return await http.send(request)
+
+        return self.portal.call(answered)
+
+
+def build(service: str, dsn: str) -> Service:
+    """A service as its main builds it, not started: nothing consumes, nothing is relayed."""
+    found = entry(service)
+    http = HttpSettings(jwt_secret=SecretStr(SECRET))
+    surroundings = Surroundings(HouseSettings(), KafkaSettings(), http, VirtualClock(NOW))
+    return found.build(surroundings, found.settings(database_url=SecretStr(dsn)))
+
+
+@asynccontextmanager
+async def fresh(databases: Databases) -> AsyncIterator[dict[str, TestDatabase]]:
+    """A database for each service."""
+    async with AsyncExitStack() as stack:
+        yield {name: await stack.enter_async_context(databases.fresh(name)) for name in SERVICES}
+
+
+@contextmanager
+def opened(databases: Mapping[str, TestDatabase]) -> Iterator[Apis]:
+    """The apps, each with a customer who bought, returned, complained and is at risk."""
+    with start_blocking_portal() as portal:
+        services: dict[str, Service] = {
+            name: portal.call(_built, name, databases[name].dsn) for name in SERVICES
+        }
+        try:
+            yield Apis(services, portal.call(_furnish, services), portal)
+        finally:
+            for service in services.values():
+                portal.call(service.stop)
+
+
+def bearer() -> dict[str, str]:
+    """The header of somebody who may do everything."""
+    return {"Authorization": f"Bearer {issue_token(SECRET, 'admin')}"}
+
+
+async def _built(name: str, dsn: str) -> Service:
+    return build(name, dsn)
+
+
+async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]:
+    """Answers path parameters that lead somewhere, by service and name."""
+    orders = [
+        record("purchase-recorded", purchase(CUSTOMER, f"pos:{n}", days_ago=10 + 20 * n, total="1250.00"))
+        for n in range(3)
+    ]
+    complaint = {"customer_id": CUSTOMER, "feedback_id": "f-1", "channel": "web", "kind": "complaint"}
+    facts: list[Record] = [
+        *orders,
+        record("purchase-returned", returned("pos:1", customer_id=CUSTOMER, days_ago=3)),
+        record("feedback-received", {**complaint, "occurred_at": NOW.isoformat()}),
+    ]
+    for service in services.values():
+        await service.intake.take([one for one in facts if one.topic in service.intake.use_cases])
+        await service.intake.take([facts[0]._replace(value=b"no JSON")])
+    for job in services["engagement"].runner.jobs:
+        await services["engagement"].runner.run_once(job)
+    ids = {
+        path: (await _get(services["engagement"].app, path))["items"][0]["id"] for path in ("/contacts", "/tasks")
+    }
+    everywhere = {"customer_id": CUSTOMER, "id": "1"}
+    return {
+        "profile": {**everywhere, "channel": "email", "purpose": "marketing"},
+        "loyalty": everywhere,
+        "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},
+        "engagement": {
+            **everywhere, "name": "caps", "/contacts/{id}": ids["/contacts"], "/tasks/{id}": ids["/tasks"],
+            "/customers/{id}": CUSTOMER,
+        },
+    }  # fmt: skip
+
+
+async def _get(app: FastAPI, path: str) -> Any:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=bearer()) as http:
+        response = await http.get(path)
+    assert response.status_code == 200, response.text
+    return response.json()
