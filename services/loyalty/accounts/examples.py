@@ -4,7 +4,7 @@ from typing import Any
 
 _MONEY = {"amount": "6200.00", "currency": "TWD"}
 ENTRY: dict[str, Any] = {
-    "seq": 3, "kind": "earn", "debit": "issued", "credit": "pending", "points": 125, "order_id": "pos:88",
+    "seq": 3, "kind": "earned", "debit": "issued", "credit": "pending", "points": 125, "order_id": "pos:88",
     "programme_version": 1, "occurred_at": "2026-11-20T08:15:00Z", "known_at": "2026-11-20T08:15:01Z",
     "caused_by": {"source": "/pos/taipei", "id": "88-1"}, "hash": "9f86d081884c7d65…",
 }  # fmt: skip

@@ -3,14 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from services.loyalty.programmes.domain import On, Period
 from shared.contracts.currencies import MINOR_UNITS
 from shared.contracts.types import AMOUNT, Money
 from shared.http.problems import invalid
 
-EVALUATED: tuple[On, ...] = ("purchase", "first-purchase")
 EXAMPLE: dict[str, Any] = {
     "name": "house",
     "currency": "TWD",
@@ -29,6 +28,7 @@ EXAMPLE: dict[str, Any] = {
             "cap": {"points": 500, "per": "month", "scope": "customer"},
         },
         {"id": "first-order", "order": 20, "on": "first-purchase", "effect": {"bonus": 100}},
+        {"id": "birthday", "order": 30, "on": "birthday", "effect": {"bonus": 200}},
     ],
     "tiers": [
         {
@@ -40,6 +40,9 @@ EXAMPLE: dict[str, Any] = {
     ],
     "tier_grace_days": 30,
 }
+VERSION: dict[str, Any] = {
+    **EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z", "not_yet_evaluated": ["/rules/2"]
+}  # fmt: skip
 
 
 class Strict(BaseModel):
@@ -52,17 +55,6 @@ def _currency(code: str) -> str:
     if code not in MINOR_UNITS:
         raise ValueError("use an ISO 4217 code such as TWD")
     return code
-
-
-def _evaluated(on: str) -> str:
-    if on not in EVALUATED:
-        raise ValueError(f"rules on {on[:64]!r} aren't evaluated: use {' or '.join(EVALUATED)}")
-    return on
-
-
-def _not_budgeted(budget: object) -> None:
-    if budget is not None:
-        raise ValueError("a budget for the programme isn't kept: leave it out, and cap the rules")
 
 
 def _in_our_time(at: datetime) -> datetime:
@@ -154,11 +146,18 @@ class RuleBody(Strict):
 
     id: Id
     order: Annotated[int, Field(ge=-(10**6), le=10**6)]
-    on: Annotated[str, AfterValidator(_evaluated), Field(json_schema_extra={"enum": list(EVALUATED)})]
+    on: On
     when: When | None = None
     effect: Effect
     text: Texts | None = None
     cap: CapBody | None = None
+
+
+class Budget(Strict):
+    """The most that the programme gives to all customers in a calendar period."""
+
+    points: Annotated[int, Field(ge=0, le=10**12)]
+    per: Period
 
 
 class Qualify(Strict):
@@ -202,20 +201,21 @@ class ProgrammeBody(Strict):
     tiers: Annotated[list[TierBody], Field(max_length=20)] = []
     tier_grace_days: Annotated[int, Field(ge=0, le=3660)] = 0
     backfill_earns: bool = False
-    budget: Annotated[None, BeforeValidator(_not_budgeted)] = None
+    budget: Budget | None = None
 
 
 class ProgrammeVersion(ProgrammeBody):
-    """A version as it stands."""
+    """A version as it stands. ``not_yet_evaluated``: pointers to what it asks for and nothing applies so far."""
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        json_schema_extra={"example": {**EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z"}},
+        json_schema_extra={"example": VERSION},
     )
 
     version: int
     posted_at: datetime
+    not_yet_evaluated: list[str]
 
 
 def check_programme(body: ProgrammeBody) -> None:

@@ -16,7 +16,8 @@ ONE = 10**FACTOR_PLACES
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Period = Literal["day", "week", "month", "year", "lifetime"]
-On = Literal["purchase", "first-purchase"]
+On = Literal["purchase", "first-purchase", "birthday", "complaint-resolved"]
+EVALUATED: tuple[On, ...] = ("purchase", "first-purchase")
 _PERIODS: dict[Period, str] = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y", "lifetime": ""}
 
 
@@ -120,11 +121,17 @@ def read_programme(version: int, posted_at: datetime, body: bytes) -> Programme:
         pending=timedelta(days=fields["pending_days"]),
         pending_from_delivery=None if from_delivery is None else timedelta(days=from_delivery),
         expiry_months=expiry["months"] if expiry["kind"] == "rolling" else None,
-        rules=tuple(map(_rule, sorted(fields.get("rules", ()), key=lambda rule: (rule["order"], rule["id"])))),
+        rules=_rules(fields.get("rules", ())),
         tiers=_tiers(fields.get("tiers", ()), currency),
         grace=timedelta(days=fields.get("tier_grace_days", 0)),
         backfill_earns=fields.get("backfill_earns", False),
     )
+
+
+def not_yet_evaluated(body: dict[str, Any]) -> list[str]:
+    """JSON pointers of what a posted body asks for and nothing applies so far: kept, and told with the version."""
+    rules = [f"/rules/{n}" for n, rule in enumerate(body.get("rules", ())) if rule["on"] not in EVALUATED]
+    return [*rules, *(["/budget"] if body.get("budget") else [])]
 
 
 def first_programme(currency: str) -> dict[str, Any]:
@@ -162,6 +169,11 @@ def first_programme(currency: str) -> dict[str, Any]:
         ],
         "tier_grace_days": 30,
     }
+
+
+def _rules(listed: Sequence[dict[str, Any]]) -> tuple[Rule, ...]:
+    evaluated = [fields for fields in listed if fields["on"] in EVALUATED]
+    return tuple(_rule(fields) for fields in sorted(evaluated, key=lambda rule: (rule["order"], rule["id"])))
 
 
 def _rule(fields: dict[str, Any]) -> Rule:

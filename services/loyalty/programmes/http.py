@@ -6,15 +6,14 @@ from fastapi import Response
 
 from services.loyalty.openapi import answers, page
 from services.loyalty.programmes.application import Posted, Programmes
-from services.loyalty.programmes.bodies import EXAMPLE, ProgrammeBody, ProgrammeVersion, check_programme
+from services.loyalty.programmes.bodies import VERSION, ProgrammeBody, ProgrammeVersion, check_programme
+from services.loyalty.programmes.domain import not_yet_evaluated
 from shared.db import Database
 from shared.http.auth import Principal, requires, staff_only
 from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.pagination import Page, PageRequest
 from shared.http.problems import documented, not_found
 from shared.http.routing import Router
-
-_VERSION = {**EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z"}
 
 
 def router(db: Database, programmes: Programmes) -> Router:
@@ -25,7 +24,7 @@ def router(db: Database, programmes: Programmes) -> Router:
         "/programmes/current",
         response_model=ProgrammeVersion,
         response_model_exclude_none=True,
-        responses={**answers(_VERSION), 404: documented(404)},
+        responses={**answers(VERSION), 404: documented(404)},
     )
     async def current(principal: Annotated[Principal, requires("loyalty:read")]) -> ProgrammeVersion:
         """The version that judges purchases made now."""
@@ -39,7 +38,7 @@ def router(db: Database, programmes: Programmes) -> Router:
         "/programmes",
         response_model=Page[ProgrammeVersion],
         response_model_exclude_none=True,
-        responses=page(_VERSION),
+        responses=page(VERSION),
     )
     async def listed(
         principal: Annotated[Principal, staff_only("loyalty:read")], paging: PageRequest
@@ -56,7 +55,7 @@ def router(db: Database, programmes: Programmes) -> Router:
         status_code=201,
         response_model=ProgrammeVersion,
         response_model_exclude_none=True,
-        responses=answers(_VERSION, 201),
+        responses=answers(VERSION, 201),
     )
     async def post(
         body: ProgrammeBody,
@@ -64,7 +63,11 @@ def router(db: Database, programmes: Programmes) -> Router:
         principal: Annotated[Principal, staff_only("loyalty:write")],
         attempt: Annotated[Attempt, idempotency_key()],
     ) -> ProgrammeVersion:
-        """Makes a new version. It judges what happens from ``active_from`` on; nothing that was judged already."""
+        """Makes a new version. It judges what happens from ``active_from`` on; nothing that was judged already.
+
+        Rules on other events than purchases, and a budget, are kept but not applied so far: ``not_yet_evaluated``
+        points to them.
+        """
         check_programme(body)
         async with db.transaction() as tx:
             replay = await attempt.claim(tx)
@@ -79,4 +82,9 @@ def router(db: Database, programmes: Programmes) -> Router:
 
 
 def _shown(posted: Posted) -> ProgrammeVersion:
-    return ProgrammeVersion(**posted.body, version=posted.version, posted_at=posted.posted_at)
+    return ProgrammeVersion(
+        **posted.body,
+        version=posted.version,
+        posted_at=posted.posted_at,
+        not_yet_evaluated=not_yet_evaluated(posted.body),
+    )
