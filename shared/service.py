@@ -79,7 +79,9 @@ class Service:
             for task in late:
                 log.warning("service.cancelled", service=self.name, loop=task.get_name())
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            for ended in await asyncio.gather(*self._tasks.values(), return_exceptions=True):
+                if isinstance(ended, Exception):
+                    log.error("service.loop_failed", service=self.name, exc_info=ended)
         await self.db.close()
 
     async def readiness(self) -> dict[str, str]:

@@ -177,6 +177,8 @@ def _connection(settings: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
         "security_protocol": settings.security_protocol,
+        # A broker that is away is asked for, and logged, so often.
+        "retry_backoff_ms": 500,
     }
     if settings.sasl_mechanism:
         options |= {

@@ -4,24 +4,29 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
+from deploy.local.tansu import LocalTansu
 from shared.clock import SystemClock
 from shared.db import Database, Tx
 from shared.messaging import consumer as consumers
-from shared.messaging import kafka
+from shared.messaging import kafka, outbox
 from shared.messaging.consumer import Consumer
 from shared.messaging.events import Event
 from shared.messaging.intake import Intake, Outcome, UseCase
+from shared.messaging.outbox import Waiting
 from shared.messaging.records import Record
+from shared.messaging.relay import Relay
 from shared.settings import KafkaSettings
 from tests.integration.shared.broker import lag, publish, quick, service_name
 from tests.integration.shared.effects import create_effects, effects, totals, write_effects
-from tests.kit.builders import record
+from tests.kit.builders import NOW, record
 from tests.kit.databases import TestDatabase
+from tests.kit.infra import kind
 from tests.kit.waiting import until
 
 SERVICE = "shared"
@@ -211,6 +216,77 @@ async def test_the_batch_in_hand_ends_before_stop_does(db: Database, broker: Kaf
     taken = (await totals(db))["applied"]
     assert taken > 0
     assert await lag(broker, service, [TOPIC]) == before - taken
+
+
+async def test_a_batch_that_outlasts_a_rebalance_is_neither_lost_nor_applied_twice(
+    db: Database, broker: KafkaSettings
+) -> None:
+    """Its partitions go to somebody else meanwhile, who gets the same records."""
+    service, run = service_name(), uuid4().hex
+    in_hand, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait_once(tx: Tx, events: Sequence[Event]) -> Outcome:
+        outcome = await write_effects(tx, events)
+        in_hand.set()
+        await go_on.wait()
+        return outcome
+
+    slow, other = consumer(db, broker, service, wait_once), consumer(db, broker, service)
+    await publish(broker, failed_contacts(run, 150))
+    async with running(slow):
+        async with asyncio.timeout(20):
+            await in_hand.wait()
+        async with running(other):
+            await until(lambda: state(other, "ready"))
+            go_on.set()
+            await until(all_of(db, run, 150))
+            await until(lambda: caught_up(broker, service))
+    assert set((await applied(db, run)).values()) == {1}
+
+
+async def test_a_batch_that_never_ends_is_given_up_when_we_stop(
+    db: Database, broker: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "BATCH_SECONDS", 0.2)
+    in_hand, run = asyncio.Event(), uuid4().hex
+
+    async def hang(tx: Tx, events: Sequence[Event]) -> Outcome:
+        in_hand.set()
+        await asyncio.Event().wait()
+        return Outcome()
+
+    await publish(broker, failed_contacts(run, 1))
+    async with running(consumer(db, broker, service_name(), hang)):
+        async with asyncio.timeout(20):
+            await in_hand.wait()
+    assert await effects(db) == {}
+
+
+@pytest.mark.skipif(kind() != "embedded", reason="stops a broker of its own")
+async def test_a_broker_that_goes_and_comes_back_is_waited_for(db: Database, tmp_path: Path) -> None:
+    """Consumer and relay alike; what the broker forgot is published again by whoever keeps it."""
+    tansu = await LocalTansu.start(tmp_path)
+    port = int(tansu.bootstrap_servers.rpartition(":")[2])
+    broker = KafkaSettings(
+        bootstrap_servers=tansu.bootstrap_servers, partitions=1, enable_idempotence=False, session_timeout_ms=2_000
+    )
+    await kafka.create_topics(broker)
+    one, relay = consumer(db, broker, service_name()), Relay("engagement", db, SystemClock(), broker)
+    relaying = asyncio.create_task(relay.run())
+    async with running(one):
+        await publish(broker, failed_contacts("before", 20))
+        await until(all_of(db, "before", 20))
+        await tansu.stop()
+        async with db.transaction() as tx:
+            records = [Waiting(r.topic, r.key, r.value) for r in failed_contacts("between", 20)]
+            await outbox.append_records(tx, records, NOW)
+        tansu = await LocalTansu.start(tmp_path, port)
+        await kafka.create_topics(broker)
+        await until(all_of(db, "between", 20))
+        relay.stop()
+        await relaying
+    await tansu.stop()
+    assert set((await effects(db)).values()) == {1}
 
 
 async def test_a_consumer_without_partitions_stands_by(db: Database, broker: KafkaSettings) -> None:
