@@ -5,8 +5,10 @@ import json
 import re
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGINT, SIGQUIT
+from types import MappingProxyType
 from typing import Self
 
 import asyncpg
@@ -46,24 +48,27 @@ class LocalPostgres:
     the server shuts down when this process dies; one that stayed is stopped by the next start.
     """
 
-    def __init__(self, home: Path, lock: DirectoryLock) -> None:
+    def __init__(self, home: Path, lock: DirectoryLock, settings: Mapping[str, str]) -> None:
         self._cluster = home / "cluster"
         self._log = home / "server.log"
         self._passwords_file = home / "passwords.json"
         self._passwords: dict[str, str] = {}
         self._lock = lock
+        self._settings = {**SETTINGS, **settings}
         self._server: subprocess.Popen[bytes] | None = None
         self.port = 0
 
     @classmethod
-    async def start(cls, data_dir: Path, port: int = 0) -> Self:
+    async def start(cls, data_dir: Path, port: int = 0, settings: Mapping[str, str] = MappingProxyType({})) -> Self:
         """Start the server, on a free port if 0, making the cluster on first use; returns when it answers.
+
+        ``settings`` of postgresql.conf stand before ours.
 
         Raises DirectoryInUse if another live process serves this directory, PortTaken, and ProcessFailed with
         the log's end if the server cannot start.
         """
         home = _home(data_dir)
-        postgres = cls(home, DirectoryLock(home).acquire())
+        postgres = cls(home, DirectoryLock(home).acquire(), settings)
         try:
             await clusters.stop_left_over(postgres._cluster)
             await postgres._create_once()
@@ -134,7 +139,7 @@ class LocalPostgres:
 
     async def _launch(self, port: int) -> None:
         self.port = free_port(port)
-        settings = {**SETTINGS, "port": str(self.port)}
+        settings = {**self._settings, "port": str(self.port)}
         self._server = spawn(
             [
                 clusters.binaries() / "postgres",

@@ -26,6 +26,10 @@ class Infra:
     durable: bool
 
 
+HASTY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+"""No test pulls the machine's plug: what PostgreSQL has committed, its own crash does not lose."""
+
+
 def kind() -> Kind:
     """Which of the four was asked for; ValueError for anything else."""
     asked = os.environ.get("ROOST_TEST_INFRA", "embedded")
@@ -40,7 +44,7 @@ async def postgres(data_dir: Path) -> AsyncIterator[str]:
     """The DSN of somebody who may create databases and roles."""
     match kind():
         case "embedded" | "kafka":
-            server = await LocalPostgres.start(data_dir)
+            server = await LocalPostgres.start(data_dir, settings=HASTY)
             try:
                 yield server.admin_dsn()
             finally:
