@@ -10,7 +10,7 @@ from services.churn.scoring.policy import BANDS
 from services.churn.scoring.reasons import Reason
 from services.churn.scoring.verdicts import Verdict
 from shared.contracts import risk
-from shared.contracts.types import Cause, Derived, Money
+from shared.contracts.types import MAX_MINOR, Cause, Derived, Money
 from shared.messaging.outbox import UNNUMBERED
 
 Why = Literal["purchase", "rescored"]
@@ -44,7 +44,8 @@ def announcements(verdict: Verdict, reasons: Sequence[Reason], cause: Cause, gro
             risk.CustomerAtRisk(
                 customer_id=customer_id, sequence=UNNUMBERED, caused_by=cause, occurred_at=ground.at,
                 probability=probability, band=band, horizon_days=ground.horizon_days,
-                value_at_risk=Money.of(verdict.value_at_risk, ground.currency),
+                # What one event may carry is said; the whole of it stands in the API.
+                value_at_risk=Money.of(min(verdict.value_at_risk, MAX_MINOR), ground.currency),
                 reasons=tuple(risk.Reason(code=r.code, text=r.text, contribution=round(r.contribution, PLACES))
                               for r in reasons),
                 model_version=ground.model_version,

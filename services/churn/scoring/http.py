@@ -16,7 +16,7 @@ from services.churn.scoring.reading import Order
 from services.churn.scoring.reasons import Reason
 from services.churn.scoring.whole_base import WholeBase
 from shared.contracts.currencies import MINOR_UNITS
-from shared.contracts.types import AMOUNT, Money, scaled
+from shared.contracts.types import AMOUNT, decimal_of, scaled
 from shared.db import Database, Tx
 from shared.http.auth import Principal, own_or_404, requires, staff_only
 from shared.http.idempotency import Attempt, idempotency_key
@@ -223,8 +223,7 @@ def _reasons(reasons: Sequence[Reason]) -> list[ReasonView]:
 
 
 def _money(minor: int, currency: str) -> MoneyView:
-    money = Money.of(minor, currency)
-    return MoneyView(amount=money.amount, currency=money.currency)
+    return MoneyView(amount=decimal_of(minor, currency), currency=currency)
 
 
 def _amount(text: str, currency: str) -> int:
