@@ -122,6 +122,11 @@ ORDER: dict[str, Any] = {
 }
 
 
+ETAG: dict[str, Any] = {
+    "headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the editable file"}}
+}
+
+
 def answer(content: Any, status: int = 200, **more: Any) -> dict[int | str, dict[str, Any]]:
     """The ``responses`` entry with an example."""
     return {status: {"content": {"application/json": {"example": content}}, **more}}

@@ -9,6 +9,7 @@ from services.profile.events.application import Events
 from services.profile.events.http import events_router
 from services.profile.jobs import jobs
 from services.profile.overview.application import Overviews
+from services.profile.preferences.http import preferences_router
 from services.profile.purchases.application import PurchaseHistory
 from services.profile.purchases.domain import House
 from services.profile.purchases.http import purchases_router
@@ -41,6 +42,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             events_router(events, db, wake),
             customers_router(customers, Overviews(customers, house, clock), db, wake),
             consents_router(Consents(), customers, db, clock, wake),
+            preferences_router(customers, db, wake),
             purchases_router(history, customers, db),
             timeline_router(timeline, customers, db),
             reachability_router(db),

@@ -21,7 +21,7 @@ from shared.contracts.customers import Birthday, ContactChannel, CustomerKind
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 Attribute = Annotated[str, Field(max_length=500)] | bool | int | float | None
 _LOCALE = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"
-_HOURS = r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
+HOURS = r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -71,7 +71,7 @@ class FileFields(BaseModel):
     owner: Id | None = None
     tenure_start: Instant | None = None
     preferred_channel: ContactChannel | None = None
-    preferred_hours: Annotated[str, Field(pattern=_HOURS)] | None = None
+    preferred_hours: Annotated[str, Field(pattern=HOURS)] | None = None
     preferred_every_days: int | None = Field(default=None, ge=1, le=3650)
     interests: list[Id] = Field(default=[], max_length=100)
     price_sensitivity: PriceSensitivity | None = None

@@ -199,3 +199,28 @@ async def test_names_and_addresses_stand_in_profiles_own_tables_alone(profile: P
 
 def readable(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+async def test_a_customer_may_say_how_he_wants_to_be_reached_and_engagement_hears_of_it(profile: Profile) -> None:
+    await profile.client.post("/customers", json={"customer_id": "a", "name": "Example Customer"})
+    own, other = token("profile:read profile:write", "a"), token("profile:read profile:write", "b")
+    path, wishes = "/customers/a/preferences", {"channel": "phone", "hours": "10:00-12:00", "frequency": 14}
+    before = await profile.client.get(path, headers=own)
+    assert before.json() == {"channel": None, "hours": None, "frequency": None}
+    match = {"If-Match": before.headers["ETag"]}
+    assert (await profile.client.put(path, json=wishes, headers=own)).status_code == 428
+    assert (await profile.client.put(path, json=wishes, headers={**other, **match})).status_code == 404
+    said = await profile.client.put(path, json=wishes, headers={**own, **match})
+    assert (said.status_code, said.json()) == (200, wishes)
+    assert (await profile.client.put(path, json=wishes, headers={**own, **match})).status_code == 412
+    view = await profile.view("a")
+    assert [view[f"preferred_{name}"] for name in ("channel", "hours", "every_days")] == ["phone", "10:00-12:00", 14]
+    assert view["name"] == "Example Customer"
+    changed = (await profile.published("customer-changed"))[-1]["event"]["data"]
+    assert (changed["preferred_channel"], changed["preferred_every_days"]) == ("phone", 14)
+    assert (await profile.client.get("/customers/b/preferences", headers=other)).status_code == 404
+
+
+async def test_nobody_is_in_a_segment_that_does_not_exist(profile: Profile) -> None:
+    await profile.client.post("/customers", json={"customer_id": "a"})
+    assert (await profile.client.get("/customers", params={"segment": "vip"})).json()["items"] == []
