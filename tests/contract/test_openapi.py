@@ -90,9 +90,9 @@ def request_of(case: AnyCase) -> httpx.Request:
     """What the case sends, with a token that may do everything."""
     sent = case.as_transport_kwargs(base_url="http://api", headers=bearer())
     content = {"json": sent["json"]} if "json" in sent else {"content": sent.get("data")}
-    return httpx.Request(
-        sent["method"], sent["url"], params=sent.get("params"), headers=dict(sent["headers"]), **content
-    )
+    # As bytes: httpx would refuse to send what isn't ASCII.
+    headers = [(name.encode(), str(value).encode()) for name, value in sent["headers"].items()]
+    return httpx.Request(sent["method"], sent["url"], params=sent.get("params"), headers=headers, **content)
 
 
 def known_parameters(apis: Apis, service: str, path: str) -> dict[str, str]:
