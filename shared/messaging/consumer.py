@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
@@ -22,6 +23,9 @@ PAUSE_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 COMMIT_SECONDS = 10.0
 BATCH_SECONDS = 20.0
+CARE_SECONDS = 10.0
+
+Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
 
 class Consumer:
@@ -49,6 +53,7 @@ class Consumer:
                 finally:
                     await kafka.close(membership.reader)
             except Exception as error:  # the loop's edge: whatever it was, the records are still there
+                self.careful = not isinstance(error, KafkaError | OSError)
                 self.recover(error, "consumer.restarted")
                 await pause(self._stopping, RETRY_SECONDS)
         self.state = "stopped"
@@ -75,16 +80,18 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._stopping = stopping
         self._batch = asyncio.Lock()
         self._rebalances = 0
+        self._careful_until = 0.0
         self._uncommitted: dict[TopicPartition, int] = {}
 
     async def read(self) -> None:
         """Until the broker fails us, or we are to stop."""
         await self.reader.start()
+        if self.consumer.careful:
+            await self._read_with_care()
         while not self._stopping.is_set():
             fetched = await self.reader.getmany(timeout_ms=POLL_MS, max_records=self.settings.max_records)
             if fetched:
-                ends = {place: raws[-1].offset + 1 for place, raws in fetched.items()}
-                await self._take([_record(raw) for raws in fetched.values() for raw in raws], ends)
+                await self._take(fetched)
             elif self._uncommitted:
                 await self._commit()
 
@@ -109,8 +116,53 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         if not self._stopping.is_set():
             self.consumer.state = "ready" if assigned else "standby"
 
-    async def _take(self, records: Sequence[Record], ends: dict[TopicPartition, int]) -> None:
+    async def _read_with_care(self) -> None:
+        """Steps over records that aiokafka can't decode: each would stop its partition for ever.
+
+        Partition by partition, because a fetch that fails drops what it had of the others; until none was found for
+        a while.
+        """
+        self._careful_until = time.monotonic() + CARE_SECONDS
+        while not self._stopping.is_set() and time.monotonic() < self._careful_until:
+            if not any([await self._read_place(place) for place in sorted(self.reader.assignment())]):
+                await pause(self._stopping, POLL_MS / 1000)
+        self.consumer.careful = False
+
+    async def _read_place(self, place: TopicPartition) -> bool:
+        try:
+            fetched = await self.reader.getmany(place, max_records=self.settings.max_records)
+        except KafkaError:
+            raise
+        except Exception:  # what a decoder raises over bytes from anywhere may be anything
+            await self._step_over(place)
+            return True
+        if fetched:
+            await self._take(fetched)
+        return bool(fetched)
+
+    async def _step_over(self, place: TopicPartition) -> None:
+        """Record by record up to the one that can't be decoded, and past it."""
+        while not self._stopping.is_set():
+            try:
+                fetched = await self.reader.getmany(place, timeout_ms=POLL_MS, max_records=1)
+            except KafkaError:
+                raise
+            except Exception as error:
+                offset = await self.reader.position(place)
+                await self.intake.give_up(Record(place.topic, None, None, (), place.partition, offset), error)
+                self.reader.seek(place, offset + 1)
+                self._uncommitted[place] = offset + 1
+                self._careful_until = time.monotonic() + CARE_SECONDS
+                await self._commit()
+                return
+            if not fetched:
+                return
+            await self._take(fetched)
+
+    async def _take(self, fetched: Fetched) -> None:
         """The same batch until it goes through, staying in the group; a rebalance brings it again, to whoever."""
+        records = [_record(raw) for raws in fetched.values() for raw in raws]
+        ends = {place: raws[-1].offset + 1 for place, raws in fetched.items()}
         rebalances = self._rebalances
         while not self._stopping.is_set() and rebalances == self._rebalances:
             async with self._batch:

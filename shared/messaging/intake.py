@@ -65,6 +65,18 @@ class Intake:
         await self._take(records)
         self.observe(time.perf_counter() - started)
 
+    async def give_up(self, record: Record, error: Exception) -> None:
+        """Notes a record whose bytes the broker's client can't decode: a dead letter that tells its place."""
+        now = self.clock.now()
+        detail = f"partition {record.partition}, offset {record.offset}: {type(error).__name__}: {error}"
+        letter = DeadLetter(record, "dead", "unreadable-record", detail)
+        async with self.db.transaction() as tx:
+            await dead_letters.keep(tx, self.service, [letter], now)
+            await flow.add(tx, {("", "dead"): 1}, now)
+        self.after_commit()
+        self.counts["dead"] += 1
+        log.error("intake.unreadable", error=repr(error), **self._described(letter))
+
     async def replay(self, tx: Tx, id: int) -> bool:
         """Applies a dead letter after all; False if none of that id waits. Raises InvalidEvent if it still fails.
 

@@ -1,6 +1,8 @@
 """The consumer on a real broker: nothing is lost and nothing applied twice, whoever comes, goes or fails."""
 
 import asyncio
+import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -23,7 +25,7 @@ from shared.messaging.records import Record
 from shared.messaging.relay import Relay
 from shared.settings import KafkaSettings
 from tests.integration.shared.broker import lag, publish, quick, service_name
-from tests.integration.shared.effects import create_effects, effects, totals, write_effects
+from tests.integration.shared.effects import create_effects, effects, query, totals, write_effects
 from tests.kit.builders import NOW, record
 from tests.kit.databases import TestDatabase
 from tests.kit.infra import kind
@@ -49,18 +51,17 @@ async def broker(kafka_settings: KafkaSettings) -> KafkaSettings:
 
 def failed_contacts(run: str, count: int) -> list[Record]:
     """Events of a test's own, over many customers."""
-    return [
-        record(
-            TOPIC,
-            {
-                "customer_id": f"c-{n % 97}", "sequence": 1, "caused_by": {"source": "/x", "id": "y"},
-                "occurred_at": "2026-01-01T00:00:00Z", "contact_id": f"c-{n}", "purpose": "cadence",
-                "channel": "email", "policy_version": 1, "provider": "p", "reason": "bounced",
-            },
-            id=f"{run}-{n}",
-        )
-        for n in range(count)
-    ]  # fmt: skip
+    fields = {"provider": "p", "reason": "bounced"}
+    return [record(TOPIC, {**contact(n), **fields}, id=f"{run}-{n}") for n in range(count)]
+
+
+def contact(n: int) -> dict[str, object]:
+    """What every event of a contact says."""
+    return {
+        "customer_id": f"c-{n % 97}", "sequence": 1, "caused_by": {"source": "/x", "id": "y"},
+        "occurred_at": "2026-01-01T00:00:00Z", "contact_id": f"c-{n}", "purpose": "cadence",
+        "channel": "email", "policy_version": 1,
+    }  # fmt: skip
 
 
 def consumer(db: Database, broker: KafkaSettings, service: str, use_case: UseCase = write_effects) -> Consumer:
@@ -287,6 +288,60 @@ async def test_a_broker_that_goes_and_comes_back_is_waited_for(db: Database, tmp
         await relaying
     await tansu.stop()
     assert set((await effects(db)).values()) == {1}
+
+
+UNREADABLE = """
+import asyncio, sys
+from aiokafka import AIOKafkaProducer
+
+class Name(str):
+    def encode(self, *_):
+        return b"\\xff\\xfe"
+
+async def main():
+    producer = AIOKafkaProducer(bootstrap_servers=sys.argv[1])
+    await producer.start()
+    for n in range(2):
+        await producer.send(sys.argv[2], b"{}", key=b"c-1", headers=[(Name("x"), b"")])
+    await producer.stop()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_record_that_aiokafka_cannot_decode_is_stepped_over(
+    db: Database, broker: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its header's name is no UTF-8. Records before, between and after it, of other partitions too, come through."""
+    monkeypatch.setattr(consumers, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(consumers, "CARE_SECONDS", 0.5)
+    topic, run = "contact-suppressed", uuid4().hex
+    events = [
+        record(topic, {**fields, "reason": "r"}, id=f"{run}-{n}")
+        for n, fields in enumerate(contact(n) for n in range(90))
+    ]
+    await publish(broker, events[:30])
+    await publish_unreadable(broker, topic)
+    await publish(broker, events[30:60])
+    await publish_unreadable(broker, topic)
+    one = Consumer(Intake(service_name(), {topic: write_effects}, db, SystemClock(), lambda: None), broker)
+    async with running(one):
+        await until(all_of(db, run, 60))
+        await publish(broker, events[60:])
+        await until(all_of(db, run, 90))
+        await until(lambda: state(one, "ready"))
+    assert set((await applied(db, run)).values()) == {1}
+    [letter] = await query(db, "SELECT code, times FROM dead_letters")
+    assert letter == {"code": "unreadable-record", "times": 4}
+
+
+async def publish_unreadable(broker: KafkaSettings, topic: str) -> None:
+    """By a process of its own: only aiokafka's Python half lets a header's name be written so."""
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", UNREADABLE, broker.bootstrap_servers, topic,
+        env={**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"},
+    )  # fmt: skip
+    assert await writer.wait() == 0
 
 
 async def test_a_consumer_without_partitions_stands_by(db: Database, broker: KafkaSettings) -> None:

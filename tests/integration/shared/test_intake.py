@@ -1,6 +1,8 @@
 """Records taken in: each has its effect once, or becomes a dead letter; and the count balances."""
 
 import asyncio
+import io
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
@@ -15,6 +17,7 @@ from shared.db import Database, Tx, execute, fetch
 from shared.messaging.events import Event, Rejection
 from shared.messaging.intake import Intake, Outcome, TooManyFailures
 from shared.messaging.records import Record
+from shared.observability import new_traceparent
 from tests.integration.shared.effects import (
     create_effects,
     effects,
@@ -93,6 +96,17 @@ async def test_bad_records_become_dead_letters_and_the_rest_of_the_batch_flows_o
     announced = await query(db, "SELECT topic, value FROM outbox ORDER BY id")
     topics = {row["topic"] for row in announced}
     assert topics == {f"{TOPIC}.profile.dead-letter", "purchase-returned.profile.dead-letter"}
+
+
+async def test_a_dead_letter_is_logged_with_its_trace_and_without_its_content(db: Database, log: io.StringIO) -> None:
+    trace = new_traceparent()
+    where = log.tell()
+    headers = (("traceparent", trace.encode()),)
+    await intake_of(db).take([Record(TOPIC, b"pos:1", b"somebody's secret", headers, 3, 77)])
+    [line] = [json.loads(line) for line in log.getvalue()[where:].splitlines() if "intake.dead" in line]
+    assert (line["trace_id"], line["partition"], line["offset"]) == (trace.split("-")[1], 3, 77)
+    assert (line["topic"], line["code"]) == (TOPIC, "invalid-json")
+    assert "secret" not in str(line)
 
 
 async def test_one_event_that_breaks_us_is_parked_alone(db: Database) -> None:
