@@ -41,6 +41,7 @@ class Consumer:
         self.state = "starting"
         self.topics = list(intake.use_cases)
         self.committed: dict[tuple[str, int], int] = {}
+        self.careful = False
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
