@@ -16,7 +16,6 @@ from deploy.server import listen, serving
 from deploy.up import progress, run, stop_on_signals
 from shared.contracts.topics import SERVICES
 from shared.messaging import kafka
-from shared.migrations import upgrade
 from shared.observability import configure_logging
 from shared.service import ROLES
 from shared.settings import KafkaSettings
@@ -50,6 +49,8 @@ def run_service(name: str, roles: Sequence[str]) -> None:
 
 def migrate_services(names: Sequence[str]) -> None:
     """Migrates each service's database with ``<NAME>_DATABASE_OWNER_URL``, for the role of ``<NAME>_DATABASE_URL``."""
+    from shared.migrations import upgrade
+
     for name in names or SERVICES:
         settings = _checked(partial(deployed, name)).settings
         owner = settings.database_owner_url.get_secret_value()

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 import uvloop
@@ -16,18 +16,20 @@ from deploy.local.kafka_jars import KafkaUnavailable
 from deploy.local.lock import DirectoryInUse
 from deploy.local.ports import PortTaken
 from deploy.local.process import ProcessFailed
-from deploy.system import Options, System, running
 from shared.observability import configure_logging
+
+if TYPE_CHECKING:
+    from deploy.system import Options, System
 
 EXPECTED = (DirectoryInUse, PortTaken, ProcessFailed, KafkaUnavailable, OSError, TimeoutError)
 
 progress = Console(stderr=True)
 
 
-def serve_embedded(options: Options, *, json: bool) -> None:
+def serve_embedded(options: "Options", *, json: bool) -> None:
     """Runs the system until SIGINT or SIGTERM; prints where it is."""
 
-    async def announce(system: System) -> None:
+    async def announce(system: "System") -> None:
         if json:
             print(jsonlib.dumps(system.describe()), flush=True)
         else:
@@ -36,8 +38,10 @@ def serve_embedded(options: Options, *, json: bool) -> None:
     run_embedded(options, announce, stay=True)
 
 
-def run_embedded(options: Options, use: Callable[[System], Awaitable[None]], *, stay: bool) -> None:
+def run_embedded(options: "Options", use: Callable[["System"], Awaitable[None]], *, stay: bool) -> None:
     """Runs the system around ``use``; with ``stay`` it serves on until a signal. A signal ends both, cleanly."""
+    from deploy.system import running
+
     configure_logging(json=False, level="WARNING")
 
     async def main() -> None:
@@ -81,7 +85,7 @@ def say(line: str) -> None:
     progress.print(f"roost: {line}", style="dim", highlight=False)
 
 
-def show_addresses(system: System) -> None:
+def show_addresses(system: "System") -> None:
     """Where everything is, on stdout."""
     out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     out.print(f"\n[bold]Roost is up[/] at {system.url}   (Ctrl-C stops it)")

@@ -5,7 +5,7 @@ on its own, everything else folds its customers again: ``record`` tells which is
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from shared.contracts.behaviour import ActivityRecorded, FeedbackReceived
 from shared.contracts.orders import Order, read_order, with_returns
 from shared.contracts.purchases import PurchaseCancelled, PurchaseDelivered, PurchaseRecorded, PurchaseReturned
 from shared.contracts.topics import TOPICS
-from shared.db import Tx, columns, fetch
+from shared.db import Tx, columns, copy, fetch
 from shared.messaging.events import Event, Rejection
 
 PURCHASE = "purchase-recorded"
@@ -46,6 +46,7 @@ ORDER BY kind, key, version
 ON CONFLICT DO NOTHING
 RETURNING kind, key, version
 """
+_STANDING = "SELECT kind, key, version FROM facts WHERE kind = ANY(:kinds) AND key = ANY(:keys)"
 # Two index scans: purchases by their key, the rest by the partial index on order_id.
 _OF_ORDERS = """
 SELECT kind, key AS order_id, version, customer_id FROM facts WHERE kind = 'purchase-recorded' AND key = ANY(:orders)
@@ -68,6 +69,7 @@ UNION ALL
 SELECT kind, key, version, customer_id, order_id, source, event_id, backfill, body FROM facts
 WHERE kind <> 'purchase-recorded' AND order_id = ANY(:orders)
 """
+FactKey = tuple[str, str, int]
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(topic.data) for name, topic in TOPICS.items()
 }
@@ -198,9 +200,12 @@ async def _insert(tx: Tx, events: Sequence[Event], recorded: Recorded) -> None:
             again.append((key, event))
     if not first:
         return
-    rows = [_row(key, event) for key, event in first.items()]
-    inserted = await fetch(tx, _INSERT, **dict(zip(COLUMNS, columns(rows, len(COLUMNS)), strict=True)))
-    fresh = {(row["kind"], row["key"], row["version"]) for row in inserted}
+    guarded = {key: event for key, event in first.items() if _is_guarded(event)}
+    fresh = await _copy(tx, guarded)
+    rows = [_row(key, event) for key, event in first.items() if key not in guarded]
+    if rows:
+        inserted = await fetch(tx, _INSERT, **dict(zip(COLUMNS, columns(rows, len(COLUMNS)), strict=True)))
+        fresh |= {(row["kind"], row["key"], row["version"]) for row in inserted}
     digests = {key: event.digest for key, event in first.items()}
     if len(fresh) < len(first):
         kinds, keys, versions = columns([key for key in first if key not in fresh], 3)
@@ -213,6 +218,27 @@ async def _insert(tx: Tx, events: Sequence[Event], recorded: Recorded) -> None:
             _judge(recorded, key, event, digests[key])
     for key, event in again:
         _judge(recorded, key, event, digests[key])
+
+
+async def _copy(tx: Tx, guarded: Mapping[FactKey, Event]) -> set[FactKey]:
+    """Writes those that aren't known, and answers their keys. Nobody else can write them meanwhile.
+
+    COPY takes half of what the INSERT takes, of this process and of the database: asyncpg looks at every element of
+    an array to see whether it is an array itself.
+    """
+    if not guarded:
+        return set()
+    kinds, keys, _ = columns(sorted(guarded), 3)
+    rows = await fetch(tx, _STANDING, kinds=sorted(set(kinds)), keys=keys)
+    fresh = guarded.keys() - {(row["kind"], row["key"], row["version"]) for row in rows}
+    if fresh:
+        await copy(tx, "facts", COLUMNS, [_row(key, event) for key, event in guarded.items() if key in fresh])
+    return fresh
+
+
+def _is_guarded(event: Event) -> bool:
+    """Whether this transaction alone can write the fact: its order is locked, or its key is its row in the inbox."""
+    return event.topic.name == PURCHASE or event.topic.publisher is not None
 
 
 async def _sort_out(tx: Tx, recorded: Recorded) -> None:

@@ -56,7 +56,7 @@ def bad_records() -> dict[str, tuple[Record, str, str]]:
         "null value": (Record(TOPIC, CUSTOMER.encode(), None), "null-value", ""),
         "deep nesting": (good._replace(value=b"[" * 100_000), "", ""),
         "date without offset": (
-            changed("e2e:bad-13", occurred_at="2026-01-01T00:00:00"), "contract", "/data/occurred_at"
+            changed("e2e:bad-13", occurred_at="2026-01-01T00:00:00"), "contract", "/time"
         ),
     }  # fmt: skip
 
