@@ -6,17 +6,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+WHOLE = ("-q", "-n", "2", "--dist", "loadfile")
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def run_tests(arguments: Sequence[str]) -> int:
-    """Checks the architecture's import rules and runs pytest; answers the exit code.
+    """Checks the architecture's import rules and runs pytest in two processes; answers the exit code.
 
-    With arguments only pytest runs, with these.
+    With arguments only pytest runs, with these, in one process.
     """
     if not arguments:
         rules = subprocess.run([Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, check=False)
         if rules.returncode:
             return rules.returncode
-    command = [sys.executable, "-m", "pytest", *(arguments or ["-q"])]
+    command = [sys.executable, "-m", "pytest", *(arguments or WHOLE)]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode
