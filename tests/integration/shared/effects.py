@@ -21,7 +21,7 @@ _WRITE = "INSERT INTO effects (source, id) SELECT * FROM unnest(CAST(:sources AS
 async def create_effects(database: TestDatabase) -> None:
     """Makes the table, without any key."""
     owner = await asyncpg.connect(database.owner_dsn)
-    await owner.execute("CREATE TABLE effects (source text NOT NULL, id text NOT NULL)")
+    await owner.execute("CREATE TABLE IF NOT EXISTS effects (source text NOT NULL, id text NOT NULL)")
     await owner.close()
 
 

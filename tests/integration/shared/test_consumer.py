@@ -323,7 +323,6 @@ async def test_a_record_that_aiokafka_cannot_decode_is_stepped_over(
     await publish(broker, events[:30])
     await publish_unreadable(broker, topic)
     await publish(broker, events[30:60])
-    await publish_unreadable(broker, topic)
     one = Consumer(Intake(service_name(), {topic: write_effects}, db, SystemClock(), lambda: None), broker)
     async with running(one):
         await until(all_of(db, run, 60))
@@ -332,7 +331,7 @@ async def test_a_record_that_aiokafka_cannot_decode_is_stepped_over(
         await until(lambda: state(one, "ready"))
     assert set((await applied(db, run)).values()) == {1}
     [letter] = await query(db, "SELECT code, times FROM dead_letters")
-    assert letter == {"code": "unreadable-record", "times": 4}
+    assert letter == {"code": "unreadable-record", "times": 2}
 
 
 async def publish_unreadable(broker: KafkaSettings, topic: str) -> None:

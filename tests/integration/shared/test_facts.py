@@ -153,7 +153,7 @@ async def test_signs_of_life_are_facts_too_and_concern_no_order(database: Databa
 async def folded(test_database: TestDatabase) -> None:
     """A table of what customers bought, net, in minor units."""
     owner = await asyncpg.connect(test_database.owner_dsn)
-    await owner.execute("CREATE TABLE folded (customer text PRIMARY KEY, net bigint NOT NULL DEFAULT 0)")
+    await owner.execute("CREATE TABLE IF NOT EXISTS folded (customer text PRIMARY KEY, net bigint NOT NULL DEFAULT 0)")
     await owner.close()
 
 

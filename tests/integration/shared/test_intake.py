@@ -167,7 +167,7 @@ async def test_a_parked_event_is_applied_by_a_replay_after_mending(db: Database)
 async def test_deadlocks_are_run_again(db: Database, test_database: TestDatabase) -> None:
     """Two batches lock two rows in opposite order: PostgreSQL ends one of them, the intake runs it again."""
     owner = await asyncpg.connect(test_database.owner_dsn)
-    await owner.execute("CREATE TABLE seats (n int PRIMARY KEY, taken int NOT NULL)")
+    await owner.execute("CREATE TABLE IF NOT EXISTS seats (n int PRIMARY KEY, taken int NOT NULL)")
     await owner.execute("INSERT INTO seats VALUES (1, 0), (2, 0)")
     await owner.close()
     both_hold_one = asyncio.Barrier(2)
