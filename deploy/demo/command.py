@@ -43,7 +43,8 @@ def run_demo(options: Options, *, customers: int | None, leave: bool, json: bool
         else:
             out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
             show(out, run, findings, system.clock.now(), HouseSettings().zone)
-            show_addresses(system)
+            if not leave:
+                show_addresses(system)
         for problem in findings.problems():
             say(problem)
 

@@ -35,4 +35,5 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             ledger_http.router(db),
         ],
         wake=wake,
+        inbox_days=settings.inbox_days,
     )

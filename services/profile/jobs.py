@@ -6,7 +6,6 @@ from services.profile.events.application import Events
 from shared.clock import Clock
 from shared.db import Database
 from shared.jobs import Job, last_run, next_daily, ran
-from shared.messaging import inbox
 from shared.settings import HouseSettings
 
 _NIGHTLY = time(3, 30)
@@ -14,7 +13,7 @@ _EXPIRE = "expire-keys"
 
 
 def jobs(events: Events, db: Database, clock: Clock, house: HouseSettings, inbox_days: int) -> list[Job]:
-    """The table: every night the keys of events that are too old to come again are forgotten."""
+    """The table: every night the keys of events sent over HTTP, too old to be sent again, are forgotten."""
 
     async def due() -> datetime | None:
         async with db.transaction() as tx:
@@ -26,7 +25,7 @@ def jobs(events: Events, db: Database, clock: Clock, house: HouseSettings, inbox
         if (at := await due()) is None or at > now:
             return 0
         async with db.transaction() as tx:
-            forgotten = await inbox.expire(tx, now, inbox_days) + await events.expire(tx, inbox_days)
+            forgotten = await events.expire(tx, inbox_days)
             await ran(tx, _EXPIRE, now)
         return forgotten
 

@@ -48,4 +48,5 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             reachability_router(db),
         ],
         wake=wake,
+        inbox_days=settings.inbox_days,
     )

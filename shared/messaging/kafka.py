@@ -191,9 +191,13 @@ def _connection(settings: KafkaSettings) -> dict[str, Any]:
 
 def _new_topics(settings: KafkaSettings) -> list[NewTopic]:
     return [
-        NewTopic(name, settings.partitions, settings.replication_factor, topic_configs=_configs(topic))
+        NewTopic(name, partitions, settings.replication_factor, topic_configs=_configs(topic))
         for topic in TOPICS.values()
-        for name in (topic.name, *(dead_letter_topic(topic.name, service) for service in SERVICES))
+        # Dead letters are few, and no group reads them.
+        for name, partitions in (
+            (topic.name, settings.partitions),
+            *((dead_letter_topic(topic.name, service), 1) for service in SERVICES),
+        )
     ]
 
 

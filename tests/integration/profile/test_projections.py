@@ -3,13 +3,15 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from services.profile.events.application import Events
 from services.profile.purchases.lifecycle import STAGES
 from shared.db import fetch
 from tests.integration.profile.house import Profile
 from tests.integration.profile.test_permutations import contact, derived
-from tests.kit.builders import NOW, about_order, at, line, money, purchase, record, returned
+from tests.kit.builders import NOW, about_order, at, cloud_event, line, money, purchase, record, returned
 
 SERVICE = "profile"
 
@@ -269,7 +271,9 @@ async def test_the_newest_product_stands_whatever_came_last(profile: Profile) ->
 
 
 async def test_keys_of_events_are_forgotten_when_their_days_are_over(profile: Profile) -> None:
-    await profile.take(record("purchase-recorded", purchase()))
+    sent = msgspec.json.encode(cloud_event("purchase-recorded", purchase()))
+    async with profile.service.db.transaction() as tx:
+        assert (await Events(profile.clock).receive(tx, [sent], None)).accepted == 1
     job = profile.service.runner.jobs[0]
     await job.run()
     profile.clock.set(NOW + timedelta(days=38))
@@ -278,8 +282,7 @@ async def test_keys_of_events_are_forgotten_when_their_days_are_over(profile: Pr
     assert due <= profile.clock.now()
     assert await job.run() == 1
     async with profile.service.db.transaction() as tx:
-        assert (await fetch(tx, "SELECT count(*) AS n FROM inbox"))[0]["n"] == 0
-        assert (await fetch(tx, "SELECT count(*) AS n FROM facts"))[0]["n"] == 1
+        assert (await fetch(tx, "SELECT count(*) AS n FROM received_events"))[0]["n"] == 0
     after = await job.next_due()
     assert after is not None
     assert after > profile.clock.now()
