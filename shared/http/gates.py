@@ -5,6 +5,7 @@ his body before he learns that he may not send one. A `Router` runs the gates am
 first, in the order of their ranks; the dependency then only hands over what its gate found.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
@@ -15,16 +16,16 @@ T = TypeVar("T")
 _ADMITTED = "roost.admitted"
 
 
-class Gate(Generic[T]):
+class Gate(ABC, Generic[T]):
     """A dependency that is asked before the body; use an instance in `Depends`."""
 
     rank: int
     statuses: tuple[int, ...] = ()
     parameters: tuple[dict[str, Any], ...] = ()
 
+    @abstractmethod
     async def admit(self, request: Request) -> T:
         """What the endpoint gets. Raises ProblemError."""
-        raise NotImplementedError
 
     async def __call__(self, request: Request) -> T:
         """The dependency as FastAPI calls it, after the body is read."""

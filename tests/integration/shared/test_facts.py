@@ -18,7 +18,7 @@ from shared.messaging import facts
 from shared.messaging.events import Event
 from shared.messaging.facts import Recorded
 from tests.integration.shared.effects import query
-from tests.kit.builders import about_order, event, line, money, purchase, returned
+from tests.kit.builders import about_order, at, event, line, money, purchase, returned
 from tests.kit.databases import TestDatabase
 
 SERVICE = "shared"
@@ -35,6 +35,14 @@ def back(order: str, customer: str = "c-1", **fields: Any) -> Event:
 
 def cancelled(order: str, customer: str = "c-1") -> Event:
     return event(CANCELLED, about_order(order, customer_id=customer))
+
+
+def earned(sequence: int, points: int) -> Event:
+    data = {
+        "customer_id": "c-1", "sequence": sequence, "caused_by": {"source": "/shop", "id": "1"},
+        "occurred_at": at(5), "order_id": "o-1", "points": points, "available_from": at(1), "programme_version": 1,
+    }  # fmt: skip
+    return event("points-earned", data, id=f"c-1:{sequence}")
 
 
 async def record(db: Database, *events: Event) -> Recorded:
@@ -64,6 +72,22 @@ async def test_the_same_fact_under_another_event_id_is_a_duplicate(database: Dat
     assert (len(again.duplicates), again.fresh, again.conflicts, again.customers) == (2, [], [], [])
     within = await record(database, *(event(BOUGHT, purchase("c-1", "o-3")) for _ in range(3)))
     assert (len(within.fresh), len(within.duplicates)) == (1, 2)
+
+
+async def test_a_purchase_that_two_consumers_take_at_once_is_recorded_once(database: Database) -> None:
+    data = [purchase("c-1", f"o-{n}", days_ago=5) for n in range(50)]
+    copies = [[event(BOUGHT, each) for each in data] for _ in range(4)]
+    recorded = await asyncio.gather(*(record(database, *batch) for batch in copies))
+    assert sum(len(one.fresh) for one in recorded) == len(data)
+    assert sum(len(one.duplicates) for one in recorded) == 3 * len(data)
+
+
+async def test_an_event_of_ours_that_the_inbox_has_forgotten_is_a_duplicate_all_the_same(database: Database) -> None:
+    first, second, other = (earned(sequence, points) for sequence, points in ((1, 10), (2, 20), (1, 99)))
+    await record(database, first)
+    again = await record(database, first, second)
+    assert (again.duplicates, again.fresh, again.conflicts) == ([first], [second], [])
+    assert [rejection.event for rejection in (await record(database, other)).conflicts] == [other]
 
 
 async def test_the_same_key_with_other_data_is_a_conflict_and_the_first_stands(database: Database) -> None:
