@@ -148,10 +148,10 @@ def _bars() -> Iterator[_Bars]:
 
 
 def _since_process_start() -> float:
-    """Seconds since this process began, the shell script included; since the import where /proc doesn't tell."""
+    """Seconds since this process began, without the install of a first start; since the import where there's no /proc."""
     try:
         started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])
     except OSError:
         return time.monotonic() - _IMPORTED
-    return uptime - started / os.sysconf("SC_CLK_TCK")
+    return uptime - started / os.sysconf("SC_CLK_TCK") - float(os.environ.get("ROOST_INSTALL_SECONDS") or 0)
