@@ -148,7 +148,7 @@ def _bars() -> Iterator[_Bars]:
 
 
 def _since_process_start() -> float:
-    """Seconds since this process began, without the install of a first start; since the import where there's no /proc."""
+    """Seconds since this process began, a first start's install aside; since the import without /proc."""
     try:
         started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])
