@@ -36,8 +36,7 @@ Attributes = Annotated[dict[Annotated[str, Meta(max_length=64)], Scalar], Meta(m
 def scaled(amount: str, places: int) -> int:
     """``"12.5"`` with 2 places is 1250. Exact; the caller has checked the pattern and the places."""
     whole, _, fraction = amount.partition(".")
-    unit: int = 10**places
-    return int(whole) * unit + (int(fraction.ljust(places, "0")) if fraction else 0)
+    return int(whole + fraction.ljust(places, "0"))
 
 
 def decimal_of(minor: int, currency: str) -> str:

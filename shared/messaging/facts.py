@@ -47,12 +47,17 @@ ON CONFLICT DO NOTHING
 RETURNING kind, key, version
 """
 _STANDING = "SELECT kind, key, version FROM facts WHERE kind = ANY(:kinds) AND key = ANY(:keys)"
+# More is known of them than one first version. Few are: two index scans that mostly find nothing.
+_ENTANGLED = """
+SELECT key AS order_id FROM facts WHERE kind = 'purchase-recorded' AND key = ANY(:orders) AND version > 1
+UNION
+SELECT order_id FROM facts WHERE kind <> 'purchase-recorded' AND order_id = ANY(:orders)
+"""
 # Two index scans: purchases by their key, the rest by the partial index on order_id.
 _OF_ORDERS = """
-SELECT kind, key AS order_id, version, customer_id FROM facts WHERE kind = 'purchase-recorded' AND key = ANY(:orders)
-UNION ALL
-SELECT kind, order_id, version, customer_id FROM facts
-WHERE kind <> 'purchase-recorded' AND order_id = ANY(:orders)
+SELECT key AS order_id, customer_id FROM facts WHERE kind = 'purchase-recorded' AND key = ANY(:orders)
+UNION
+SELECT order_id, customer_id FROM facts WHERE kind <> 'purchase-recorded' AND order_id = ANY(:orders)
 """
 _ORDERS_OF_CUSTOMERS = """
 SELECT DISTINCT coalesce(order_id, key) AS order_id FROM facts
@@ -243,16 +248,13 @@ def _is_guarded(event: Event) -> bool:
 
 async def _sort_out(tx: Tx, recorded: Recorded) -> None:
     orders = sorted({event.data.order_id for event in recorded.fresh if _concerns_order(event)})
-    related: dict[str, list[RowMapping]] = defaultdict(list)
-    if orders:
-        for row in await fetch(tx, _OF_ORDERS, orders=orders):
-            related[row["order_id"]].append(row)
+    entangled = {row["order_id"] for row in await fetch(tx, _ENTANGLED, orders=orders)} if orders else set()
+    if entangled:
+        concerned = await fetch(tx, _OF_ORDERS, orders=sorted(entangled))
+        recorded.refold.update(row["customer_id"] for row in concerned)
     for event in recorded.fresh:
-        data = event.data
-        if isinstance(data, PurchaseRecorded) and len(related[data.order_id]) == 1 and data.order_version == 1:
-            recorded.plain.setdefault(data.customer_id, []).append(event)
-        elif _concerns_order(event):
-            recorded.refold.update(row["customer_id"] for row in related[data.order_id])
+        if event.topic.name == PURCHASE and event.data.order_id not in entangled:
+            recorded.plain.setdefault(event.data.customer_id, []).append(event)
     for events in recorded.plain.values():
         events.sort(key=lambda event: (event.data.occurred_at, event.source, event.id))
 

@@ -7,12 +7,17 @@ from datetime import datetime, timedelta
 from shared.db import Tx, columns, execute, fetch
 from shared.messaging.events import Event, Rejection
 
+# Nearly all are new: naming the others costs less than naming these.
 _INSERT = """
-INSERT INTO inbox (source, id, digest, received_at)
-SELECT source, id, digest, :now
-FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:digests AS bytea[])) AS new (source, id, digest)
-ON CONFLICT DO NOTHING
-RETURNING source, id
+WITH wanted AS (
+    SELECT source, id, digest
+    FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:digests AS bytea[])) AS new (source, id, digest)
+), inserted AS (
+    INSERT INTO inbox (source, id, digest, received_at) SELECT source, id, digest, :now FROM wanted
+    ON CONFLICT DO NOTHING
+    RETURNING source, id
+)
+SELECT source, id FROM wanted EXCEPT SELECT source, id FROM inserted
 """
 _SEEN = """
 SELECT inbox.source, inbox.id, inbox.digest
@@ -46,19 +51,18 @@ async def admit(tx: Tx, events: Sequence[Event], now: datetime) -> Admission:
         return admission
     rows = sorted((*identity, event.digest) for identity, event in first.items())
     sources, ids, digests = columns(rows, 3)
-    inserted = await fetch(tx, _INSERT, sources=sources, ids=ids, digests=digests, now=now)
+    rows_there = await fetch(tx, _INSERT, sources=sources, ids=ids, digests=digests, now=now)
     known = {identity: event.digest for identity, event in first.items()}
-    fresh = {(row["source"], row["id"]) for row in inserted}
-    if len(fresh) < len(first):
-        sources, ids = columns([identity for identity in first if identity not in fresh], 2)
-        known |= {
-            (row["source"], row["id"]): row["digest"] for row in await fetch(tx, _SEEN, sources=sources, ids=ids)
-        }
+    there = {(row["source"], row["id"]) for row in rows_there}
+    if there:
+        sources, ids = columns(sorted(there), 2)
+        found = await fetch(tx, _SEEN, sources=sources, ids=ids)
+        known |= {(row["source"], row["id"]): row["digest"] for row in found}
     for identity, event in first.items():
-        if identity in fresh:
-            admission.fresh.append(event)
-        else:
+        if identity in there:
             _judge(admission, event, known[identity])
+        else:
+            admission.fresh.append(event)
     for event in again:
         _judge(admission, event, known[event.source, event.id])
     return admission
