@@ -4,16 +4,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jwt
 from fastapi import Depends
 from starlette.requests import Request
 
 from shared.http.gates import Gate, Mark
-from shared.http.jwks import ASYMMETRIC, KeySet
 from shared.http.problems import forbidden, not_found, unauthorized
 from shared.http.settings import HttpSettings
+
+if TYPE_CHECKING:
+    from shared.http.jwks import KeySet
 
 ADMIN = "admin"
 _REMEMBERED_TOKENS = 4096
@@ -104,7 +105,7 @@ class Tokens:
 
     def __init__(self, settings: HttpSettings) -> None:
         self._secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
-        self._keys = KeySet(settings.jwks_url, settings.jwks_cache_seconds) if settings.jwks_url else None
+        self._keys = _key_set(settings) if settings.jwks_url else None
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
         self._remembered: dict[str, tuple[Principal, float]] = {}
@@ -118,6 +119,9 @@ class Tokens:
         remembered = self._remembered.get(token)
         if remembered is not None and time.time() < remembered[1] and not self._is_stale():
             return remembered[0]
+        # It loads cryptography, 9 MB: a process that no request reaches goes without.
+        import jwt
+
         try:
             claims = await self._claims(token)
             principal = _principal(claims)
@@ -134,9 +138,13 @@ class Tokens:
         return self._keys is not None and self._keys.is_stale()
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
+        import jwt
+
         key: Any = self._secret
         algorithms = ["HS256"]
         if self._keys is not None:
+            from shared.http.jwks import ASYMMETRIC
+
             found = await self._keys.find(jwt.get_unverified_header(token).get("kid"))
             key, algorithms = found.key, [name for name in ASYMMETRIC if name == found.algorithm_name]
         claims: dict[str, Any] = jwt.decode(
@@ -163,11 +171,19 @@ def issue_token(
 
     `scope`: space-separated; `now`: aware, by default the machine's clock.
     """
+    import jwt
+
     issued = now or datetime.now(UTC)
     claims = {"sub": subject, "scope": scope, "iat": issued, "exp": issued + ttl}
     if customer_id is not None:
         claims["customer_id"] = customer_id
     return jwt.encode(claims, secret, algorithm="HS256")
+
+
+def _key_set(settings: HttpSettings) -> "KeySet":
+    from shared.http.jwks import KeySet
+
+    return KeySet(settings.jwks_url or "", settings.jwks_cache_seconds)
 
 
 def _principal(claims: Mapping[str, Any]) -> Principal:
