@@ -90,9 +90,14 @@ class Scale:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process and of its Python children, in MiB; 0 for one that has ended."""
+    """Resident memory of a process and of its Python children, in MiB; 0 for one that has ended.
+
+    A page that n processes share counts 1/n in each (Linux's PSS), so that a sum over processes is what they take of
+    the machine. Elsewhere than on Linux it counts whole in each.
+    """
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         family = [process, *(each for each in process.children(recursive=True) if "python" in each.name())]
-        return float(sum(each.memory_info().rss for each in family)) / 2**20
+        found = [each.memory_full_info() for each in family]
+        return float(sum(getattr(each, "pss", each.rss) for each in found)) / 2**20
     return 0.0

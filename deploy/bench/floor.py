@@ -1,9 +1,15 @@
-"""The floor: what PostgreSQL alone takes for the rows that a consumer wrote, decided already and held in memory."""
+"""The floor: what no consumer of these events, writing these rows, can do without: reading the one, COPY of the other.
+
+Every event is read and checked against its contract; every row that the consumer wrote stands decided in memory. A row
+that was written over is written once for each of its versions, since PostgreSQL writes a whole row for an update, too;
+its later versions go to a table without an index, which is what an update costs that touches none.
+"""
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from graphlib import TopologicalSorter
 from itertools import cycle, islice
 from typing import Any
@@ -12,10 +18,12 @@ import asyncpg
 
 from deploy.bench.purchases import SOURCE, Purchase
 from deploy.bench.stage import Fresh, Stage
+from shared.messaging.envelope import read_record
 from shared.messaging.records import Record
 
 BATCH = 500
 OUTBOX = "outbox"
+_VERSIONS = "_versions"
 # What the database makes itself is left to it.
 _COLUMNS = """
 SELECT c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns
@@ -32,6 +40,8 @@ SELECT child.relname AS child, parent.relname AS parent,
 FROM pg_constraint JOIN pg_class child ON child.oid = conrelid JOIN pg_class parent ON parent.oid = confrelid
 WHERE contype = 'f' AND connamespace = 'public'::regnamespace AND conrelid <> confrelid
 """
+# What the statistics have of every row version: those that a rollback or a delete took away were written, too.
+_WRITES = "SELECT relname AS name, n_tup_ins + n_tup_upd AS writes FROM pg_stat_user_tables WHERE schemaname = 'public'"
 _SENT = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('outbox', 'id')::regclass), 0)"
 _APPLIED = "SELECT coalesce(sum(applied), 0) FROM flow WHERE source = $1"
 _REFUSED = "SELECT code || ': ' || detail FROM dead_letters ORDER BY id LIMIT 1"
@@ -60,9 +70,21 @@ class Share:
     rows: list[tuple[Any, ...]]
 
 
-async def floor_seconds(database: Fresh, batches: Sequence[Sequence[Share]]) -> float:
+def read_seconds(purchases: Sequence[Purchase]) -> float:
+    """Seconds to decode and check the events, as every consumer must."""
+    now = datetime.now(UTC)
+    began = time.perf_counter()
+    for purchase in purchases:
+        read_record("purchase-recorded", purchase.key, purchase.value, (), now)
+    return time.perf_counter() - began
+
+
+async def copy_seconds(database: Fresh, batches: Sequence[Sequence[Share]]) -> float:
     """Seconds to COPY the shares into a fresh database, a transaction for each batch."""
     async with _connected(database.admin_dsn) as connection:
+        for table in sorted({share.table for batch in batches for share in batch if share.table.endswith(_VERSIONS)}):
+            original = table.removesuffix(_VERSIONS)
+            await connection.execute(f'CREATE TABLE "{table}" (LIKE "{original}" INCLUDING DEFAULTS)')
         began = time.perf_counter()
         for batch in batches:
             async with connection.transaction():
@@ -72,7 +94,7 @@ async def floor_seconds(database: Fresh, batches: Sequence[Sequence[Share]]) -> 
 
 
 async def written_by(consumed: Fresh, template_dsn: str, outbox: Written, batches: int) -> list[list[Share]]:
-    """Every row that stands in ``consumed``, and as many outbox rows as it has sent, dealt out to transactions.
+    """Every row written to ``consumed``, and as many outbox rows as it has sent, dealt out to transactions.
 
     Tables that the template has rows in are left out: migrations wrote those.
     """
@@ -83,6 +105,10 @@ async def written_by(consumed: Fresh, template_dsn: str, outbox: Written, batche
         tables = {name: await _read(connection, name, columns[name]) for name in sorted(ours - {OUTBOX})}
         references = [dict(row) for row in await connection.fetch(_REFERENCES) if {row["child"], row["parent"]} <= ours]
         sent = int(await connection.fetchval(_SENT))
+        writes = {row["name"]: int(row["writes"]) for row in await connection.fetch(_WRITES)}
+    for name, table in list(tables.items()):
+        versions = list(islice(cycle(table.rows), writes[name] - len(table.rows)))
+        tables[name + _VERSIONS] = Written(name + _VERSIONS, table.columns, versions)
     tables[OUTBOX] = Written(OUTBOX, outbox.columns, list(islice(cycle(outbox.rows), sent)))
     return dealt(tables, references, batches)
 

@@ -7,7 +7,7 @@ from deploy.bench.single import Single
 
 
 def figures(**changed: Any) -> Figures:
-    loyalty = Single(2_000, 100, 6_000, 400, 5)
+    loyalty = Single(2_000, 100, 6_000, 10_000, 400, 5)
     good: dict[str, Any] = {
         "events": 50_000,
         "broker": "tansu",
@@ -34,11 +34,11 @@ def test_a_bar_is_met_on_its_edge() -> None:
 
 def test_a_services_rate_is_told_in_its_own_batches_of_one_and_its_floor() -> None:
     loyalty = figures().services["loyalty"]
-    assert (loyalty.vs_batch_of_one, loyalty.vs_floor) == (20, 0.333)
+    assert (loyalty.vs_batch_of_one, loyalty.vs_floor, loyalty.vs_copy) == (20, 0.333, 0.2)
 
 
 def test_every_bar_that_is_missed_is_named() -> None:
-    slow = ServiceFigures.of(Single(1_000, 100, 6_000, 400, 5))
+    slow = ServiceFigures.of(Single(1_000, 100, 6_000, 10_000, 400, 5))
     assert figures().missed == []
     assert figures(services={"loyalty": slow}).missed == [
         "loyalty, times its batch of one", "loyalty, of its floor"
