@@ -17,7 +17,7 @@ from deploy.catalogue import entry
 from deploy.environment import deployed
 from shared.db import Database, fetch
 from shared.messaging.consumer import Consumer
-from shared.messaging.intake import Intake
+from shared.messaging.intake import Intake, Reading
 from shared.messaging.records import Record
 from shared.observability import configure_logging
 
@@ -28,18 +28,23 @@ _WAITING = "SELECT EXISTS (SELECT FROM outbox WHERE published_offset IS NULL) AS
 
 @dataclass(slots=True)
 class WatchedIntake(Intake):
-    """An intake that notes when it began, and how many purchases it has taken."""
+    """An intake that notes when it began, and how many purchases it has applied."""
 
     began: tuple[float, float] | None = None
     purchases: int = 0
     _last: dict[int, int] = field(default_factory=dict)
 
-    async def take(self, records: Sequence[Record]) -> None:
+    async def read(self, records: Sequence[Record]) -> list[Reading]:
         """As ever."""
-        self.began = self.began or (time.perf_counter(), time.process_time())
-        await Intake.take(self, records)
-        for record in records:
-            # A batch that was halved comes by here in parts, and whole.
+        if records:
+            self.began = self.began or (time.perf_counter(), time.process_time())
+        return await Intake.read(self, records)
+
+    async def apply(self, readings: Sequence[Reading]) -> None:
+        """As ever."""
+        await Intake.apply(self, readings)
+        for record, _ in readings:
+            # A batch that was tried before comes by here again.
             if record.topic == PURCHASES and record.offset > self._last.get(record.partition, -1):
                 self._last[record.partition] = record.offset
                 self.purchases += 1

@@ -12,7 +12,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from shared.loops import pause, until_stopped
 from shared.messaging import kafka
-from shared.messaging.intake import Intake, TooManyFailures
+from shared.messaging.intake import Intake, Reading, TooManyFailures
 from shared.messaging.records import Record
 from shared.settings import KafkaSettings
 
@@ -89,12 +89,23 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         await self.reader.start()
         if self.consumer.careful:
             await self._read_with_care()
-        while not self._stopping.is_set():
-            fetched = await self.reader.getmany(timeout_ms=POLL_MS, max_records=self.settings.max_records)
-            if fetched:
-                await self._take(fetched)
-            elif self._uncommitted:
-                await self._commit()
+        batch: asyncio.Task[None] | None = None
+        try:
+            while not self._stopping.is_set():
+                # The next batch is fetched and read while the database works on this one.
+                fetched = await self.reader.getmany(timeout_ms=POLL_MS, max_records=self.settings.max_records)
+                rebalances = self._rebalances
+                readings = await self._read(fetched)
+                if batch is not None:
+                    await batch
+                    batch = None
+                if fetched:
+                    batch = asyncio.create_task(self._take(fetched, readings, rebalances), name="consumer.batch")
+                elif self._uncommitted:
+                    await self._commit()
+        finally:
+            if batch is not None:
+                await batch
 
     def grace(self) -> float:
         """Seconds that the batch in hand may take when we are to stop; waiting for records just ends."""
@@ -138,7 +149,8 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             await self._step_over(place)
             return True
         if fetched:
-            await self._take(fetched)
+            rebalances = self._rebalances
+            await self._take(fetched, await self._read(fetched), rebalances)
         return bool(fetched)
 
     async def _step_over(self, place: TopicPartition) -> None:
@@ -158,16 +170,21 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 return
             if not fetched:
                 return
-            await self._take(fetched)
+            rebalances = self._rebalances
+            await self._take(fetched, await self._read(fetched), rebalances)
 
-    async def _take(self, fetched: Fetched) -> None:
-        """The same batch until it goes through, staying in the group; a rebalance brings it again, to whoever."""
-        records = [_record(raw) for raws in fetched.values() for raw in raws]
+    async def _read(self, fetched: Fetched) -> list[Reading]:
+        return await self.intake.read([_record(raw) for raws in fetched.values() for raw in raws])
+
+    async def _take(self, fetched: Fetched, readings: Sequence[Reading], rebalances: int) -> None:
+        """The same batch until it goes through, staying in the group.
+
+        A rebalance since it was fetched (there had been ``rebalances``) brings it again, to whoever.
+        """
         ends = {place: raws[-1].offset + 1 for place, raws in fetched.items()}
-        rebalances = self._rebalances
         while not self._stopping.is_set() and rebalances == self._rebalances:
             async with self._batch:
-                error = await self._attempt(records)
+                error = await self._attempt(readings)
                 if error is None:
                     self._uncommitted |= ends
                     await self._commit()
@@ -177,9 +194,9 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             if paused:
                 self.intake.resume()
 
-    async def _attempt(self, records: Sequence[Record]) -> Exception | None:
+    async def _attempt(self, readings: Sequence[Reading]) -> Exception | None:
         try:
-            await self.intake.take(records)
+            await self.intake.apply(readings)
         except TooManyFailures as error:
             self.consumer.state = f"paused: {error}"
             log.error("consumer.paused", service=self.intake.service, error=str(error))

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import NamedTuple
 
 import structlog
 
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 
 WINDOW = 5_000
 MOST_PARKED = 50
+SLICE = 10
 
 
 @dataclass(slots=True)
@@ -31,6 +33,13 @@ class Outcome:
 
     duplicates: Sequence[Event] = ()
     rejected: Sequence[Rejection] = ()
+
+
+class Reading(NamedTuple):
+    """A record and its event, or why there is none: InvalidEvent, or a fault in the reading itself."""
+
+    record: Record
+    event: Event | Exception
 
 
 UseCase = Callable[[Tx, Sequence[Event]], Awaitable[Outcome]]
@@ -56,13 +65,29 @@ class Intake:
     _parked: int = 0
 
     async def take(self, records: Sequence[Record]) -> None:
+        """Reads and applies a batch."""
+        await self.apply(await self.read(records))
+
+    async def read(self, records: Sequence[Record]) -> list[Reading]:
+        """What the records say. In slices, because the database may be at work on the batch before."""
+        readings = []
+        for number, record in enumerate(records):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+            try:
+                readings.append(Reading(record, self._read(record)))
+            except Exception as error:  # what isn't invalid is ours, and parks the one record
+                readings.append(Reading(record, error))
+        return readings
+
+    async def apply(self, readings: Sequence[Reading]) -> None:
         """Applies a batch whole; when that fails unexpectedly, its halves, down to the one record at fault.
 
         Raises TooManyFailures once parking records is no longer the answer, and a database error that lasts. Either
-        way the same batch may be taken again: what of it was applied is known.
+        way the same batch may be applied again: what of it was applied is known.
         """
         started = time.perf_counter()
-        await self._take(records)
+        await self._apply_or_halve(readings)
         self.observe(time.perf_counter() - started)
 
     async def give_up(self, record: Record, error: Exception) -> None:
@@ -92,7 +117,7 @@ class Intake:
             headers = {name: content.decode() for name, content in record.headers}
             await outbox.append_records(tx, [Waiting(record.topic, record.key, record.value, headers)], now)
         else:
-            outcomes, letters = await self._apply(tx, [(record, self._read(record))])
+            outcomes, letters = await self._effect(tx, [(record, self._read(record))])
             if letters:
                 raise InvalidEvent(letters[0].code, letters[0].detail, letters[0].pointer, source=letters[0].source)
             settled: flow.Settled = "applied" if "applied" in {outcome for _, outcome in +outcomes} else "duplicate"
@@ -106,56 +131,58 @@ class Intake:
         self._recent.clear()
         self._parked = 0
 
-    async def _take(self, records: Sequence[Record]) -> None:
+    async def _apply_or_halve(self, readings: Sequence[Reading]) -> None:
         self._check_failures()
         try:
-            await self._retrying(records)
+            await self._retrying(readings)
         except Exception as error:
             if is_transient(error):
                 raise
-            if len(records) == 1:
-                await self._park(records[0], error)
+            if len(readings) == 1:
+                await self._park(readings[0], error)
                 return
-            middle = len(records) // 2
-            await self._take(records[:middle])
-            await self._take(records[middle:])
+            middle = len(readings) // 2
+            await self._apply_or_halve(readings[:middle])
+            await self._apply_or_halve(readings[middle:])
 
-    async def _retrying(self, records: Sequence[Record]) -> None:
+    async def _retrying(self, readings: Sequence[Reading]) -> None:
         for attempt in range(self.retries + 1):
             try:
-                await self._transaction(records)
+                await self._transaction(readings)
                 return
             except Exception as error:
                 if not is_transient(error) or attempt == self.retries:
                     raise
-                log.warning("intake.retried", service=self.service, records=len(records), error=type(error).__name__)
+                log.warning("intake.retried", service=self.service, records=len(readings), error=type(error).__name__)
                 await asyncio.sleep(0.02 * 4**attempt)
 
-    async def _transaction(self, records: Sequence[Record]) -> None:
+    async def _transaction(self, readings: Sequence[Reading]) -> None:
         now = self.clock.now()
         readable: list[tuple[Record, Event]] = []
         letters: list[DeadLetter] = []
-        for record in records:
-            try:
-                readable.append((record, self._read(record)))
-            except InvalidEvent as error:
-                letters.append(DeadLetter(record, "dead", error.code, error.detail, error.pointer, error.source))
+        for record, event in readings:
+            if isinstance(event, Event):
+                readable.append((record, event))
+            elif isinstance(event, InvalidEvent):
+                letters.append(DeadLetter(record, "dead", event.code, event.detail, event.pointer, event.source))
+            else:
+                raise event
         async with self.db.transaction() as tx:
-            outcomes, refused = await self._apply(tx, readable)
+            outcomes, refused = await self._effect(tx, readable)
             letters += refused
             outcomes.update((letter.source, "dead") for letter in letters)
             await dead_letters.keep(tx, self.service, letters, now)
             await flow.add(tx, outcomes, now)
         self.after_commit()
         self.counts.update(outcome for _, outcome in outcomes.elements())
-        self._remember(0, len(records))
+        self._remember(0, len(readings))
         for letter in letters:
             log.warning("intake.dead", **self._described(letter))
 
     def _read(self, record: Record) -> Event:
         return read_record(record.topic, record.key, record.value, record.headers, self.clock.now())
 
-    async def _apply(
+    async def _effect(
         self, tx: Tx, readable: Sequence[tuple[Record, Event]]
     ) -> tuple[Counter[tuple[str, flow.Outcome]], list[DeadLetter]]:
         """The outcomes of what was applied or known, and letters for what was refused, not yet counted."""
@@ -180,9 +207,10 @@ class Intake:
         ]
         return counts, letters
 
-    async def _park(self, record: Record, error: Exception) -> None:
+    async def _park(self, reading: Reading, error: Exception) -> None:
         now = self.clock.now()
-        source = self._source_of(record)
+        record, event = reading
+        source = event.source if isinstance(event, Event | InvalidEvent) else ""
         letter = DeadLetter(record, "parked", "unexpected-error", f"{type(error).__name__} while applying", "", source)
         async with self.db.transaction() as tx:
             await dead_letters.keep(tx, self.service, [letter], now)
@@ -191,14 +219,6 @@ class Intake:
         self.counts["parked"] += 1
         self._remember(1, 1)
         log.error("intake.parked", exc_info=error, **self._described(letter))
-
-    def _source_of(self, record: Record) -> str:
-        try:
-            return self._read(record).source
-        except InvalidEvent as invalid:
-            return invalid.source
-        except Exception:  # a fault in the reading itself is what is being parked
-            return ""
 
     def _described(self, letter: DeadLetter) -> dict[str, object]:
         """What a log line says of a letter: nothing of its content, which may be anything."""

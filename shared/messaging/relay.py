@@ -159,7 +159,7 @@ class Relay:
         except Exception as error:
             log.warning("relay.send_failed", service=self.service, topic=rows[len(sent)]["topic"], error=repr(error))
             sent.append(_failed(error))
-        return await asyncio.gather(*sent, return_exceptions=True)
+        return await _all(sent)
 
     async def _settle(
         self,
@@ -237,6 +237,21 @@ async def _sent(producer: AIOKafkaProducer, row: RowMapping) -> "asyncio.Future[
         row["topic"], key=row["key"], value=row["value"], headers=record_headers(row["headers"])
     )
     return sent
+
+
+async def _all(sent: Sequence["asyncio.Future[Any]"]) -> list[Any]:
+    """As ``gather(…, return_exceptions=True)``, at half the price: nearly all are done when their turn comes."""
+    results: list[Any] = []
+    try:
+        for each in sent:
+            try:
+                results.append(await each)
+            except Exception as error:
+                results.append(error)
+    finally:
+        for each in sent[len(results) :]:
+            each.cancel()
+    return results
 
 
 def _failed(error: Exception) -> "asyncio.Future[Any]":
