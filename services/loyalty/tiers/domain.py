@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import zip_longest
 
 import msgspec
 
@@ -49,7 +50,7 @@ class Ladder:
     def __init__(self, programme: Programme, spends: Sequence[Spend]) -> None:
         self._tiers = programme.tiers
         self._grace = programme.grace
-        self._spends = sorted(spends)
+        self._spends = spends
         self._total = sum(net for _, net in spends)
 
     def at(self, at: datetime) -> str | None:
@@ -138,21 +139,16 @@ class Ladder:
 def _qualifying(spends: Sequence[Spend], tier: Tier, grace: timedelta) -> Iterator[Span]:
     """When the spend of the window reaches the tier's threshold, and the grace time after it.
 
-    A spend counts from its instant until a window later: arrivals and departures are two sorted lists, merged.
+    A spend counts from its instant until a window later: it arrives once and leaves once.
     """
-    departures = [at + tier.window for at, _ in spends]
-    arrived = left = sum_ = 0
+    changes = sorted([*spends, *((at + tier.window, -net) for at, net in spends)])
+    sum_ = 0
     start = end = None
-    while left < len(spends):
-        at = departures[left]
-        if arrived < len(spends):
-            at = min(at, spends[arrived][0])
-        while arrived < len(spends) and spends[arrived][0] == at:
-            sum_ += spends[arrived][1]
-            arrived += 1
-        while left < len(spends) and departures[left] == at:
-            sum_ -= spends[left][1]
-            left += 1
+    for (at, net), following in zip_longest(changes, changes[1:]):
+        sum_ += net
+        if following is not None and following[0] == at:
+            # What happens at one instant counts together.
+            continue
         if sum_ >= tier.spend:
             if start is not None and end is not None and end < at:
                 yield start, end
