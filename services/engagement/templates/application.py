@@ -2,16 +2,17 @@
 
 import html
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 import msgspec
-from liquid import BoundTemplate, Environment
 
 from services.engagement.templates import store
 from shared.contracts.contacts import ContactPurpose
 from shared.db import Tx
 
-_environment = Environment()
+if TYPE_CHECKING:
+    from liquid import BoundTemplate, Environment
 
 
 class Rendered(msgspec.Struct, frozen=True):
@@ -56,8 +57,16 @@ async def load(tx: Tx, default_locale: str) -> Templates:
 
 
 @lru_cache(maxsize=512)
-def _parsed(source: str) -> BoundTemplate:
-    return _environment.from_string(source)
+def _parsed(source: str) -> "BoundTemplate":
+    return _environment().from_string(source)
+
+
+@cache
+def _environment() -> "Environment":
+    # 4 MB that only a process which renders a message needs.
+    from liquid import Environment
+
+    return Environment()
 
 
 def _as_html(text: str) -> str:
