@@ -10,6 +10,6 @@ from shared.jobs import Job
 def jobs(planner: Planner, hand_over: HandOver) -> list[Job]:
     """What engagement does by the clock."""
     return [
-        Job("plan", timedelta(seconds=2), planner.run, planner.next_due),
+        Job("plan", timedelta(seconds=1), planner.run, planner.next_due),
         Job("hand-over", timedelta(seconds=1), hand_over.run, hand_over.next_due),
     ]

@@ -1,7 +1,7 @@
 """The table of customers as planning sees them: a blob of state, and when planning is due."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -20,6 +20,10 @@ CREATE TABLE customers (
 CREATE INDEX customers_to_plan ON customers (plan_due_at) WHERE plan_due_at IS NOT NULL;
 """
 
+PLANNED_AT_V2 = "ALTER TABLE customers ADD COLUMN planned_at timestamptz"
+APART = timedelta(seconds=10)
+"""A customer whose history is being loaded is planned once in a while, and not at every order."""
+
 _ENSURE = """
 INSERT INTO customers (customer_id, state)
 SELECT id, convert_to('{}', 'UTF8') FROM unnest(CAST(:ids AS text[])) AS id ORDER BY id COLLATE "C"
@@ -31,7 +35,9 @@ SELECT customer_id, state FROM customers WHERE customer_id = ANY(:ids) ORDER BY 
 """
 _READ = "SELECT customer_id, state FROM customers WHERE customer_id = ANY(:ids)"
 _SAVE = """
-UPDATE customers AS c SET state = new.state, plan_due_at = least(c.plan_due_at, new.due_at),
+UPDATE customers AS c SET state = new.state,
+    plan_due_at = least(c.plan_due_at, CASE WHEN new.due_at IS NOT NULL
+                                       THEN greatest(new.due_at, c.planned_at + :apart) END),
     plan_trigger = coalesce(new.trigger, c.plan_trigger)
 FROM unnest(CAST(:ids AS text[]), CAST(:states AS bytea[]), CAST(:due AS timestamptz[]), CAST(:triggers AS text[]))
     AS new (customer_id, state, due_at, trigger)
@@ -50,7 +56,7 @@ FROM locked WHERE c.customer_id = locked.customer_id
 """
 # By the partial index; SKIP LOCKED: planning never waits for a consumer, it comes back.
 _TAKE = """
-UPDATE customers AS c SET plan_due_at = NULL
+UPDATE customers AS c SET plan_due_at = NULL, planned_at = :now
 FROM (SELECT customer_id FROM customers WHERE plan_due_at <= :now ORDER BY plan_due_at LIMIT :limit
       FOR UPDATE SKIP LOCKED) AS due
 WHERE c.customer_id = due.customer_id
@@ -93,7 +99,7 @@ async def save(
         for customer, state in sorted(states.items())
     ]
     ids, blobs, due, triggers = columns(rows, 4)
-    await execute(tx, _SAVE, ids=ids, states=blobs, due=due, triggers=triggers)
+    await execute(tx, _SAVE, ids=ids, states=blobs, due=due, triggers=triggers, apart=APART)
 
 
 async def flag(tx: Tx, flagged: Mapping[str, Trigger], now: datetime) -> None:

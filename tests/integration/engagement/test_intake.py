@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.engagement.customers.store import APART
 from shared.messaging.records import Record
 from tests.integration.engagement.house import (
     Engagement,
@@ -76,6 +77,7 @@ async def test_many_purchases_of_a_customer_cost_one_planning(without_mail: Enga
 async def test_a_purchase_moves_the_rhythm_and_that_is_published(without_mail: Engagement) -> None:
     await without_mail.take(("purchase-recorded", purchase(days_ago=5)))
     await without_mail.run("plan")
+    without_mail.clock.set(without_mail.clock.now() + APART)
     await without_mail.take(("purchase-recorded", purchase(days_ago=1)))
     await without_mail.run("plan")
     [(_, first), (_, second)] = await without_mail.published("contact-planned")
@@ -88,9 +90,23 @@ async def test_a_purchase_moves_the_rhythm_and_that_is_published(without_mail: E
 async def test_planning_again_without_news_publishes_nothing(without_mail: Engagement) -> None:
     await without_mail.take(("purchase-recorded", purchase(days_ago=5)))
     await without_mail.run("plan")
+    without_mail.clock.set(without_mail.clock.now() + APART)
     await without_mail.take(changed(locale="zh-TW"))
     assert await without_mail.run("plan") == 1
     assert len(await without_mail.published()) == 1
+
+
+async def test_a_customer_is_planned_at_once_and_then_no_sooner_than_ten_seconds_later(
+    without_mail: Engagement,
+) -> None:
+    started = without_mail.clock.now()
+    await without_mail.take(("purchase-recorded", purchase(days_ago=5)))
+    assert await without_mail.run("plan") == 1
+    await without_mail.take(("purchase-recorded", purchase(days_ago=4)))
+    await without_mail.take(("purchase-recorded", purchase(days_ago=3)))
+    assert await without_mail.run("plan") == 0
+    without_mail.clock.set(started + APART)
+    assert await without_mail.run("plan") == 1
 
 
 async def test_loaded_history_plans_nobody(without_mail: Engagement) -> None:
