@@ -92,15 +92,17 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         batch: asyncio.Task[None] | None = None
         try:
             while not self._stopping.is_set():
-                # The next batch is fetched and read while the database works on this one.
                 fetched = await self.reader.getmany(timeout_ms=POLL_MS, max_records=self.settings.max_records)
                 rebalances = self._rebalances
                 readings = await self._read(fetched)
                 if batch is not None:
                     await batch
                     batch = None
-                if fetched:
+                if len(readings) == self.settings.max_records:
+                    # More is waiting: it is fetched and read while the database works on this.
                     batch = asyncio.create_task(self._take(fetched, readings, rebalances), name="consumer.batch")
+                elif fetched:
+                    await self._take(fetched, readings, rebalances)
                 elif self._uncommitted:
                     await self._commit()
         finally:
