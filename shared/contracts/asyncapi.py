@@ -17,11 +17,10 @@ def document() -> dict[str, Any]:
     """
     operations: dict[str, Any] = {}
     for topic in TOPICS.values():
-        if topic.publisher:
-            operations[f"{topic.publisher}.sends.{topic.name}"] = _operation("send", topic.publisher, topic)
-        else:
-            for service in SERVICES:
-                operations[f"{service}.receives.{topic.name}"] = _operation("receive", service, topic)
+        for service in topic.publishers:
+            operations[f"{service}.sends.{topic.name}"] = _operation("send", service, topic)
+        for service in () if topic.publishers else SERVICES:
+            operations[f"{service}.receives.{topic.name}"] = _operation("receive", service, topic)
     return {
         "asyncapi": "3.0.0",
         "info": {

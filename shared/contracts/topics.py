@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.contracts import behaviour, contacts, customers, points, purchases, risk
+from shared.contracts import behaviour, contacts, customers, merges, points, purchases, risk, segments
 from shared.contracts.types import Struct
 
 Service = Literal["profile", "engagement", "loyalty", "churn"]
@@ -16,12 +16,12 @@ DAYS = 30
 class Topic:
     """A topic is a fact in the past tense. ``key`` names the field of ``data`` that is the Kafka key.
 
-    ``publisher`` is None where other systems publish. Retention in days.
+    ``publishers`` are those of our services that publish it; none where other systems do. Retention in days.
     """
 
     name: str
     data: type[Struct]
-    publisher: Service | None = None
+    publishers: tuple[Service, ...] = ()
     key: str = "customer_id"
     version: int = 1
     compacted: bool = False
@@ -41,26 +41,32 @@ _DECLARED = (
     Topic("activity-recorded", behaviour.ActivityRecorded),
     Topic("feedback-received", behaviour.FeedbackReceived),
     Topic("product-changed", behaviour.ProductChanged, key="sku", compacted=True),
-    Topic("customer-registered", customers.CustomerRegistered, "profile"),
-    Topic("customer-changed", customers.CustomerChanged, "profile"),
-    Topic("consent-changed", customers.ConsentChanged, "profile"),
-    Topic("points-earned", points.PointsEarned, "loyalty"),
-    Topic("points-reversed", points.PointsReversed, "loyalty"),
-    Topic("points-expired", points.PointsExpired, "loyalty"),
-    Topic("tier-changed", points.TierChanged, "loyalty"),
-    Topic("churn-scored", risk.ChurnScored, "churn", compacted=True),
-    Topic("customer-at-risk", risk.CustomerAtRisk, "churn"),
-    Topic("risk-lowered", risk.RiskLowered, "churn"),
-    Topic("contact-planned", contacts.ContactPlanned, "engagement"),
-    Topic("contact-suppressed", contacts.ContactSuppressed, "engagement"),
-    Topic("contact-sent", contacts.ContactSent, "engagement"),
-    Topic("contact-failed", contacts.ContactFailed, "engagement"),
+    Topic("customer-registered", customers.CustomerRegistered, ("profile",)),
+    Topic("customer-changed", customers.CustomerChanged, ("profile",)),
+    Topic("consent-changed", customers.ConsentChanged, ("profile",)),
+    Topic("customer-merged", merges.CustomerMerged, ("profile",)),
+    Topic("customer-unmerged", merges.CustomerUnmerged, ("profile",)),
+    Topic("merge-applied", merges.MergeApplied, SERVICES),
+    Topic("segment-changed", segments.SegmentChanged, ("profile",)),
+    Topic("customer-lost", segments.CustomerLost, ("profile",)),
+    Topic("customer-returned", segments.CustomerReturned, ("profile",)),
+    Topic("points-earned", points.PointsEarned, ("loyalty",)),
+    Topic("points-reversed", points.PointsReversed, ("loyalty",)),
+    Topic("points-expired", points.PointsExpired, ("loyalty",)),
+    Topic("tier-changed", points.TierChanged, ("loyalty",)),
+    Topic("churn-scored", risk.ChurnScored, ("churn",), compacted=True),
+    Topic("customer-at-risk", risk.CustomerAtRisk, ("churn",)),
+    Topic("risk-lowered", risk.RiskLowered, ("churn",)),
+    Topic("contact-planned", contacts.ContactPlanned, ("engagement",)),
+    Topic("contact-suppressed", contacts.ContactSuppressed, ("engagement",)),
+    Topic("contact-sent", contacts.ContactSent, ("engagement",)),
+    Topic("contact-failed", contacts.ContactFailed, ("engagement",)),
 )
 
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in _DECLARED}
 BY_TYPE: dict[str, Topic] = {topic.type: topic for topic in _DECLARED}
 BY_DATA: dict[type[Struct], Topic] = {topic.data: topic for topic in _DECLARED}
-INCOMING: tuple[str, ...] = tuple(topic.name for topic in _DECLARED if topic.publisher is None)
+INCOMING: tuple[str, ...] = tuple(topic.name for topic in _DECLARED if not topic.publishers)
 
 
 def dead_letter_topic(topic: str, service: str) -> str:

@@ -243,7 +243,7 @@ async def _copy(tx: Tx, guarded: Mapping[FactKey, Event]) -> set[FactKey]:
 
 def _is_guarded(event: Event) -> bool:
     """Whether this transaction alone can write the fact: its order is locked, or its key is its row in the inbox."""
-    return event.topic.name == PURCHASE or event.topic.publisher is not None
+    return event.topic.name == PURCHASE or bool(event.topic.publishers)
 
 
 async def _sort_out(tx: Tx, recorded: Recorded) -> None:

@@ -32,7 +32,7 @@ def test_an_example_is_valid_by_its_schema(topic: Topic) -> None:
 @each_topic
 def test_an_example_without_a_required_field_is_refused_by_its_schema(topic: Topic) -> None:
     validator = jsonschema.Draft202012Validator(event_schema(topic))
-    required = [field.name for field in msgspec.structs.fields(topic.data) if field.required]
+    required = [field.encode_name for field in msgspec.structs.fields(topic.data) if field.required]
     assert required
     for name in required:
         event: dict[str, Any] = json.loads(_text(topic.type))

@@ -46,7 +46,7 @@ def read(items: Sequence[bytes], now: datetime) -> Read:
         try:
             event = read_event(item, now)
             if event.topic.name not in INCOMING:
-                detail = f"{event.topic.type} is published by {event.topic.publisher} alone"
+                detail = f"{event.topic.type} is published by {', '.join(event.topic.publishers)} alone"
                 raise InvalidEvent("not-accepted", detail, "/type")
             events[index] = (event, item)
         except InvalidEvent as error:
