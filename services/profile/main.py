@@ -10,6 +10,8 @@ from services.profile.events.http import events_router
 from services.profile.jobs import jobs
 from services.profile.overview.application import Overviews
 from services.profile.preferences.http import preferences_router
+from services.profile.products.application import Catalogue
+from services.profile.products.http import products_router
 from services.profile.purchases.application import PurchaseHistory
 from services.profile.purchases.domain import House
 from services.profile.purchases.http import purchases_router
@@ -45,6 +47,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             preferences_router(customers, db, wake),
             purchases_router(history, customers, db),
             timeline_router(timeline, customers, db),
+            products_router(Catalogue(clock), db),
             reachability_router(db),
         ],
         wake=wake,

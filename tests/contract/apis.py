@@ -18,7 +18,7 @@ from shared.http.settings import HttpSettings
 from shared.messaging.records import Record
 from shared.service import Service, Surroundings
 from shared.settings import HouseSettings, KafkaSettings
-from tests.kit.builders import NOW, purchase, record, returned
+from tests.kit.builders import NOW, money, purchase, record, returned
 from tests.kit.databases import Databases, TestDatabase
 
 SECRET = "a secret of thirty-two bytes, for tests"
@@ -95,6 +95,7 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
         *orders,
         record("purchase-returned", returned("pos:1", customer_id=CUSTOMER, days_ago=3)),
         record("feedback-received", {**complaint, "occurred_at": NOW.isoformat()}),
+        record("product-changed", {"sku": "sku-1", "name": "Tea", "category": "tea", "price": money("100")}),
     ]
     for service in services.values():
         await service.intake.take([one for one in facts if one.topic in service.intake.use_cases])
@@ -106,7 +107,7 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     }
     everywhere = {"customer_id": CUSTOMER, "id": "1"}
     return {
-        "profile": {**everywhere, "channel": "email", "purpose": "marketing"},
+        "profile": {**everywhere, "channel": "email", "purpose": "marketing", "sku": "sku-1"},
         "loyalty": everywhere,
         "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},
         "engagement": {

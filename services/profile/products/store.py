@@ -1,23 +1,74 @@
 """The catalogue: a row a product, the newest by event time."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from shared.db import Tx, columns, execute
-from shared.messaging.events import Event
+from sqlalchemy import RowMapping
 
+from services.profile.products.domain import Product, described, read
+from shared.db import Tx, columns, execute, fetch
+
+# A list of lists is an array only where all are of one length: accessories travel as text and come apart here.
 _KEEP = """
-INSERT INTO products AS p (sku, changed_at, source, event_id, body)
-SELECT * FROM unnest(CAST(:sku AS text[]), CAST(:changed_at AS timestamptz[]), CAST(:source AS text[]),
-                     CAST(:event_id AS text[]), CAST(:body AS bytea[])) AS new (sku)
+INSERT INTO products AS p (sku, changed_at, source, event_id, body, category, currency, price, upgrade_of,
+                           accessory_of)
+SELECT sku, changed_at, source, event_id, body, category, currency, price, upgrade_of, CAST(accessory_of AS text[])
+FROM unnest(CAST(:sku AS text[]), CAST(:changed_at AS timestamptz[]), CAST(:source AS text[]),
+            CAST(:event_id AS text[]), CAST(:body AS bytea[]), CAST(:category AS text[]), CAST(:currency AS text[]),
+            CAST(:price AS bigint[]), CAST(:upgrade_of AS text[]), CAST(:accessory_of AS text[]))
+    AS new (sku, changed_at, source, event_id, body, category, currency, price, upgrade_of, accessory_of)
 ORDER BY sku
 ON CONFLICT (sku) DO UPDATE SET
-    changed_at = excluded.changed_at, source = excluded.source, event_id = excluded.event_id, body = excluded.body
+    changed_at = excluded.changed_at, source = excluded.source, event_id = excluded.event_id, body = excluded.body,
+    category = excluded.category, currency = excluded.currency, price = excluded.price,
+    upgrade_of = excluded.upgrade_of, accessory_of = excluded.accessory_of, version = p.version + 1
 WHERE (excluded.changed_at, excluded.source, excluded.event_id) > (p.changed_at, p.source, p.event_id)
 """
-_COLUMNS = ("sku", "changed_at", "source", "event_id", "body")
+_COLUMNS = (
+    "sku", "changed_at", "source", "event_id", "body", "category", "currency", "price", "upgrade_of", "accessory_of",
+)  # fmt: skip
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('roost.product.' || :sku, 0))"
+_FIND = "SELECT body, changed_at, version FROM products WHERE sku = :sku"
+_PAGE = """
+SELECT body, changed_at, version FROM products
+WHERE (CAST(:category AS text) IS NULL OR category = :category) AND (CAST(:after AS text) IS NULL OR sku > :after)
+ORDER BY sku LIMIT :limit
+"""
+
+Said = tuple[str, datetime, str, str, bytes]
+"""What somebody says of a product: sku, since when it holds, source and id of who says it, the event's data."""
 
 
-async def keep(tx: Tx, events: Sequence[Event]) -> None:
-    """Writes products, one event each, unless a newer one is known."""
-    rows = sorted((event.key, event.time, event.source, event.id, event.body) for event in events)
-    await execute(tx, _KEEP, **dict(zip(_COLUMNS, columns(rows, len(_COLUMNS)), strict=True)))
+async def keep(tx: Tx, said: Sequence[Said]) -> int:
+    """Writes products, each named once, unless something newer is known; answers how many were."""
+    rows = []
+    for one in sorted(said):
+        found = described(one[4])
+        accessory_of = _array(found.pop("accessory_of"))
+        rows.append((*one, *found.values(), accessory_of))
+    return await execute(tx, _KEEP, **dict(zip(_COLUMNS, columns(rows, len(_COLUMNS)), strict=True)))
+
+
+async def lock(tx: Tx, sku: str) -> None:
+    """Keeps others who edit this product waiting until the transaction ends, be there a row or not."""
+    await fetch(tx, _LOCK, sku=sku)
+
+
+async def find(tx: Tx, sku: str) -> Product | None:
+    """A product as it stands."""
+    rows = await fetch(tx, _FIND, sku=sku)
+    return _product(rows[0]) if rows else None
+
+
+async def page(tx: Tx, category: str | None, after: str | None, limit: int) -> list[Product]:
+    """Products by their sku, of a category if one is named."""
+    return [_product(row) for row in await fetch(tx, _PAGE, category=category, after=after, limit=limit)]
+
+
+def _product(row: RowMapping) -> Product:
+    return Product(read(row["body"]), row["changed_at"], row["version"])
+
+
+def _array(names: Sequence[str]) -> str:
+    quoted = (name.replace("\\", "\\\\").replace('"', '\\"') for name in names)
+    return "{" + ",".join(f'"{name}"' for name in quoted) + "}"
