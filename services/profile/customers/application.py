@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
+
+import msgspec
 
 from services.profile.customers import store
 from services.profile.customers.announcements import change, registration
 from services.profile.customers.contact_points import all_normalised
-from services.profile.customers.domain import CustomerFile, bare_file, changed, new_file
+from services.profile.customers.domain import CustomerFile, Said, Saying, bare_file, changed, new_file, winning
+from services.profile.customers.parts import parts_of, whole
 from shared.clock import Clock
 from shared.contracts.types import Cause
 from shared.db import Tx
@@ -18,12 +22,19 @@ from shared.messaging.outbox import Outgoing
 
 SERVICE = "profile"
 Fields = Mapping[str, Any]
+AHEAD = timedelta(hours=24)
 
 
 class CustomerExists(Exception):
     """Somebody made a file of this id before."""
 
     code = "customer-exists"
+
+
+class TrueTooLate(Exception):
+    """What is written is true only from more than 24 hours ahead on."""
+
+    code = "as-of-ahead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +59,32 @@ class Customers:
         await outbox.append(tx, SERVICE, registered, now)
 
     async def create(
-        self, tx: Tx, customer_id: str | None, fields: Fields, cause: Cause, trace: str | None = None
+        self,
+        tx: Tx,
+        customer_id: str | None,
+        fields: Fields,
+        cause: Cause,
+        trace: str | None = None,
+        *,
+        saying: Saying | None = None,
     ) -> CustomerFile:
-        """A new file, under a generated id where none is given.
+        """A new file, under a generated id where none is given; of what isn't among ``fields`` nothing is said.
 
-        The bare file of somebody who was met by an event is filled in. Raises CustomerExists, InvalidContactPoint.
+        The bare file of somebody who was met by an event is filled in. ``saying``: by default that of the cause, now.
+        Raises CustomerExists, InvalidContactPoint, TrueTooLate.
         """
-        now = self.clock.now()
-        fields = self._clean(fields)
-        file = new_file(customer_id or f"c_{uuid4().hex}", fields, now)
+        now, saying = self.clock.now(), saying or Saying(cause.source)
+        true_at, blank = _since(saying, now), new_file(customer_id or f"c_{uuid4().hex}", {}, now)
+        parts = parts_of(blank, self._clean(fields))
+        file = msgspec.structs.replace(blank, **whole(blank, parts), said_at=dict.fromkeys(parts, true_at))
         if await store.insert(tx, file):
+            await store.keep(tx, file.customer_id, parts, saying.source, true_at, now)
             await outbox.append(tx, SERVICE, [Outgoing(registration(file, cause), trace)], now)
             return file
         known = await store.find(tx, file.customer_id, lock=True)
         if known is None or not known.bare:
             raise CustomerExists(file.customer_id)
-        return await self._save(tx, known, fields, cause, trace)
+        return await self._save(tx, known, fields, cause, trace, saying)
 
     async def find(self, tx: Tx, customer_id: str) -> CustomerFile | None:
         """A customer's file."""
@@ -80,26 +101,54 @@ class Customers:
         edit: Callable[[CustomerFile], Fields],
         cause: Cause,
         trace: str | None = None,
+        *,
+        saying: Saying | None = None,
     ) -> CustomerFile | None:
         """The file with the fields that ``edit`` makes of the locked one; None if there is none.
 
-        Raises what ``edit`` raises, and InvalidContactPoint.
+        Every field (or part, as ``attributes.shoe``) that ``edit`` answers counts as said again, at the time of
+        ``saying``; what is known to be true since later stays. Raises what ``edit`` raises, InvalidContactPoint,
+        TrueTooLate.
         """
         file = await store.find(tx, customer_id, lock=True)
-        return await self._save(tx, file, self._clean(edit(file)), cause, trace) if file else None
+        return await self._save(tx, file, edit(file), cause, trace, saying) if file else None
+
+    async def history(
+        self, tx: Tx, customer_id: str, field: str | None, *, after: tuple[datetime, int] | None, limit: int
+    ) -> list[Said]:
+        """What was ever written of a file, or of a field and its parts; true since latest first."""
+        return await store.history(tx, customer_id, field, after=after, limit=limit)
 
     async def _save(
-        self, tx: Tx, before: CustomerFile, fields: Fields, cause: Cause, trace: str | None
+        self,
+        tx: Tx,
+        before: CustomerFile,
+        fields: Fields,
+        cause: Cause,
+        trace: str | None,
+        saying: Saying | None,
     ) -> CustomerFile:
-        now = self.clock.now()
-        after = changed(before, fields, now)
-        if after is not before:
+        now, saying = self.clock.now(), saying or Saying(cause.source)
+        true_at, parts = _since(saying, now), parts_of(before, self._clean(fields))
+        won = winning(before, parts, true_at)
+        after = changed(before, whole(before, won), now)
+        after = msgspec.structs.replace(after, said_at={**before.said_at, **dict.fromkeys(won, true_at)})
+        await store.keep(tx, before.customer_id, parts, saying.source, true_at, now)
+        if after != before:
             await store.update(tx, after)
             if event := change(before, after, cause):
                 await outbox.append(tx, SERVICE, [Outgoing(event, trace)], now)
         return after
 
     def _clean(self, fields: Fields) -> Fields:
-        if "contact_points" not in fields:
-            return fields
-        return {**fields, "contact_points": all_normalised(fields["contact_points"], self.phone_region)}
+        return {
+            name: all_normalised(value, self.phone_region) if name.startswith("contact_points") else value
+            for name, value in fields.items()
+        }
+
+
+def _since(saying: Saying, now: datetime) -> datetime:
+    true_at = saying.as_of or now
+    if true_at > now + AHEAD:
+        raise TrueTooLate(true_at)
+    return true_at

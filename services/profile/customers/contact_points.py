@@ -1,13 +1,14 @@
 """Where a customer can be reached: phones in E.164, e-mails checked without asking the network."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 ContactKind = Literal["email", "phone", "messaging", "post"]
+KINDS: tuple[ContactKind, ...] = get_args(ContactKind)
 MAX_POINTS = 20
 
 

@@ -14,13 +14,17 @@ Scalar = str | int | float | bool | None
 
 
 class CustomerFile(msgspec.Struct, frozen=True, kw_only=True):
-    """The editable file. ``version`` counts its changes; ``bare``: made by an event, by nobody edited yet."""
+    """The editable file. ``version`` counts its changes; ``bare``: made by an event, by nobody edited yet.
+
+    ``said_at``: since when each part is true, as whoever wrote it says.
+    """
 
     customer_id: str
     created_at: datetime
     updated_at: datetime
     version: int = 1
     bare: bool = False
+    said_at: Mapping[str, datetime] = {}
     kind: CustomerKind = "person"
     name: str | None = None
     contact_points: tuple[ContactPoint, ...] = ()
@@ -38,7 +42,28 @@ class CustomerFile(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, Scalar] = {}
 
 
-OF_THE_ROW = ("customer_id", "created_at", "updated_at", "version", "bare")
+class Saying(msgspec.Struct, frozen=True):
+    """Who says what is written, and since when it is true; without a time: now."""
+
+    source: str
+    as_of: datetime | None = None
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A value that was ever written: ``stands`` where none that is true since later, or written later, replaced it."""
+
+    id: int
+    field: str
+    value: Any
+    source: str
+    true_at: datetime
+    recorded_at: datetime
+    stands: bool
+
+
+OF_THE_ROW = ("customer_id", "created_at", "updated_at", "version", "bare", "said_at")
+MAPS = ("attributes",)
+"""The fields whose keys are written one by one."""
 EDITABLE = tuple(name for name in CustomerFile.__struct_fields__ if name not in OF_THE_ROW)
 PUBLISHABLE = (
     "kind", "birthday", "locale", "time_zone", "tags", "tenure_start", "owner", "preferred_channel",
@@ -55,6 +80,11 @@ def bare_file(customer_id: str, now: datetime) -> CustomerFile:
 def new_file(customer_id: str, fields: Mapping[str, Any], now: datetime) -> CustomerFile:
     """The first version of a file that somebody makes."""
     return CustomerFile(customer_id=customer_id, created_at=now, updated_at=now, **fields)
+
+
+def winning(file: CustomerFile, parts: Mapping[str, Any], true_at: datetime) -> dict[str, Any]:
+    """The parts of which nothing is known that is true since later. Of two with one time the last written wins."""
+    return {name: value for name, value in parts.items() if true_at >= file.said_at.get(name, true_at)}
 
 
 def changed(file: CustomerFile, fields: Mapping[str, Any], now: datetime) -> CustomerFile:

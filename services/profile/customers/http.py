@@ -1,6 +1,7 @@
 """The routes of the customer file and its 360° view."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Body, Query, Response
@@ -8,10 +9,19 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from services.profile import examples
-from services.profile.customers.application import CustomerExists, Customers
+from services.profile.customers.application import CustomerExists, Customers, TrueTooLate
 from services.profile.customers.contact_points import InvalidContactPoint
 from services.profile.customers.domain import CustomerFile
-from services.profile.customers.shapes import FileFields, NewCustomer, document_of, fields_of, merged
+from services.profile.customers.shapes import (
+    Envelope,
+    FileFields,
+    NewCustomer,
+    SaidView,
+    document_of,
+    fields_of,
+    merged,
+    said_view,
+)
 from services.profile.fields import CustomerInPath, Id, outgoing_trace, request_cause
 from services.profile.overview.application import Overviews
 from services.profile.overview.shapes import CustomerRow, CustomerView, row, view
@@ -30,37 +40,59 @@ Reader = Annotated[Principal, requires("profile:read")]
 StaffReader = Annotated[Principal, staff_only("profile:read")]
 Writer = Annotated[Principal, staff_only("profile:write")]
 
+_PATCH = {"tags": ["tea", "vip"], "owner": None, "as_of": "2026-11-20T08:15:00Z", "source": "pos"}
 _PATCH_BODY = {
     "application/merge-patch+json": {
-        "schema": {"type": "object"},
-        "example": {"tags": ["tea", "vip"], "owner": None},
+        "schema": {"type": "object", "properties": Envelope.model_json_schema()["properties"]},
+        "example": _PATCH,
     }
+}
+_SAID = {
+    "field": "attributes.shoe",
+    "value": 42,
+    "source": "pos",
+    "true_at": "2026-11-20T08:15:00Z",
+    "recorded_at": "2026-11-21T02:00:00Z",
+    "stands": True,
 }
 
 
 def customers_router(customers: Customers, overviews: Overviews, db: Database, wake: Wake) -> Router:
-    """``POST /customers``, ``GET /customers``, ``GET|PATCH /customers/{customer_id}``."""
+    """``POST /customers``, ``GET /customers``, ``GET|PATCH /customers/{customer_id}``, ``GET …/history``."""
     router = Router(tags=["customers"])
 
     @router.post("/customers", status_code=201, responses=examples.answer(examples.VIEW, 201, **examples.ETAG))
     async def create(
-        _: Writer,
+        who: Writer,
         attempt: Annotated[Attempt, idempotency_key()],
         new: Annotated[NewCustomer, Body(examples=[{**examples.FIELDS, "customer_id": examples.CUSTOMER_ID}])],
         response: Response,
     ) -> CustomerView:
-        """Makes a file. That of somebody who was met by an event alone is filled in."""
+        """Makes a file. That of somebody who was met by an event alone is filled in.
+
+        `as_of` says since when the fields are true (at most 24 hours ahead, by default now), `source` whose word that
+        is (by default the token's subject).
+        """
         async with db.transaction() as tx:
             replay = await attempt.claim(tx)
             if replay is not None:
                 replay.mark(response)
                 return await _answer(tx, replay.resource_id, response)
             try:
-                file = await customers.create(tx, new.customer_id, fields_of(new), request_cause(), outgoing_trace())
+                file = await customers.create(
+                    tx,
+                    new.customer_id,
+                    fields_of(new),
+                    request_cause(),
+                    outgoing_trace(),
+                    saying=new.saying(who.subject),
+                )
             except CustomerExists as error:
                 raise conflict(error.code, "There is a file of this customer_id; PATCH changes it.") from error
             except InvalidContactPoint as error:
                 raise _refused(error, new.model_dump()) from error
+            except TrueTooLate as error:
+                raise _too_late(error) from error
             await attempt.remember(tx, status=201, resource_id=file.customer_id)
             shown = await _shown(tx, file, response)
         wake()
@@ -104,13 +136,20 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
         openapi_extra={"requestBody": {"content": _PATCH_BODY}},
     )
     async def change(
-        _: Writer,
+        who: Writer,
         customer_id: CustomerInPath,
         match: Annotated[Precondition, if_match()],
-        patch: Annotated[dict[str, Any], Body(examples=[{"tags": ["tea", "vip"], "owner": None}])],
+        patch: Annotated[dict[str, Any], Body(examples=[_PATCH])],
         response: Response,
     ) -> CustomerView:
-        """Changes a file by a JSON merge patch (RFC 7396): null takes a field away, lists are replaced whole."""
+        """Changes a file by a JSON merge patch (RFC 7396): null takes a field away, lists are replaced whole.
+
+        Beside the fields, `as_of` says since when they are true (at most 24 hours ahead, by default now), and `source`
+        whose word that is (by default the token's subject). Of each field, each attribute and the addresses of each
+        kind, the value that is true since latest stands, whenever it arrives; the others are in the history. The
+        answer is the file as it stands.
+        """
+        envelope, patch = _opened(patch)
 
         def edit(file: CustomerFile) -> Mapping[str, Any]:
             match.require(file.version)
@@ -118,19 +157,41 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
             try:
                 return fields_of(FileFields.model_validate(document), patch)
             except ValidationError as error:
-                errors = [{**found, "loc": ("body", *found["loc"])} for found in error.errors()]
-                raise RequestValidationError(errors, body=document) from error
+                raise _unfit(error, document) from error
 
         async with db.transaction() as tx:
             try:
-                file = await customers.change(tx, customer_id, edit, request_cause(), outgoing_trace())
+                file = await customers.change(
+                    tx, customer_id, edit, request_cause(), outgoing_trace(), saying=envelope.saying(who.subject)
+                )
             except InvalidContactPoint as error:
                 raise _refused(error, patch) from error
+            except TrueTooLate as error:
+                raise _too_late(error) from error
             if file is None:
                 raise not_found()
             shown = await _shown(tx, file, response)
         wake()
         return shown
+
+    @router.get(
+        "/customers/{customer_id}/history",
+        responses=examples.answer({"items": [_SAID], "next_cursor": None}),
+    )
+    async def read_history(
+        _: StaffReader,
+        customer_id: CustomerInPath,
+        paging: PageRequest,
+        field: Annotated[Id | None, Query(description="A field with its parts, or a part as `attributes.shoe`")] = None,
+    ) -> Page[SaidView]:
+        """Every value that was ever written of a file: by whom, true since when; latest first."""
+        after = paging.after(tuple[datetime, int])
+        async with db.transaction() as tx:
+            if not await customers.exists(tx, customer_id):
+                raise not_found()
+            found = await customers.history(tx, customer_id, field, after=after, limit=paging.limit + 1)
+        cursor = paging.next_cursor(found, lambda said: (said.true_at, said.id))
+        return Page(items=[said_view(said) for said in found[: paging.limit]], next_cursor=cursor)
 
     async def _answer(tx: Tx, customer_id: str, response: Response) -> CustomerView:
         file = await customers.find(tx, customer_id)
@@ -143,6 +204,23 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
         return view(await overviews.of(tx, file))
 
     return router
+
+
+def _opened(patch: dict[str, Any]) -> tuple[Envelope, dict[str, Any]]:
+    beside = {name: patch[name] for name in Envelope.model_fields if name in patch}
+    try:
+        envelope = Envelope.model_validate(beside)
+    except ValidationError as error:
+        raise _unfit(error, patch) from error
+    return envelope, {name: value for name, value in patch.items() if name not in beside}
+
+
+def _unfit(error: ValidationError, body: Any) -> RequestValidationError:
+    return RequestValidationError([{**found, "loc": ("body", *found["loc"])} for found in error.errors()], body=body)
+
+
+def _too_late(error: TrueTooLate) -> ProblemError:
+    return invalid("/as_of", "Nothing may be true only from more than 24 hours ahead on.", code=error.code)
 
 
 def _refused(error: InvalidContactPoint, given: Mapping[str, Any]) -> ProblemError:

@@ -14,7 +14,7 @@ from services.profile.customers.contact_points import (
     primary,
     with_primary,
 )
-from services.profile.customers.domain import EDITABLE, CustomerFile, PriceSensitivity
+from services.profile.customers.domain import EDITABLE, MAPS, CustomerFile, PriceSensitivity, Said, Saying
 from services.profile.fields import CustomerId, Id, Instant
 from shared.contracts.customers import Birthday, ContactChannel, CustomerKind
 
@@ -93,27 +93,42 @@ class FileFields(BaseModel):
         return list(dict.fromkeys(names))
 
 
-class NewCustomer(FileFields):
+class Envelope(BaseModel):
+    """Beside the fields of a write: since when they are true (at most 24 hours ahead; by default now), and whose word
+    that is (by default the token's subject). What is known to be true since later stays."""
+
+    as_of: Instant | None = None
+    source: Id | None = None
+
+    def saying(self, subject: str) -> Saying:
+        """For the domain."""
+        return Saying(self.source or subject, self.as_of)
+
+
+class NewCustomer(FileFields, Envelope):
     """``customer_id``: the publisher's own id, prefixed by system; generated where it is absent."""
 
     customer_id: CustomerId | None = None
 
 
 def fields_of(given: FileFields, patch: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The fields for the domain. ``patch`` says which of ``email`` and ``phone`` were named, null to remove."""
+    """What is written, for the domain: the fields that were named, in ``patch`` where ``given`` is a file with a patch
+    in it; of a map those keys."""
     named = given.model_fields_set if patch is None else patch.keys()
-    points = tuple(ContactPoint(point.kind, point.value, point.verified) for point in given.contact_points)
+    fields = {name: _inner(getattr(given, name)) for name in EDITABLE if name in named}
+    points = _inner(given.contact_points)
     for kind in ("email", "phone"):
         if kind in named:
             points = with_primary(points, kind, getattr(given, kind))
-    birthday = msgspec.convert(given.birthday.model_dump(), Birthday) if given.birthday else None
-    return {
-        **{name: getattr(given, name) for name in EDITABLE},
-        "contact_points": points,
-        "birthday": birthday,
-        "tags": tuple(given.tags),
-        "interests": tuple(given.interests),
-    }
+            fields[f"contact_points.{kind}"] = tuple(point for point in points if point.kind == kind)
+    if "contact_points" in named:
+        fields = {name: value for name, value in fields.items() if not name.startswith("contact_points.")}
+        fields["contact_points"] = points
+    for name in MAPS:
+        if patch is not None and isinstance(patch.get(name), dict):
+            standing = fields.pop(name)
+            fields |= {f"{name}.{key}": standing.get(key) for key in patch[name]}
+    return fields
 
 
 def document_of(file: CustomerFile) -> dict[str, Any]:
@@ -178,6 +193,45 @@ def file_view(file: CustomerFile) -> dict[str, Any]:
         "created_at": file.created_at,
         "updated_at": file.updated_at,
     }
+
+
+class SaidView(BaseModel):
+    """A value that was written of a ``field``, or of a part of one: ``attributes.shoe``, ``contact_points.email``.
+
+    ``true_at`` is since when it is true, as ``source`` says, ``recorded_at`` when that was written. ``stands``: it is
+    what the file shows.
+    """
+
+    field: str
+    value: Any
+    source: str
+    true_at: datetime
+    recorded_at: datetime
+    stands: bool
+
+
+def said_view(said: Said) -> SaidView:
+    """An entry of a file's history."""
+    return SaidView(
+        field=said.field,
+        value=said.value,
+        source=said.source,
+        true_at=said.true_at,
+        recorded_at=said.recorded_at,
+        stands=said.stands,
+    )
+
+
+def _inner(value: Any) -> Any:
+    match value:
+        case BirthdayShape():
+            return msgspec.convert(value.model_dump(), Birthday)
+        case ContactPointShape():
+            return ContactPoint(value.kind, value.value, value.verified)
+        case list():
+            return tuple(_inner(one) for one in value)
+        case _:
+            return value
 
 
 def _birthday(birthday: Birthday) -> BirthdayShape:

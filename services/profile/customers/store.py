@@ -1,13 +1,13 @@
 """The files and their contact points: the only tables with names, phones and e-mails."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from services.profile.customers.domain import EDITABLE, OF_THE_ROW, CustomerFile
-from shared.db import Tx, execute, fetch
+from services.profile.customers.domain import EDITABLE, OF_THE_ROW, CustomerFile, Said
+from shared.db import Tx, columns, execute, fetch
 
 _MEET = """
 INSERT INTO customers (customer_id, bare, created_at, updated_at)
@@ -19,12 +19,14 @@ RETURNING customer_id
 _FIND = """
 SELECT customer_id, created_at, updated_at, version, bare, kind, name, locale, time_zone, tags, owner, tenure_start,
        preferred_channel, preferred_hours, preferred_every_days, interests, price_sensitivity,
-       CAST(birthday AS text) AS birthday, CAST(attributes AS text) AS attributes,
+       CAST(birthday AS text) AS birthday, CAST(attributes AS text) AS attributes, CAST(said_at AS text) AS said_at,
        (SELECT CAST(json_agg(json_build_object('kind', p.kind, 'value', p.value, 'verified', p.verified)
                              ORDER BY p.position) AS text)
         FROM contact_points AS p WHERE p.customer_id = c.customer_id) AS contact_points
 FROM customers AS c WHERE customer_id = :customer
 """
+# A statement of its own: what the file is joined with must be read after the wait for whoever holds it.
+_LOCK = "SELECT 1 FROM customers WHERE customer_id = :customer FOR UPDATE"
 _EXISTS = "SELECT 1 FROM customers WHERE customer_id = :customer"
 _INSERT = """
 INSERT INTO customers (customer_id, created_at, updated_at, version, bare) VALUES (:customer_id, :now, :now, 1, false)
@@ -36,7 +38,7 @@ SET version = :version, bare = :bare, updated_at = :updated_at, kind = :kind, na
     time_zone = :time_zone, birthday = CAST(:birthday AS jsonb), tags = :tags, owner = :owner,
     tenure_start = :tenure_start, preferred_channel = :preferred_channel, preferred_hours = :preferred_hours,
     preferred_every_days = :preferred_every_days, interests = :interests, price_sensitivity = :price_sensitivity,
-    attributes = CAST(:attributes AS jsonb)
+    attributes = CAST(:attributes AS jsonb), said_at = CAST(:said_at AS jsonb)
 WHERE customer_id = :customer_id
 """
 _DROP_POINTS = "DELETE FROM contact_points WHERE customer_id = :customer"
@@ -46,7 +48,24 @@ SELECT :customer, n, kind, value, verified
 FROM unnest(CAST(:kinds AS text[]), CAST(:addresses AS text[]), CAST(:verified AS boolean[]))
     WITH ORDINALITY AS new (kind, value, verified, n)
 """
-_JSON = ("birthday", "attributes", "contact_points")
+# The id counts under the lock of the file: among values of one time the highest is the last written.
+_KEEP = """
+INSERT INTO file_fields (customer_id, field, value, source, true_at, recorded_at)
+SELECT :customer, field, CAST(value AS jsonb), :source, :true_at, :recorded_at
+FROM unnest(CAST(:fields AS text[]), CAST(:contents AS text[])) AS new (field, value)
+"""
+_HISTORY = """
+SELECT id, field, CAST(value AS text) AS value, source, true_at, recorded_at,
+       NOT EXISTS (SELECT 1 FROM file_fields AS later
+                   WHERE later.customer_id = f.customer_id AND later.field = f.field
+                     AND (later.true_at, later.id) > (f.true_at, f.id)) AS stands
+FROM file_fields AS f
+WHERE customer_id = :customer
+  AND (CAST(:field AS text) IS NULL OR field = :field OR starts_with(field, :field || '.'))
+  AND (CAST(:at AS timestamptz) IS NULL OR (true_at, id) < (:at, :id))
+ORDER BY true_at DESC, id DESC LIMIT :limit
+"""
+_JSON = ("birthday", "attributes", "said_at", "contact_points")
 
 
 async def meet(tx: Tx, customers: Sequence[str], now: datetime) -> list[str]:
@@ -56,7 +75,9 @@ async def meet(tx: Tx, customers: Sequence[str], now: datetime) -> list[str]:
 
 async def find(tx: Tx, customer: str, *, lock: bool = False) -> CustomerFile | None:
     """A customer's file, locked until the transaction ends if asked for."""
-    rows = await fetch(tx, _FIND + " FOR UPDATE OF c" if lock else _FIND, customer=customer)
+    if lock and not await fetch(tx, _LOCK, customer=customer):
+        return None
+    rows = await fetch(tx, _FIND, customer=customer)
     return msgspec.convert(_fields(dict(rows[0])), CustomerFile) if rows else None
 
 
@@ -81,8 +102,9 @@ async def update(tx: Tx, file: CustomerFile) -> None:
     row |= {
         "tags": list(file.tags),
         "interests": list(file.interests),
-        "birthday": msgspec.json.encode(file.birthday).decode() if file.birthday else None,
-        "attributes": msgspec.json.encode(file.attributes).decode(),
+        "birthday": _json(file.birthday) if file.birthday else None,
+        "attributes": _json(file.attributes),
+        "said_at": _json(file.said_at),
     }
     await execute(tx, _UPDATE, **row)
     await execute(tx, _DROP_POINTS, customer=file.customer_id)
@@ -95,6 +117,37 @@ async def update(tx: Tx, file: CustomerFile) -> None:
             addresses=[point.value for point in points],
             verified=[point.verified for point in points],
         )
+
+
+async def keep(
+    tx: Tx, customer: str, parts: Mapping[str, Any], source: str, true_at: datetime, recorded_at: datetime
+) -> None:
+    """Adds to the history of a file that is locked."""
+    if parts:
+        fields, contents = columns([(name, _json(value)) for name, value in parts.items()], 2)
+        await execute(
+            tx,
+            _KEEP,
+            customer=customer,
+            fields=fields,
+            contents=contents,
+            source=source,
+            true_at=true_at,
+            recorded_at=recorded_at,
+        )
+
+
+async def history(
+    tx: Tx, customer: str, field: str | None, *, after: tuple[datetime, int] | None, limit: int
+) -> list[Said]:
+    """A file's history, newest first by the time it was true."""
+    at, number = after or (None, None)
+    rows = await fetch(tx, _HISTORY, customer=customer, field=field, at=at, id=number, limit=limit)
+    return [Said(**{**row, "value": msgspec.json.decode(row["value"])}) for row in rows]
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _fields(row: dict[str, Any]) -> dict[str, Any]:

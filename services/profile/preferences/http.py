@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.profile import examples
 from services.profile.customers.application import Customers
-from services.profile.customers.domain import EDITABLE, CustomerFile
+from services.profile.customers.domain import CustomerFile, Saying
 from services.profile.customers.shapes import HOURS
 from services.profile.fields import CustomerInPath, outgoing_trace, request_cause
 from shared.contracts.customers import ContactChannel
@@ -60,14 +60,15 @@ def preferences_router(customers: Customers, db: Database, wake: Wake) -> Router
         def edit(file: CustomerFile) -> Mapping[str, Any]:
             match.require(file.version)
             return {
-                **{name: getattr(file, name) for name in EDITABLE},
                 "preferred_channel": wishes.channel,
                 "preferred_hours": wishes.hours,
                 "preferred_every_days": wishes.frequency,
             }
 
         async with db.transaction() as tx:
-            file = await customers.change(tx, customer_id, edit, request_cause(), outgoing_trace())
+            file = await customers.change(
+                tx, customer_id, edit, request_cause(), outgoing_trace(), saying=Saying(who.subject)
+            )
             shown = _view(file, response)
         wake()
         return shown

@@ -194,7 +194,7 @@ async def test_names_and_addresses_stand_in_profiles_own_tables_alone(profile: P
                 )
                 if any(secret in text for secret in planted):
                     holding.add(table)
-    assert holding == {"customers", "contact_points"}
+    assert holding == {"customers", "contact_points", "file_fields"}
 
 
 def readable(value: object) -> str:

@@ -1,11 +1,46 @@
 """The file's provenance, notes and contact persons."""
 
-from shared.migrations import run_sql
+from shared.migrations import role, run_sql
 
 revision = "0004"
 down_revision = "0003"
 
+_HISTORY = """
+ALTER TABLE customers ADD COLUMN said_at jsonb NOT NULL DEFAULT '{}';
+
+CREATE TABLE file_fields (
+    customer_id text NOT NULL REFERENCES customers ON DELETE CASCADE,
+    field text NOT NULL,
+    value jsonb NOT NULL,
+    source text NOT NULL,
+    true_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    PRIMARY KEY (customer_id, field, true_at, id)
+);
+"""
+# What stood before sources were kept: true since the last change of its file.
+BACKFILL = """
+INSERT INTO file_fields (customer_id, field, value, source, true_at, recorded_at)
+SELECT c.customer_id, f.key, f.value, 'unknown', c.updated_at, c.updated_at
+FROM customers AS c,
+     LATERAL (SELECT key, value
+              FROM jsonb_each(to_jsonb(c) - ARRAY['customer_id', 'version', 'bare', 'attributes', 'said_at',
+                                                  'created_at', 'updated_at'])
+              UNION ALL
+              SELECT 'attributes.' || key, value FROM jsonb_each(c.attributes)
+              UNION ALL
+              SELECT 'contact_points.' || p.kind,
+                     jsonb_agg(jsonb_build_object('kind', p.kind, 'value', p.value, 'verified', p.verified)
+                               ORDER BY p.position)
+              FROM contact_points AS p WHERE p.customer_id = c.customer_id GROUP BY p.kind) AS f
+WHERE NOT c.bare AND f.value NOT IN ('null', '[]');
+UPDATE customers SET said_at = f.said_at
+FROM (SELECT customer_id, jsonb_object_agg(field, true_at) AS said_at FROM file_fields GROUP BY customer_id) AS f
+WHERE f.customer_id = customers.customer_id;
+"""
+
 
 def upgrade() -> None:
-    """Tables."""
-    run_sql("SELECT 1")
+    """The history may be erased with its file; nothing in it is ever changed."""
+    run_sql(_HISTORY, BACKFILL, f'REVOKE UPDATE, TRUNCATE ON file_fields FROM "{role()}"')
