@@ -1,10 +1,16 @@
-"""Topic -> use case. All go to one: a batch is recorded once, and its customers are locked once, in one order."""
+"""Topic -> use case. Facts all go to one: a batch is recorded once, and its customers are locked once, in one order.
+
+Merges come first: their lock comes before any other.
+"""
 
 from services.churn.scoring.application import Scoring
+from services.churn.scoring.merging import Merging
 from shared.contracts.topics import INCOMING
 from shared.messaging.intake import UseCase
 
 
 def use_cases(scoring: Scoring) -> dict[str, UseCase]:
-    """What churn reads: all that other systems publish of customers."""
-    return {topic: scoring.apply for topic in INCOMING if topic != "product-changed"}
+    """What churn reads: which ids are one person, and all that other systems publish of customers."""
+    merging = Merging(scoring)
+    joining: dict[str, UseCase] = {"customer-merged": merging.apply, "customer-unmerged": merging.apply}
+    return joining | {topic: scoring.apply for topic in INCOMING if topic != "product-changed"}

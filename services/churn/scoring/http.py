@@ -23,6 +23,7 @@ from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.pagination import Page, PageRequest
 from shared.http.problems import invalid
 from shared.http.routing import Router
+from shared.messaging import merges
 
 
 class MoneyView(BaseModel):
@@ -130,12 +131,15 @@ def scoring_router(db: Database, whole_base: WholeBase) -> Router:
 
     @router.get("/customers/{id}", responses=answers(_RISK))
     async def read_customer(principal: Annotated[Principal, requires("churn:read")], id: str) -> RiskView:
-        """One customer's risk with its reasons, computed at this instant by the active model."""
-        own_or_404(principal, id)
+        """One person's risk with its reasons, computed at this instant by the active model. By an id that was merged
+        into another it is the other's."""
         async with db.transaction() as tx:
-            risk = await reading.risk_of(tx, scoring, id)
+            groups = await merges.groups_of(tx, [id])
+            own_or_404(principal, *groups.members(id))
+            survivor = groups.survivor(id)
+            risk = await reading.risk_of(tx, scoring, survivor)
         return RiskView(
-            customer_id=id,
+            customer_id=survivor,
             probability=_rounded(risk.probability),
             band=risk.band,
             horizon_days=risk.horizon_days,

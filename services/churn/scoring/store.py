@@ -20,7 +20,7 @@ INSERT INTO customers (customer_id)
 SELECT id FROM unnest(CAST(:ids AS text[])) id ORDER BY id COLLATE "C" ON CONFLICT DO NOTHING
 """
 _LOCK = """
-SELECT customer_id, statistics, band, published FROM customers
+SELECT customer_id, statistics, band, published, joined FROM customers
 WHERE customer_id = ANY(:ids) ORDER BY customer_id FOR UPDATE
 """
 _SAVE = """
@@ -30,6 +30,11 @@ FROM unnest(CAST(:ids AS text[]), CAST(:statistics AS bytea[]), CAST(:n_occasion
     CAST(:first_day AS int[]), CAST(:last_day AS int[]), CAST(:n_valued AS int[]), CAST(:net_minor AS bigint[]))
     AS new (id, statistics, n_occasions, first_day, last_day, n_valued, net_minor)
 WHERE customer_id = new.id
+"""
+_JOIN = """
+UPDATE customers SET joined = new.joined
+FROM unnest(CAST(:ids AS text[]), CAST(:joined AS boolean[])) AS new (id, joined)
+WHERE customer_id = new.id AND customers.joined <> new.joined
 """
 # Column by column: the driver makes lists of arrays several times faster than rows of values.
 _CHUNK = """
@@ -41,7 +46,7 @@ SELECT array_agg(customer_id) AS customer_id, array_agg(n_occasions) AS n_occasi
 FROM (
     SELECT customer_id, n_occasions, first_day, last_day, n_valued, net_minor, band, published, probability,
         value_at_risk, model_version
-    FROM customers WHERE customer_id > :after ORDER BY customer_id LIMIT :limit FOR UPDATE
+    FROM customers WHERE customer_id > :after AND NOT joined ORDER BY customer_id LIMIT :limit FOR UPDATE
 ) held
 """
 _WRITE = """
@@ -60,11 +65,11 @@ SELECT crossed_at, from_band, to_band, cause, probability, model_version FROM cr
 WHERE customer_id = :id ORDER BY id DESC LIMIT :limit
 """
 _MEAN_VALUE = "SELECT sum(net_minor)::float8 / nullif(sum(n_valued), 0) AS mean FROM customers"
-_BASE = "SELECT n_occasions, first_day, last_day, n_valued, net_minor FROM customers"
+_BASE = "SELECT n_occasions, first_day, last_day, n_valued, net_minor FROM customers WHERE NOT joined"
 # Walks the order's own partial index; the band is a filter on it.
 _AT_RISK = """
 SELECT customer_id, statistics, band, probability, value_at_risk, model_version, scored_at FROM customers
-WHERE band > 0 AND band = ANY(:bands) AND value_at_risk >= :min_value
+WHERE band > 0 AND NOT joined AND band = ANY(:bands) AND value_at_risk >= :min_value
     AND {column} <= CAST(:after AS {type}) AND ({column} < CAST(:after AS {type}) OR customer_id > :after_id)
 ORDER BY {column} DESC, customer_id LIMIT :limit
 """
@@ -89,18 +94,20 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A customer whose row this transaction holds. ``band`` is a code, ``published`` None before a first score."""
+    """A customer whose row this transaction holds. ``band`` is a code, ``published`` None before a first score.
+    ``joined``: another id answers for him; his band is that of before."""
 
     statistics: Statistics
     band: int
     published: float | None
+    joined: bool = False
 
 
 async def lock(tx: Tx, customers: Sequence[str]) -> dict[str, Held]:
     """The customers' states, made where there are none, held to the end of the transaction in the order of ids."""
     await execute(tx, _CREATE, ids=customers)
     return {
-        row["customer_id"]: Held(_statistics.decode(row["statistics"]), row["band"], row["published"])
+        row["customer_id"]: Held(_statistics.decode(row["statistics"]), row["band"], row["published"], row["joined"])
         for row in await fetch(tx, _LOCK, ids=customers)
     }
 
@@ -115,9 +122,15 @@ async def save(tx: Tx, states: Mapping[str, Statistics]) -> None:
     await execute(tx, _SAVE, **dict(zip(names, columns(rows, len(names)), strict=True)))
 
 
+async def join(tx: Tx, joined: Mapping[str, bool]) -> None:
+    """Notes of customers held whether another id answers for them."""
+    ids, flags = columns(sorted(joined.items()), 2)
+    await execute(tx, _JOIN, ids=ids, joined=flags)
+
+
 async def hold_chunk(tx: Tx, after: str, limit: int) -> RowMapping | None:
-    """The next customers by id, held, a list a column; None after the last. A state that another transaction is
-    changing is waited for and read as changed."""
+    """The next customers by id, held, a list a column; None after the last. Whom another id answers for is left out.
+    A state that another transaction is changing is waited for and read as changed."""
     row = (await fetch(tx, _CHUNK, after=after, limit=limit))[0]
     return row if row["customer_id"] else None
 

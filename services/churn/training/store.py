@@ -5,10 +5,11 @@ from services.churn.vectors import vectors
 from shared.db import Tx, fetch
 
 _LEAD = "SELECT pg_try_advisory_xact_lock(hashtextextended('churn.training', 0)) AS leads"
-# Two hash anti-joins over the purchases; a customer is a 64-bit hash, so that no text leaves the database.
+# Two hash anti-joins over the purchases; a person is a 64-bit hash, so that no text leaves the database.
 _PURCHASE_DAYS = """
-SELECT hashtextextended(f.customer_id, 0), (f.occurred_at AT TIME ZONE $1)::date - DATE '0001-01-01' + 1
-FROM facts f
+SELECT hashtextextended(coalesce(s.survivor_id, f.customer_id), 0),
+    (f.occurred_at AT TIME ZONE $1)::date - DATE '0001-01-01' + 1
+FROM facts f LEFT JOIN survivors s ON s.customer_id = f.customer_id
 WHERE f.kind = 'purchase-recorded'
 AND NOT EXISTS (SELECT FROM facts v WHERE v.kind = f.kind AND v.key = f.key AND v.version > f.version)
 AND NOT EXISTS (SELECT FROM facts c WHERE c.kind = 'purchase-cancelled' AND c.key = f.key)

@@ -19,7 +19,7 @@ TODAY = NOW.astimezone(HOUSE.zone).toordinal()
 async def statistics(churn: Churn, customer_id: str = "pos:1") -> Statistics:
     async with churn.service.db.transaction() as tx:
         _, states = await everything(tx)
-    return states[customer_id]
+    return states.get(customer_id, Statistics())
 
 
 def complaint(customer_id: str, number: int, kind: str = "complaint") -> dict[str, Any]:
