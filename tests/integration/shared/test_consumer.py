@@ -19,7 +19,7 @@ from shared.messaging import consumer as consumers
 from shared.messaging import kafka, outbox
 from shared.messaging.consumer import Consumer
 from shared.messaging.events import Event
-from shared.messaging.intake import Intake, Outcome, UseCase
+from shared.messaging.intake import Intake, Outcome, Reading, UseCase
 from shared.messaging.outbox import Waiting
 from shared.messaging.records import Record
 from shared.messaging.relay import Relay
@@ -46,7 +46,8 @@ async def db(test_database: TestDatabase, database: Database) -> AsyncIterator[D
 @pytest_asyncio.fixture(scope="module")
 async def broker(kafka_settings: KafkaSettings) -> KafkaSettings:
     await kafka.create_topics(kafka_settings)
-    return quick(kafka_settings).model_copy(update={"max_records": 100})
+    # So few that batches are full, and the next is read ahead.
+    return quick(kafka_settings).model_copy(update={"max_records": 20})
 
 
 def failed_contacts(run: str, count: int) -> list[Record]:
@@ -217,6 +218,32 @@ async def test_the_batch_in_hand_ends_before_stop_does(db: Database, broker: Kaf
     taken = (await totals(db))["applied"]
     assert taken > 0
     assert await lag(broker, service, [TOPIC]) == before - taken
+
+
+async def test_the_next_batch_is_read_while_the_database_works_on_this_one(
+    db: Database, broker: KafkaSettings
+) -> None:
+    service, run = service_name(), uuid4().hex
+    read_ahead, read = asyncio.Event(), 0
+
+    class Watched(Intake):
+        async def read(self, records: Sequence[Record]) -> list[Reading]:
+            nonlocal read
+            readings = await Intake.read(self, records)
+            read += len(readings)
+            if read > broker.max_records:
+                read_ahead.set()
+            return readings
+
+    async def until_read_ahead(tx: Tx, events: Sequence[Event]) -> Outcome:
+        await read_ahead.wait()
+        return await write_effects(tx, events)
+
+    await publish(broker, failed_contacts(run, 3 * broker.max_records))
+    one = Consumer(Watched(service, {TOPIC: until_read_ahead}, db, SystemClock(), lambda: None), broker)
+    async with running(one):
+        await until(all_of(db, run, 3 * broker.max_records))
+    assert set((await applied(db, run)).values()) == {1}
 
 
 async def test_a_batch_that_outlasts_a_rebalance_is_neither_lost_nor_applied_twice(
