@@ -1,10 +1,14 @@
 """Which topic is whose use case. They are called in this order."""
 
 from services.loyalty.earning.application import Earning
+from services.loyalty.merges.application import Joining
 from shared.messaging.facts import ORDER_KINDS
 from shared.messaging.intake import UseCase
 
 
-def use_cases(earning: Earning) -> dict[str, UseCase]:
-    """Every event of an order is one use case's: a batch is judged at once."""
-    return dict.fromkeys(ORDER_KINDS, earning.apply_orders)
+def use_cases(earning: Earning, joining: Joining) -> dict[str, UseCase]:
+    """Every event of an order is one use case's: a batch is judged at once. So are a merge and its undo."""
+    return {
+        **dict.fromkeys(ORDER_KINDS, earning.apply_orders),
+        **dict.fromkeys(("customer-merged", "customer-unmerged"), joining.apply_merges),
+    }

@@ -7,6 +7,7 @@ from services.loyalty.consumers import use_cases
 from services.loyalty.earning.application import Earning
 from services.loyalty.ledger import http as ledger_http
 from services.loyalty.ledger.application import SERVICE, Sweeper
+from services.loyalty.merges.application import Joining
 from services.loyalty.programmes import http as programmes_http
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.settings import LoyaltySettings
@@ -27,7 +28,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
         SERVICE,
         db=db,
         surroundings=surroundings,
-        use_cases=use_cases(earning),
+        use_cases=use_cases(earning, Joining(clock, programmes)),
         jobs=jobs_.jobs(Sweeper(db, clock, wake), TierKeeper(db, clock, programmes, wake)),
         routers=[
             programmes_http.router(db, programmes),

@@ -111,12 +111,17 @@ class Groups:
         return bool(self.others.get(self.survivor(customer)))
 
 
+async def share(tx: Tx) -> None:
+    """No merge changes any group until the transaction ends: before any other lock, where no group is asked for."""
+    await fetch(tx, _SHARE)
+
+
 async def groups_of(tx: Tx, customers: Iterable[str]) -> Groups:
     """The groups of these customers, which no merge changes until the transaction ends."""
     wanted = sorted(set(customers))
     if not wanted:
         return Groups()
-    await fetch(tx, _SHARE)
+    await share(tx)
     return await _groups(tx, wanted)
 
 
@@ -136,13 +141,18 @@ async def apply(tx: Tx, service: str, events: Sequence[Event], now: datetime) ->
     return concerned
 
 
+async def hold(tx: Tx) -> None:
+    """The lock of ``settle``, for who must look before he settles: no group changes under him."""
+    await fetch(tx, _LOCK)
+
+
 async def settle(tx: Tx, merges: Sequence[MergeFact]) -> set[str]:
     """Writes merges down, of each the highest version, and joins and parts the groups by them.
 
     Answers everybody who was in a group with one of their ids before, or is now: all of them are to be folded again.
     Holds the lock that ``groups_of`` shares until the transaction ends, so it comes before any other lock.
     """
-    await fetch(tx, _LOCK)
+    await hold(tx)
     touched = {customer for merge in merges for customer in (merge.from_id, merge.into_id)}
     before = await _groups(tx, sorted(touched))
     await _save(tx, merges)

@@ -11,8 +11,8 @@ from services.loyalty.earning.application import Earning
 from services.loyalty.earning.domain import Judgement
 from services.loyalty.ledger import application as ledger
 from services.loyalty.ledger import reading
-from services.loyalty.ledger.domain import Lot
-from services.loyalty.ledger.reading import Balance
+from services.loyalty.ledger.domain import Award, Lot
+from services.loyalty.ledger.reading import Balance, Holder
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import EPOCH, Programme, in_force
 from services.loyalty.tiers.domain import Ladder, Standing
@@ -37,28 +37,28 @@ class Explained(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """Reading accounts."""
+    """Reading what a person has, over the accounts of all his ids."""
 
     clock: Clock
     programmes: Programmes
     earning: Earning
 
-    async def view(self, tx: Tx, account: int) -> AccountView:
-        """The account now."""
+    async def view(self, tx: Tx, holder: Holder) -> AccountView:
+        """What he has now, as one account."""
         now = self.clock.now()
         programme = in_force(await self.programmes.known(tx), now)
         standing = None
         if programme and programme.tiers:
-            spends = await ledger.spends_of(tx, [account], programme.currency, EPOCH)
-            standing = Ladder(programme, spends.get(account, ())).standing(now)
-        balance = await reading.balance_at(tx, account, now)
+            spends = await ledger.spends_of(tx, holder.accounts, programme.currency, EPOCH)
+            standing = Ladder(programme, [spend for own in spends.values() for spend in own]).standing(now)
+        balance = await reading.balance_at(tx, holder.accounts, now)
         return AccountView(balance, standing, programme.currency if programme else "")
 
-    async def explanation(self, tx: Tx, account: int, customer: str) -> list[Explained]:
+    async def explanation(self, tx: Tx, holder: Holder) -> list[Explained]:
         """The lots that are pending or available now, each with the parts that its points are the sum of."""
         now = self.clock.now()
-        lots = {lot.award.order_id: lot for lot in await ledger.lots_of(tx, [account])}
-        judgements = await self.earning.judgements(tx, customer, list(lots.values()))
+        lots = {lot.award.order_id: lot for lot in await ledger.lots_of(tx, holder.accounts)}
+        judgements = await self.earning.judgements(tx, list(holder.customers.values()), list(lots.values()))
         return [
             Explained(lots[judgement.award.order_id], judgement)
             for judgement in judgements
@@ -67,24 +67,25 @@ class Accounts:
 
     async def state_hash(self, tx: Tx, at: datetime) -> str:
         """SHA-256 over what any order of the same facts must lead to, sorted: awards, lots, balances and tiers
-        at an instant, lifetime points."""
+        at an instant, lifetime points, and who answers for whom. An account without lots is as none."""
         programme = in_force(await self.programmes.known(tx), at)
-        lots: dict[str, list[Lot]] = {}
-        for customer, lot in await reading.everything(tx):
-            lots.setdefault(customer, []).extend([lot] if lot else [])
-        state = [_state(customer, own, programme, at) for customer, own in sorted(lots.items())]
+        groups: dict[str, list[tuple[str, Award]]] = {}
+        for survivor, customer, lot in await reading.everything(tx):
+            # Which versions were known at the time belongs to arrival, as entries do.
+            award = msgspec.structs.replace(lot.award, judged_with=0)
+            groups.setdefault(survivor, []).append((customer, award))
+        state = [_state(survivor, awards, programme, at) for survivor, awards in sorted(groups.items())]
         return sha256(msgspec.json.encode(state)).hexdigest()
 
 
-def _state(customer: str, lots: Sequence[Lot], programme: Programme | None, at: datetime) -> tuple[object, ...]:
-    # Which versions were known at the time belongs to arrival, as entries do.
-    awards = [msgspec.structs.replace(lot.award, judged_with=0) for lot in lots]
-    awards.sort(key=lambda award: award.order_id)
+def _state(
+    survivor: str, awards: Sequence[tuple[str, Award]], programme: Programme | None, at: datetime
+) -> tuple[object, ...]:
     places = dict.fromkeys(("pending", "available", "expired"), 0)
-    for award in awards:
+    for _, award in awards:
         places[award.bucket(at)] += award.points
     tier = None
     if programme:
-        spends = [(a.occurred_at, a.net_minor) for a in awards if a.currency == programme.currency and a.net_minor]
+        spends = [(a.occurred_at, a.net_minor) for _, a in awards if a.currency == programme.currency and a.net_minor]
         tier = Ladder(programme, spends).at(at)
-    return customer, awards, places, sum(award.points for award in awards), tier
+    return survivor, awards, places, sum(award.points for _, award in awards), tier

@@ -4,7 +4,8 @@ from typing import Any
 
 _MONEY = {"amount": "6200.00", "currency": "TWD"}
 ENTRY: dict[str, Any] = {
-    "seq": 3, "kind": "earned", "debit": "issued", "credit": "pending", "points": 125, "order_id": "pos:88",
+    "customer_id": "pos:1001", "seq": 3, "kind": "earned", "debit": "issued", "credit": "pending", "points": 125,
+    "order_id": "pos:88",
     "programme_version": 1, "occurred_at": "2026-11-20T08:15:00Z", "known_at": "2026-11-20T08:15:01Z",
     "caused_by": {"source": "/pos/taipei", "id": "88-1"}, "hash": "9f86d081884c7d65…",
 }  # fmt: skip
@@ -21,6 +22,7 @@ EXPLANATION: dict[str, Any] = {
 }  # fmt: skip
 ACCOUNT: dict[str, Any] = {
     "customer_id": "pos:1001",
+    "merged_into": None,
     "available": 320,
     "pending": 45,
     "held": 0,

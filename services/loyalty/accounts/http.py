@@ -11,6 +11,7 @@ from services.loyalty.accounts import examples
 from services.loyalty.accounts.application import Accounts, AccountView, Explained
 from services.loyalty.ledger import reading
 from services.loyalty.ledger.domain import Award, Bucket, Entry
+from services.loyalty.ledger.reading import Holder
 from services.loyalty.openapi import answers, page
 from services.loyalty.tiers.domain import Standing
 from shared.clock import Clock
@@ -21,7 +22,6 @@ from shared.http.pagination import Page, PageRequest
 from shared.http.problems import not_found
 from shared.http.routing import Router
 
-_NEWEST = 2**31 - 1
 _BEGIN, _END = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 CustomerId = Annotated[str, Path(pattern=CUSTOMER_ID.removesuffix(r"(?!\n)"))]
@@ -68,11 +68,15 @@ class Expiring(BaseModel):
 
 
 class AccountBody(BaseModel):
-    """A loyalty account now. ``lifetime_earned``: everything ever awarded, less reversals."""
+    """A loyalty account now. ``lifetime_earned``: everything ever awarded, less reversals.
+
+    ``merged_into``: the id that answers for this one. Whichever is asked for, the answer is of all ids together.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": examples.ACCOUNT})
 
     customer_id: str
+    merged_into: str | None = None
     available: int
     pending: int
     held: int
@@ -83,8 +87,12 @@ class AccountBody(BaseModel):
 
 
 class EntryView(BaseModel):
-    """An entry: points from the book ``debit`` to the book ``credit``, when it happened and when we knew."""
+    """An entry: points from the book ``debit`` to the book ``credit``, when it happened and when we knew.
 
+    ``customer_id``: the id whose chain it is in; ``seq`` counts there.
+    """
+
+    customer_id: str
     seq: int
     kind: str
     debit: str
@@ -147,8 +155,8 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
     async def account(customer_id: CustomerId, principal: Reader) -> AccountBody:
         """The account as it stands now."""
         async with db.transaction() as tx:
-            id_ = await _own(tx, principal, customer_id)
-            return _account(customer_id, await accounts.view(tx, id_))
+            holder = await _own(tx, principal, customer_id)
+            return _account(customer_id, holder.survivor, await accounts.view(tx, holder))
 
     @routes.get("/entries", response_model=Page[EntryView], responses=page(examples.ENTRY))
     async def entries(
@@ -159,26 +167,28 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
         known_by: Annotated[Moment | None, Query(description="only what was known by then")] = None,
     ) -> Page[EntryView]:
         """The account's entries, the newest first."""
-        after = paging.after(tuple[int])
+        before = paging.after(tuple[datetime, int, int]) or (_END, 0, 0)
         async with db.transaction() as tx:
+            holder = await _own(tx, principal, customer_id)
             rows = await reading.entries_of(
                 tx,
-                await _own(tx, principal, customer_id),
-                before=after[0] if after else _NEWEST,
+                holder.accounts,
+                before=before,
                 as_of=as_of or _END,
                 known_by=known_by or _END,
                 limit=paging.limit + 1,
             )
-        cursor = paging.next_cursor(rows, lambda entry: (entry.seq,))
-        return Page(items=[_entry(entry) for entry in rows[: paging.limit]], next_cursor=cursor)
+        cursor = paging.next_cursor(rows, lambda entry: (entry.known_at, entry.account_id, entry.seq))
+        items = [_entry(entry, holder.customers[entry.account_id]) for entry in rows[: paging.limit]]
+        return Page(items=items, next_cursor=cursor)
 
     @routes.get("/lots", response_model=Page[LotView], responses=page(examples.LOT))
     async def lots(customer_id: CustomerId, principal: Reader, paging: PageRequest) -> Page[LotView]:
         """The account's lots, the newest first; those without points left out."""
         before = paging.after(tuple[datetime, str]) or (_END, "")
         async with db.transaction() as tx:
-            id_ = await _own(tx, principal, customer_id)
-            rows = await reading.lots_page(tx, id_, before, paging.limit + 1)
+            holder = await _own(tx, principal, customer_id)
+            rows = await reading.lots_page(tx, holder.accounts, before, paging.limit + 1)
         cursor = paging.next_cursor(rows, lambda lot: (lot.award.occurred_at, lot.award.order_id))
         now = clock.now()
         return Page(items=[_lot(lot.award, now) for lot in rows[: paging.limit]], next_cursor=cursor)
@@ -187,25 +197,25 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
     async def explanation(customer_id: CustomerId, principal: Reader) -> Explanation:
         """Where every point of the balance comes from."""
         async with db.transaction() as tx:
-            id_ = await _own(tx, principal, customer_id)
-            explained = await accounts.explanation(tx, id_, customer_id)
+            explained = await accounts.explanation(tx, await _own(tx, principal, customer_id))
         return _explanation(explained, clock.now())
 
     return routes
 
 
-async def _own(tx: Tx, principal: Principal, customer_id: str) -> int:
-    own_or_404(principal, customer_id)
-    account = await reading.account_of(tx, customer_id)
-    if account is None:
+async def _own(tx: Tx, principal: Principal, customer_id: str) -> Holder:
+    holder = await reading.holder_of(tx, customer_id)
+    own_or_404(principal, customer_id, *holder.ids)
+    if not holder.accounts:
         raise not_found()
-    return account
+    return holder
 
 
-def _account(customer_id: str, view: AccountView) -> AccountBody:
+def _account(customer_id: str, survivor: str, view: AccountView) -> AccountBody:
     balance = view.balance
     return AccountBody(
         customer_id=customer_id,
+        merged_into=None if survivor == customer_id else survivor,
         available=balance.available,
         pending=balance.pending,
         held=0,
@@ -234,8 +244,9 @@ def _money(minor: int, currency: str) -> MoneyView:
     return MoneyView(amount=decimal_of(minor, currency), currency=currency)
 
 
-def _entry(entry: Entry) -> EntryView:
+def _entry(entry: Entry, customer_id: str) -> EntryView:
     return EntryView(
+        customer_id=customer_id,
         seq=entry.seq,
         kind=entry.kind,
         debit=entry.debit,

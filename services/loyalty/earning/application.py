@@ -13,15 +13,16 @@ from services.loyalty.ledger.application import Account, Journal
 from services.loyalty.ledger.domain import Cause, Lot
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import Programme, in_force
-from services.loyalty.tiers.application import Member, reassess
+from services.loyalty.tiers.application import Member, reassess, reassess_groups
 from services.loyalty.tiers.domain import Spend, reach
 from shared.clock import Clock
 from shared.contracts.orders import Order
 from shared.db import Tx
-from shared.messaging import facts, outbox
+from shared.messaging import facts, merges, outbox
 from shared.messaging.events import Event
 from shared.messaging.facts import Recorded
 from shared.messaging.intake import Outcome
+from shared.messaging.merges import Groups
 
 _caps = msgspec.json.Decoder(dict[str, tuple[str, int]])
 
@@ -40,15 +41,21 @@ class Earning:
         recorded = await facts.record(tx, events)
         if recorded.customers:
             now = self.clock.now()
-            accounts = await ledger.open_accounts(tx, recorded.customers, now)
-            await _Batch(tx, known, self.zone, now, accounts, recorded, in_force(known, now)).apply()
+            groups = await merges.groups_of(tx, recorded.customers)
+            if groups.others:
+                accounts = await ledger.open_groups(tx, recorded.customers, groups, now)
+            else:
+                accounts = await ledger.open_accounts(tx, recorded.customers, now)
+            await _Batch(tx, known, self.zone, now, accounts, groups, recorded, in_force(known, now)).apply()
         return Outcome(recorded.duplicates, recorded.conflicts)
 
-    async def judgements(self, tx: Tx, customer: str, lots: Sequence[Lot]) -> list[Judgement]:
-        """How each of a customer's orders was judged, by the versions that judged them."""
+    async def judgements(self, tx: Tx, customers: Sequence[str], lots: Sequence[Lot]) -> list[Judgement]:
+        """How each order of a person's ids was judged: in its own id's history, by the versions that judged it."""
         known = await self.programmes.known(tx)
-        orders = (await facts.orders_of(tx, [customer]))[customer]
-        return fold(orders, _Versions(known, {lot.award.order_id: lot.award.judged_with for lot in lots}), self.zone)[1]
+        versions = _Versions(known, {lot.award.order_id: lot.award.judged_with for lot in lots})
+        histories = await facts.orders_of(tx, customers)
+        judged = [judgement for orders in histories.values() for judgement in fold(orders, versions, self.zone)[1]]
+        return sorted(judged, key=lambda judgement: (judgement.award.occurred_at, judgement.award.order_id))
 
 
 @dataclass(slots=True)
@@ -72,6 +79,7 @@ class _Batch:
     zone: ZoneInfo
     now: datetime
     accounts: dict[str, Account]
+    groups: Groups
     recorded: Recorded
     current: Programme | None
     spends: dict[str, list[Spend]] = field(default_factory=dict)
@@ -175,11 +183,22 @@ class _Batch:
         programme = self.current
         if programme is None or not programme.tiers:
             return []
+        joined = {c for c in self.accounts if self.groups.is_joined(c)} if self.groups.others else set()
         members = [
             Member(account.account_id, customer, self.spends.get(customer, ()), self.causes.get(customer, ()))
             for customer, account in self.accounts.items()
+            if customer not in joined
         ]
-        return await reassess(self.tx, members, programme, self.now)
+        crossings = await reassess(self.tx, members, programme, self.now)
+        return crossings + await self._tiers_of_groups(programme, joined) if joined else crossings
+
+    async def _tiers_of_groups(self, programme: Programme, joined: set[str]) -> list[outbox.Outgoing]:
+        causes: dict[int, list[Cause]] = {}
+        for customer in sorted(joined):
+            survivor = self.accounts[self.groups.survivor(customer)]
+            causes.setdefault(survivor.account_id, []).extend(self.causes.get(customer, ()))
+        accounts = [self.accounts[customer] for customer in sorted(joined)]
+        return await reassess_groups(self.tx, accounts, programme, self.now, causes, {})
 
 
 def _remember(account: Account, history: History) -> None:

@@ -12,7 +12,8 @@ from shared.clock import Clock
 from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed
 from shared.contracts.types import Cause as CausedBy
 from shared.db import Database, Tx
-from shared.messaging import outbox
+from shared.messaging import merges, outbox
+from shared.messaging.merges import Groups
 from shared.messaging.outbox import UNNUMBERED, Outgoing
 
 SERVICE = "loyalty"
@@ -22,10 +23,14 @@ BATCH = 1000
 
 @dataclass(slots=True)
 class Account:
-    """A locked account. ``last_at``, ``orders`` and ``caps`` (JSON) are earning's memory, kept for it."""
+    """A locked account. ``last_at``, ``orders`` and ``caps`` (JSON) are earning's memory, kept for it.
+
+    ``survivor_account_id``: the account that answers for this one while a merge has joined it to another.
+    """
 
     account_id: int
     customer_id: str
+    survivor_account_id: int | None
     last_at: datetime | None
     orders: int
     caps: bytes
@@ -91,8 +96,24 @@ async def open_accounts(tx: Tx, customers: Sequence[str], now: datetime) -> dict
     return {row["customer_id"]: _account(row) for row in await store.open_and_lock(tx, customers, now)}
 
 
+async def open_groups(tx: Tx, customers: Sequence[str], groups: Groups, now: datetime) -> dict[str, Account]:
+    """The same together with those that answer for them, whose accounts each of theirs points to from now on."""
+    survivors = {groups.survivor(customer) for customer in customers}
+    accounts = await open_accounts(tx, sorted(survivors.union(customers)), now)
+    moved: list[tuple[int, int | None]] = []
+    for customer, account in accounts.items():
+        survivor = accounts[groups.survivor(customer)].account_id
+        target = None if survivor == account.account_id else survivor
+        if account.survivor_account_id != target:
+            account.survivor_account_id = target
+            moved.append((account.account_id, target))
+    if moved:
+        await store.point(tx, moved)
+    return accounts
+
+
 async def lock_accounts(tx: Tx, ids: Sequence[int]) -> dict[int, Account]:
-    """The same for accounts that exist."""
+    """Accounts that exist, locked."""
     return {row["account_id"]: _account(row) for row in await store.lock(tx, ids)}
 
 
@@ -101,6 +122,18 @@ async def spends_of(
 ) -> Mapping[int, list[tuple[datetime, int]]]:
     """What stands of each account's orders placed after ``since``, in minor units of the currency."""
     return await store.spends(tx, ids, currency, since) if ids else {}
+
+
+async def spends_of_groups(
+    tx: Tx, ids: Sequence[int], currency: str, since: datetime
+) -> Mapping[int, list[tuple[datetime, int]]]:
+    """The same for each account together with those that it answers for."""
+    return await store.spends_of_groups(tx, ids, currency, since) if ids else {}
+
+
+async def customers_with_accounts(tx: Tx, customers: Sequence[str]) -> list[str]:
+    """Those of them that loyalty has heard of."""
+    return [row["customer_id"] for row in await store.find(tx, customers)]
 
 
 async def accounts_after(tx: Tx, after: int, limit: int) -> list[int]:
@@ -137,6 +170,7 @@ class Sweeper:
     async def _batch(self) -> int:
         now = self.clock.now()
         async with self.db.transaction() as tx:
+            await merges.share(tx)
             accounts = await lock_accounts(tx, await store.due_accounts(tx, now, BATCH))
             lots = await store.due_lots(tx, list(accounts), now)
             journal = Journal(now)
@@ -154,7 +188,7 @@ class Sweeper:
 
 def _account(row: RowMapping) -> Account:
     return Account(
-        row["account_id"], row["customer_id"], row["last_at"], row["orders"], row["caps"],
+        row["account_id"], row["customer_id"], row["survivor_account_id"], row["last_at"], row["orders"], row["caps"],
         Head(row["entries"], row["head"]),
     )  # fmt: skip
 

@@ -1,5 +1,6 @@
-"""What an account shows at an instant. Computed from its lots: nothing waits for the sweeper."""
+"""What a customer's accounts show at an instant. Computed from their lots: nothing waits for the sweeper."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -7,6 +8,10 @@ import msgspec
 from services.loyalty.ledger import store
 from services.loyalty.ledger.domain import Entry, Lot
 from shared.db import Tx
+from shared.messaging import merges
+
+Accounts = Sequence[int]
+"""The accounts of one person, by their ids."""
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -19,37 +24,61 @@ class Balance(msgspec.Struct, frozen=True):
     expiring: int
 
 
-async def account_of(tx: Tx, customer: str) -> int | None:
-    """The id of a customer's account; None for who loyalty has never heard of."""
-    row = await store.find(tx, customer)
-    return None if row is None else int(row["account_id"])
+class Holder(msgspec.Struct, frozen=True):
+    """A person: every id of his, sorted, the one that answers for all, and the customers of his accounts by their ids.
+
+    No accounts: loyalty has never heard of him.
+    """
+
+    ids: Sequence[str]
+    survivor: str
+    customers: Mapping[int, str]
+
+    @property
+    def accounts(self) -> Accounts:
+        """The ids of his accounts."""
+        return list(self.customers)
 
 
-async def balance_at(tx: Tx, account: int, at: datetime) -> Balance:
+async def holder_of(tx: Tx, customer: str) -> Holder:
+    """Whose id this is."""
+    groups = await merges.groups_of(tx, [customer])
+    ids = groups.members(customer)
+    rows = await store.find(tx, ids)
+    return Holder(ids, groups.survivor(customer), {row["account_id"]: row["customer_id"] for row in rows})
+
+
+async def balance_at(tx: Tx, accounts: Accounts, at: datetime) -> Balance:
     """The balance at an instant, as what is known now has it."""
-    row = await store.balance(tx, account, at)
+    row = await store.balance(tx, accounts, at)
     next_at: datetime | None = row["next_at"]
     return Balance(
         available=int(row["available"]),
         pending=int(row["pending"]),
         lifetime_earned=int(row["lifetime_earned"]),
         next_at=next_at,
-        expiring=await store.expiring(tx, account, next_at) if next_at else 0,
+        expiring=await store.expiring(tx, accounts, next_at) if next_at else 0,
     )
 
 
 async def entries_of(
-    tx: Tx, account: int, *, before: int, as_of: datetime, known_by: datetime, limit: int
+    tx: Tx,
+    accounts: Accounts,
+    *,
+    before: tuple[datetime, int, int],
+    as_of: datetime,
+    known_by: datetime,
+    limit: int,
 ) -> list[Entry]:
-    """Entries with a number below ``before``, newest first, of what had happened and was known by then."""
-    return await store.entry_page(tx, account, before, as_of, known_by, limit)
+    """Entries before (known_at, account_id, seq), newest first, of what had happened and was known by then."""
+    return await store.entry_page(tx, accounts, before, as_of, known_by, limit)
 
 
-async def lots_page(tx: Tx, account: int, before: tuple[datetime, str], limit: int) -> list[Lot]:
+async def lots_page(tx: Tx, accounts: Accounts, before: tuple[datetime, str], limit: int) -> list[Lot]:
     """Lots older than (occurred_at, order_id), newest first."""
-    return await store.lot_page(tx, account, before, limit)
+    return await store.lot_page(tx, accounts, before, limit)
 
 
-async def everything(tx: Tx) -> list[tuple[str, Lot | None]]:
-    """Every lot with its customer, sorted; None for a customer without lots."""
+async def everything(tx: Tx) -> list[tuple[str, str, Lot]]:
+    """Every lot with who answers for its customer, and the customer, sorted."""
     return await store.everything(tx)

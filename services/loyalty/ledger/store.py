@@ -14,7 +14,7 @@ INSERT INTO accounts (customer_id, opened_at)
 SELECT customer_id, :now FROM unnest(CAST(:customers AS text[])) AS new (customer_id) ORDER BY customer_id
 ON CONFLICT DO NOTHING
 """
-_ACCOUNT = "account_id, customer_id, last_at, orders, caps, entries, head"
+_ACCOUNT = "account_id, customer_id, survivor_account_id, last_at, orders, caps, entries, head"
 _LOCK = f"SELECT {_ACCOUNT} FROM accounts WHERE customer_id = ANY(:customers) ORDER BY customer_id FOR UPDATE"
 _LOCK_BY_ID = f"SELECT {_ACCOUNT} FROM accounts WHERE account_id = ANY(:accounts) ORDER BY customer_id FOR UPDATE"
 _SAVE = """
@@ -23,7 +23,12 @@ FROM unnest(CAST(:ids AS bigint[]), CAST(:last_at AS timestamptz[]), CAST(:order
             CAST(:entries AS int[]), CAST(:heads AS bytea[])) AS new (account_id, last_at, orders, caps, entries, head)
 WHERE accounts.account_id = new.account_id
 """
-_FIND = "SELECT account_id, customer_id FROM accounts WHERE customer_id = :customer"
+_FIND = "SELECT account_id, customer_id FROM accounts WHERE customer_id = ANY(:customers) ORDER BY account_id"
+_POINT = """
+UPDATE accounts SET survivor_account_id = new.survivor
+FROM unnest(CAST(:ids AS bigint[]), CAST(:survivors AS bigint[])) AS new (account_id, survivor)
+WHERE accounts.account_id = new.account_id
+"""
 _LOT = (
     "order_id", "account_id", "occurred_at", "currency", "net_minor", "points", "reversed", "programme_version",
     "judged_with", "available_from", "expires_at", "posted", "posted_in", "due_at",
@@ -32,7 +37,7 @@ _LOTS = f"SELECT {', '.join(_LOT)} FROM lots WHERE account_id = ANY(:accounts)"
 _DUE = f"SELECT {', '.join(_LOT)} FROM lots WHERE account_id = ANY(:accounts) AND due_at <= :now"
 _LOT_PAGE = f"""
 SELECT {", ".join(_LOT)} FROM lots
-WHERE account_id = :account AND points > 0 AND (occurred_at, order_id) < (:before_at, :before_id)
+WHERE account_id = ANY(:accounts) AND points > 0 AND (occurred_at, order_id) < (:before_at, :before_id)
 ORDER BY occurred_at DESC, order_id DESC LIMIT :limit
 """
 _CHANGE = """
@@ -59,7 +64,15 @@ SELECT account_id, array_agg(occurred_at) AS times, array_agg(net_minor) AS nets
 WHERE account_id = ANY(:accounts) AND occurred_at > :since AND currency = :currency AND net_minor > 0
 GROUP BY account_id
 """
-# One scan of lots_account: the account's lots are few.
+_SPENDS_OF_GROUPS = """
+SELECT coalesce(a.survivor_account_id, a.account_id) AS account_id,
+       array_agg(l.occurred_at) AS times, array_agg(l.net_minor) AS nets
+FROM accounts AS a JOIN lots AS l ON l.account_id = a.account_id
+WHERE (a.account_id = ANY(:accounts) OR a.survivor_account_id = ANY(:accounts))
+    AND l.occurred_at > :since AND l.currency = :currency AND l.net_minor > 0
+GROUP BY 1
+"""
+# One scan of lots_account: a customer's lots are few.
 _BALANCE = """
 SELECT coalesce(sum(points) FILTER (WHERE available_from <= :at AND (expires_at IS NULL OR expires_at > :at)), 0)
            AS available,
@@ -67,17 +80,18 @@ SELECT coalesce(sum(points) FILTER (WHERE available_from <= :at AND (expires_at 
            AS pending,
        coalesce(sum(points), 0) AS lifetime_earned,
        min(expires_at) FILTER (WHERE expires_at > :at AND points > 0) AS next_at
-FROM lots WHERE account_id = :account
+FROM lots WHERE account_id = ANY(:accounts)
 """
-_EXPIRING = "SELECT coalesce(sum(points), 0) AS points FROM lots WHERE account_id = :account AND expires_at = :at"
+_EXPIRING = "SELECT coalesce(sum(points), 0) AS points FROM lots WHERE account_id = ANY(:accounts) AND expires_at = :at"
 _ENTRY = (
     "account_id", "seq", "kind", "debit", "credit", "points", "order_id", "programme_version", "occurred_at",
     "known_at", "cause_source", "cause_id", "hash",
 )  # fmt: skip
 _ENTRY_PAGE = f"""
 SELECT {", ".join(_ENTRY)} FROM ledger
-WHERE account_id = :account AND seq < CAST(:before AS bigint) AND occurred_at <= :as_of AND known_at <= :known_by
-ORDER BY seq DESC LIMIT :limit
+WHERE account_id = ANY(:accounts) AND occurred_at <= :as_of AND known_at <= :known_by
+    AND (known_at, account_id, seq) < (:known_at, CAST(:account AS bigint), CAST(:seq AS bigint))
+ORDER BY known_at DESC, account_id DESC, seq DESC LIMIT :limit
 """
 _HEADS = """
 SELECT account_id, customer_id, entries, head FROM accounts WHERE account_id > :after ORDER BY account_id LIMIT :limit
@@ -95,8 +109,10 @@ ORDER BY account_id, seq LIMIT 1
 """
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _ALL = f"""
-SELECT customer_id, {", ".join("lots." + name for name in _LOT)} FROM accounts LEFT JOIN lots USING (account_id)
-ORDER BY customer_id, lots.occurred_at, order_id
+SELECT s.customer_id AS survivor_id, a.customer_id, {", ".join("lots." + name for name in _LOT)}
+FROM lots JOIN accounts AS a USING (account_id)
+    JOIN accounts AS s ON s.account_id = coalesce(a.survivor_account_id, a.account_id)
+ORDER BY s.customer_id, a.customer_id, order_id
 """
 
 
@@ -117,10 +133,15 @@ async def save(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
     await execute(tx, _SAVE, **dict(zip(names, columns(rows, len(names)), strict=True)))
 
 
-async def find(tx: Tx, customer: str) -> RowMapping | None:
-    """The account of a customer, or None."""
-    rows = await fetch(tx, _FIND, customer=customer)
-    return rows[0] if rows else None
+async def point(tx: Tx, rows: Sequence[tuple[int, int | None]]) -> None:
+    """Writes (account_id, survivor_account_id) of locked accounts."""
+    ids, survivors = columns(rows, 2)
+    await execute(tx, _POINT, ids=ids, survivors=survivors)
+
+
+async def find(tx: Tx, customers: Sequence[str]) -> Sequence[RowMapping]:
+    """The accounts that these customers have."""
+    return await fetch(tx, _FIND, customers=list(customers))
 
 
 async def lots_of(tx: Tx, accounts: Sequence[int]) -> list[Lot]:
@@ -134,10 +155,10 @@ async def due_lots(tx: Tx, accounts: Sequence[int], now: datetime) -> list[Lot]:
     return sorted(lots, key=lambda lot: (lot.due_at or now, lot.award.order_id))
 
 
-async def lot_page(tx: Tx, account: int, before: tuple[datetime, str], limit: int) -> list[Lot]:
+async def lot_page(tx: Tx, accounts: Sequence[int], before: tuple[datetime, str], limit: int) -> list[Lot]:
     """Lots with points, newest first."""
     at, id_ = before
-    rows = await fetch(tx, _LOT_PAGE, account=account, before_at=at, before_id=id_, limit=limit)
+    rows = await fetch(tx, _LOT_PAGE, accounts=list(accounts), before_at=at, before_id=id_, limit=limit)
     return [_lot(row) for row in rows]
 
 
@@ -186,19 +207,33 @@ async def spends(
     return {row["account_id"]: list(zip(row["times"], row["nets"], strict=True)) for row in rows}
 
 
-async def balance(tx: Tx, account: int, at: datetime) -> RowMapping:
+async def spends_of_groups(
+    tx: Tx, accounts: Sequence[int], currency: str, since: datetime
+) -> Mapping[int, list[tuple[datetime, int]]]:
+    """The same for each account together with those that it answers for."""
+    rows = await fetch(tx, _SPENDS_OF_GROUPS, accounts=list(accounts), currency=currency, since=since)
+    return {row["account_id"]: list(zip(row["times"], row["nets"], strict=True)) for row in rows}
+
+
+async def balance(tx: Tx, accounts: Sequence[int], at: datetime) -> RowMapping:
     """available, pending, lifetime_earned and the next expiry as they are at an instant."""
-    return (await fetch(tx, _BALANCE, account=account, at=at))[0]
+    return (await fetch(tx, _BALANCE, accounts=list(accounts), at=at))[0]
 
 
-async def expiring(tx: Tx, account: int, at: datetime) -> int:
+async def expiring(tx: Tx, accounts: Sequence[int], at: datetime) -> int:
     """The points that expire at exactly that instant."""
-    return int((await fetch(tx, _EXPIRING, account=account, at=at))[0]["points"])
+    return int((await fetch(tx, _EXPIRING, accounts=list(accounts), at=at))[0]["points"])
 
 
-async def entry_page(tx: Tx, account: int, before: int, as_of: datetime, known_by: datetime, limit: int) -> list[Entry]:
-    """Entries of what had happened and was known by then, newest first."""
-    rows = await fetch(tx, _ENTRY_PAGE, account=account, before=before, as_of=as_of, known_by=known_by, limit=limit)
+async def entry_page(
+    tx: Tx, accounts: Sequence[int], before: tuple[datetime, int, int], as_of: datetime, known_by: datetime, limit: int
+) -> list[Entry]:
+    """Entries of what had happened and was known by then, before (known_at, account_id, seq), newest first."""
+    known_at, account, seq = before
+    rows = await fetch(
+        tx, _ENTRY_PAGE, accounts=list(accounts), known_at=known_at, account=account, seq=seq, as_of=as_of,
+        known_by=known_by, limit=limit,
+    )  # fmt: skip
     return [_entry(row) for row in rows]
 
 
@@ -239,10 +274,9 @@ async def orphan(tx: Tx) -> tuple[int, int] | None:
     return (rows[0]["account_id"], rows[0]["seq"]) if rows else None
 
 
-async def everything(tx: Tx) -> list[tuple[str, Lot | None]]:
-    """Every lot with its customer, and None for a customer without one, sorted."""
-    rows = await fetch(tx, _ALL)
-    return [(row["customer_id"], _lot(row) if row["order_id"] is not None else None) for row in rows]
+async def everything(tx: Tx) -> list[tuple[str, str, Lot]]:
+    """Every lot with who answers for its customer, and the customer, sorted."""
+    return [(row["survivor_id"], row["customer_id"], _lot(row)) for row in await fetch(tx, _ALL)]
 
 
 def _lot(row: RowMapping) -> Lot:

@@ -1,10 +1,11 @@
 """Tiers kept up to date: up when a purchase crosses, down at the instant that falls due, once a crossing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.loyalty.ledger import application as ledger
+from services.loyalty.ledger.application import Account
 from services.loyalty.ledger.domain import Cause
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import Programme, in_force
@@ -14,40 +15,72 @@ from shared.clock import Clock
 from shared.contracts.points import TierChanged
 from shared.contracts.types import Cause as CausedBy
 from shared.db import Database, Tx
-from shared.messaging import outbox
+from shared.messaging import merges, outbox
 from shared.messaging.outbox import UNNUMBERED, Outgoing
 
 
 @dataclass(slots=True)
 class Member:
-    """A locked account to be judged: its spends within reach, and the facts that made it worth a look."""
+    """A locked account to be judged: its spends within reach, and the facts that made it worth a look.
+
+    ``since``: when whatever isn't a purchase or a due date came about, such as a version or a merge.
+    """
 
     account_id: int
     customer_id: str
     spends: Sequence[Spend]
     causes: Sequence[Cause] = ()
+    since: datetime | None = None
 
 
-async def reassess(
-    tx: Tx, members: Sequence[Member], programme: Programme, now: datetime, since: datetime | None = None
-) -> list[Outgoing]:
-    """Brings the announced tiers to what is held now; answers the crossings.
-
-    ``since``: when whatever isn't a purchase or a due date came about, such as a version.
-    """
+async def reassess(tx: Tx, members: Sequence[Member], programme: Programme, now: datetime) -> list[Outgoing]:
+    """Brings the announced tiers to what is held now; answers the crossings."""
     ladders = [(member, Ladder(programme, member.spends)) for member in members]
     known = await store.read(tx, [member.account_id for member in members])
     changed, events = [], []
     for member, ladder in ladders:
         row = known.get(member.account_id)
         before = (row["tier"], row["due_at"]) if row else (None, None)
-        steps, due_at = _catch_up(ladder, before, member.causes, now, since)
+        steps, due_at = _catch_up(ladder, before, member.causes, now, member.since)
         events += [_event(member, programme, *step) for step in steps]
         tier = steps[-1][1] if steps else before[0]
         if (tier, due_at) != before:
             changed.append((member.account_id, tier, due_at))
     await store.save(tx, changed)
     return events
+
+
+async def reassess_groups(
+    tx: Tx,
+    accounts: Iterable[Account],
+    programme: Programme,
+    now: datetime,
+    causes: Mapping[int, Sequence[Cause]],
+    since: Mapping[int, datetime],
+) -> list[Outgoing]:
+    """The same for locked accounts, each by its own spends and those of the accounts that it answers for.
+
+    Accounts that another answers for hold no tier of their own: they are left out. ``causes`` and ``since`` as of
+    ``Member``, by account.
+    """
+    judged = {account.account_id: account for account in accounts if account.survivor_account_id is None}
+    if not judged:
+        return []
+    rows = await store.read(tx, list(judged))
+    earliest = min([row["due_at"] for row in rows.values() if row["due_at"]] + [now])
+    spends = await ledger.spends_of_groups(tx, list(judged), programme.currency, earliest - reach(programme))
+    members = [
+        Member(id_, account.customer_id, spends.get(id_, ()), causes.get(id_, ()), since.get(id_))
+        for id_, account in judged.items()
+    ]
+    return await reassess(tx, members, programme, now)
+
+
+async def rest(tx: Tx, accounts: Iterable[Account]) -> None:
+    """Accounts that another answers for from now on: nothing of theirs falls due."""
+    joined = [account.account_id for account in accounts if account.survivor_account_id is not None]
+    if joined:
+        await store.rest(tx, joined)
 
 
 Crossing = tuple[str | None, str | None, datetime, Cause]
@@ -143,6 +176,7 @@ class TierKeeper:
     async def _pass_batch(self) -> int:
         now = self.clock.now()
         async with self.db.transaction() as tx:
+            await merges.share(tx)
             known = await self.programmes.known(tx)
             current = in_force(known, now)
             if current is None or not await self._waits(tx, known, current):
@@ -156,6 +190,7 @@ class TierKeeper:
     async def _due_batch(self) -> int:
         now = self.clock.now()
         async with self.db.transaction() as tx:
+            await merges.share(tx)
             current = in_force(await self.programmes.known(tx), now)
             ids = await store.due(tx, now, ledger.BATCH)
             if current is None or not ids:
@@ -169,8 +204,6 @@ class TierKeeper:
         if not ids:
             return
         accounts = await ledger.lock_accounts(tx, ids)
-        rows = await store.read(tx, ids)
-        earliest = min([row["due_at"] for row in rows.values() if row["due_at"]] + [now])
-        spends = await ledger.spends_of(tx, ids, programme.currency, earliest - reach(programme))
-        members = [Member(id_, account.customer_id, spends.get(id_, ())) for id_, account in accounts.items()]
-        await outbox.append(tx, ledger.SERVICE, await reassess(tx, members, programme, now, since), now)
+        began = dict.fromkeys(accounts, since) if since else {}
+        events = await reassess_groups(tx, accounts.values(), programme, now, {}, began)
+        await outbox.append(tx, ledger.SERVICE, events, now)

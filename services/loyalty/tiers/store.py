@@ -14,6 +14,7 @@ SELECT * FROM unnest(CAST(:accounts AS bigint[]), CAST(:tiers AS text[]), CAST(:
     AS new (account_id) ORDER BY account_id
 ON CONFLICT (account_id) DO UPDATE SET tier = excluded.tier, due_at = excluded.due_at
 """
+_REST = "UPDATE tiers SET due_at = NULL WHERE account_id = ANY(:accounts) AND due_at IS NOT NULL"
 _DUE = "SELECT account_id FROM tiers WHERE due_at <= :now ORDER BY due_at LIMIT :limit"
 _NEXT_DUE = "SELECT min(due_at) AS due_at FROM tiers WHERE due_at IS NOT NULL"
 _PASS = "SELECT last_account_id, done FROM tier_passes WHERE version = :version"
@@ -33,6 +34,11 @@ async def save(tx: Tx, rows: Sequence[tuple[int, str | None, datetime | None]]) 
     if rows:
         accounts, tiers, due_at = columns(rows, 3)
         await execute(tx, _SAVE, accounts=accounts, tiers=tiers, due_at=due_at)
+
+
+async def rest(tx: Tx, accounts: Sequence[int]) -> None:
+    """These accounts' tiers aren't judged by themselves; what was last announced of them stands."""
+    await execute(tx, _REST, accounts=list(accounts))
 
 
 async def due(tx: Tx, now: datetime, limit: int) -> list[int]:

@@ -77,16 +77,16 @@ class Shop:
     async def balance(self, customer: str, at: datetime | None = None) -> Balance:
         """A customer's balance."""
         async with self.db.transaction() as tx:
-            account = await reading.account_of(tx, customer)
-            assert account is not None, f"loyalty has never heard of {customer}"
-            return await reading.balance_at(tx, account, at or self.clock.now())
+            holder = await reading.holder_of(tx, customer)
+            assert holder.accounts, f"loyalty has never heard of {customer}"
+            return await reading.balance_at(tx, holder.accounts, at or self.clock.now())
 
     async def tier(self, customer: str) -> str | None:
         """The name of the tier held now."""
         async with self.db.transaction() as tx:
-            account = await reading.account_of(tx, customer)
-            assert account is not None, f"loyalty has never heard of {customer}"
-            standing = (await self.accounts.view(tx, account)).standing
+            holder = await reading.holder_of(tx, customer)
+            assert holder.accounts, f"loyalty has never heard of {customer}"
+            standing = (await self.accounts.view(tx, holder)).standing
             return standing.name if standing else None
 
     async def state_hash(self) -> str:

@@ -8,7 +8,7 @@ import pytest
 from shared.http.pagination import encode_cursor
 from tests.integration.loyalty.shop import Shop
 from tests.integration.loyalty.test_ledger import without_triggers
-from tests.kit.builders import line, purchase, record, returned
+from tests.kit.builders import NOW, line, purchase, record, returned
 from tests.kit.databases import TestDatabase
 
 SERVICE = "loyalty"
@@ -101,6 +101,7 @@ async def test_an_account_shows_points_tier_and_the_next_expiry(shop: Shop) -> N
     await shopped(shop)
     assert await get(shop, "/accounts/c-1") == {
         "customer_id": "c-1",
+        "merged_into": None,
         "available": 1100,
         "pending": 90,
         "held": 0,
@@ -258,7 +259,7 @@ async def test_verification_says_that_all_is_well_or_names_the_first_bad_entry(
     [
         "/accounts/c-1/entries?as_of=0001-01-01T00:00:00%2B14:00",
         "/accounts/c-1/entries?known_by=9999-12-31T23:59:59-12:00",
-        f"/accounts/c-1/entries?cursor={encode_cursor((-(2**40),))}",
+        f"/accounts/c-1/entries?cursor={encode_cursor((NOW, -(2**40), 2**40))}",
         f"/programmes?cursor={encode_cursor((2**40,))}",
     ],
 )

@@ -1,0 +1,60 @@
+"""Two ids of one person, joined and parted: accounts point to the one that answers for them, and tiers are judged anew.
+
+Nothing is posted: points are judged in each id's own history, and stay with the account of the id they were earned
+under. So an undo has nothing to put back.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.loyalty.ledger import application as ledger
+from services.loyalty.ledger.application import Account
+from services.loyalty.ledger.domain import Cause
+from services.loyalty.programmes.application import Programmes
+from services.loyalty.programmes.domain import Programme, in_force
+from services.loyalty.tiers.application import reassess_groups, rest
+from shared.clock import Clock
+from shared.db import Tx
+from shared.messaging import merges, outbox
+from shared.messaging.events import Event
+from shared.messaging.intake import Outcome
+from shared.messaging.merges import Groups
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """Which accounts answer for which."""
+
+    clock: Clock
+    programmes: Programmes
+
+    async def apply_merges(self, tx: Tx, events: Sequence[Event]) -> Outcome:
+        """Merges and undos, in any order: of each the highest version holds."""
+        now = self.clock.now()
+        # First: it may wait for a batch that is about to wait for the lock on merges.
+        programme = in_force(await self.programmes.known(tx), now)
+        concerned = await merges.apply(tx, ledger.SERVICE, events, now)
+        groups = await merges.groups_of(tx, concerned)
+        known = await ledger.customers_with_accounts(tx, sorted(concerned))
+        accounts = await ledger.open_groups(tx, known, groups, now)
+        await rest(tx, accounts.values())
+        if programme:
+            await self._judge(tx, accounts, groups, events, programme, now)
+        return Outcome()
+
+    async def _judge(
+        self, tx: Tx, accounts: Mapping[str, Account], groups: Groups, events: Sequence[Event], programme: Programme,
+        now: datetime,
+    ) -> None:  # fmt: skip
+        causes = {account.account_id: [_cause(events, groups.members(c))] for c, account in accounts.items()}
+        since = {id_: min(now, cause.occurred_at) for id_, (cause,) in causes.items()}
+        crossings = await reassess_groups(tx, accounts.values(), programme, now, causes, since)
+        await outbox.append(tx, ledger.SERVICE, crossings, now)
+
+
+def _cause(events: Sequence[Event], members: Sequence[str]) -> Cause:
+    """The last of the events that names one of them; of none, that joined others another way, the last."""
+    named = [event for event in events if event.data.from_id in members or event.data.into_id in members]
+    event = (named or events)[-1]
+    return Cause(event.source, event.id, event.data.occurred_at, event.traceparent)
