@@ -8,6 +8,8 @@ from services.profile.customers.http import customers_router
 from services.profile.events.application import Events
 from services.profile.events.http import events_router
 from services.profile.jobs import jobs
+from services.profile.notes.application import Notes
+from services.profile.notes.http import notes_router
 from services.profile.overview.application import Overviews
 from services.profile.preferences.http import preferences_router
 from services.profile.products.application import Catalogue
@@ -46,6 +48,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             consents_router(Consents(), customers, db, clock, wake),
             preferences_router(customers, db, wake),
             purchases_router(history, customers, db),
+            notes_router(Notes(customers), customers, db),
             timeline_router(timeline, customers, db),
             products_router(Catalogue(clock), db),
             reachability_router(db),

@@ -5,7 +5,7 @@ from shared.migrations import role, run_sql
 revision = "0004"
 down_revision = "0003"
 
-_HISTORY = """
+_TABLES = """
 ALTER TABLE customers ADD COLUMN said_at jsonb NOT NULL DEFAULT '{}';
 
 CREATE TABLE file_fields (
@@ -18,6 +18,15 @@ CREATE TABLE file_fields (
     id bigint GENERATED ALWAYS AS IDENTITY,
     PRIMARY KEY (customer_id, field, true_at, id)
 );
+
+CREATE TABLE notes (
+    note_id text PRIMARY KEY,
+    customer_id text NOT NULL REFERENCES customers ON DELETE CASCADE,
+    text text NOT NULL,
+    author text NOT NULL,
+    written_at timestamptz NOT NULL
+);
+CREATE INDEX notes_newest ON notes (customer_id, written_at, note_id);
 """
 # What stood before sources were kept: true since the last change of its file.
 BACKFILL = """
@@ -42,5 +51,5 @@ WHERE f.customer_id = customers.customer_id;
 
 
 def upgrade() -> None:
-    """The history may be erased with its file; nothing in it is ever changed."""
-    run_sql(_HISTORY, BACKFILL, f'REVOKE UPDATE, TRUNCATE ON file_fields FROM "{role()}"')
+    """The history and the notes may be erased with their file; nothing in them is ever changed."""
+    run_sql(_TABLES, BACKFILL, f'REVOKE UPDATE, TRUNCATE ON file_fields, notes FROM "{role()}"')
