@@ -2,7 +2,9 @@
 
 from datetime import datetime, time, timedelta
 
+from services.profile.counting.application import Counting
 from services.profile.events.application import Events
+from services.profile.segments.application import Placing
 from shared.clock import Clock
 from shared.db import Database
 from shared.jobs import Job, last_run, next_daily, ran
@@ -10,23 +12,53 @@ from shared.settings import HouseSettings
 
 _NIGHTLY = time(3, 30)
 _EXPIRE = "expire-keys"
+_RECOMPUTE = "recompute-placements"
 
 
-def jobs(events: Events, db: Database, clock: Clock, house: HouseSettings, inbox_days: int) -> list[Job]:
-    """The table: every night the keys of events sent over HTTP, too old to be sent again, are forgotten."""
+def jobs(
+    events: Events,
+    counting: Counting,
+    placing: Placing,
+    db: Database,
+    clock: Clock,
+    house: HouseSettings,
+    inbox_days: int,
+) -> list[Job]:
+    """The table: customers are placed and orders counted as they come in; every night everybody is placed again, and
+    the keys of events sent over HTTP, too old to be sent again, are forgotten."""
 
-    async def due() -> datetime | None:
+    async def nightly(job: str) -> datetime:
         async with db.transaction() as tx:
-            last = await last_run(tx, _EXPIRE)
+            last = await last_run(tx, job)
         return next_daily(last, _NIGHTLY, house.zone) if last else clock.now()
+
+    async def recompute_due() -> datetime | None:
+        return await nightly(_RECOMPUTE)
+
+    async def recompute() -> int:
+        now = clock.now()
+        if await nightly(_RECOMPUTE) > now:
+            return 0
+        corrected = await placing.recompute()
+        async with db.transaction() as tx:
+            await ran(tx, _RECOMPUTE, now)
+        return corrected
+
+    async def expire_due() -> datetime | None:
+        return await nightly(_EXPIRE)
 
     async def expire() -> int:
         now = clock.now()
-        if (at := await due()) is None or at > now:
+        if await nightly(_EXPIRE) > now:
             return 0
         async with db.transaction() as tx:
             forgotten = await events.expire(tx, inbox_days)
             await ran(tx, _EXPIRE, now)
         return forgotten
 
-    return [Job(_EXPIRE, timedelta(minutes=10), expire, due)]
+    return [
+        Job("count-orders", timedelta(seconds=10), counting.run, counting.next_due),
+        Job("place", timedelta(seconds=1), placing.run, placing.next_due),
+        Job(_RECOMPUTE, timedelta(minutes=10), recompute, recompute_due),
+        Job(_EXPIRE, timedelta(minutes=10), expire, expire_due),
+    ]

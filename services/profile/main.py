@@ -3,6 +3,7 @@
 from services.profile.consents.application import Consents
 from services.profile.consents.http import consents_router
 from services.profile.consumers import use_cases
+from services.profile.counting.application import Counting
 from services.profile.customers.application import SERVICE, Customers
 from services.profile.customers.http import customers_router
 from services.profile.events.application import Events
@@ -18,6 +19,7 @@ from services.profile.purchases.application import PurchaseHistory
 from services.profile.purchases.domain import House
 from services.profile.purchases.http import purchases_router
 from services.profile.reachability.http import reachability_router
+from services.profile.segments.application import Placing
 from services.profile.settings import ProfileSettings
 from services.profile.timeline.application import Timeline
 from services.profile.timeline.http import timeline_router
@@ -36,12 +38,15 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     history = PurchaseHistory(customers, house)
     timeline = Timeline(customers)
     events = Events(clock)
+    placing = Placing(db, clock, house, wake)
     return assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
         use_cases=use_cases(history, timeline),
-        jobs=jobs(events, db, clock, surroundings.house, settings.inbox_days),
+        jobs=jobs(
+            events, Counting(db, clock, house), placing, db, clock, surroundings.house, settings.inbox_days
+        ),
         routers=[
             events_router(events, db, wake),
             customers_router(customers, Overviews(customers, house, clock), db, wake),

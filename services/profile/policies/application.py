@@ -3,10 +3,11 @@
 import msgspec
 
 from services.profile.policies import store
-from services.profile.policies.domain import ConsentPolicy, LifecyclePolicy, Policies, RfmCutPoints
+from services.profile.policies.domain import ConsentPolicy, LifecyclePolicy, Policies, RfmCutPoints, ValuePolicy
 from shared.db import Tx
 
-_KINDS = {"rfm": RfmCutPoints, "lifecycle": LifecyclePolicy, "consent": ConsentPolicy}
+_KINDS = {"rfm": RfmCutPoints, "lifecycle": LifecyclePolicy, "consent": ConsentPolicy, "value": ValuePolicy}
+Policy = RfmCutPoints | LifecyclePolicy | ConsentPolicy | ValuePolicy
 
 
 async def in_force(tx: Tx) -> Policies:
@@ -15,7 +16,14 @@ async def in_force(tx: Tx) -> Policies:
     return msgspec.convert({name: read(name, *rows[name]) for name in _KINDS}, Policies)
 
 
-def read(name: str, version: int, body: str) -> RfmCutPoints | LifecyclePolicy | ConsentPolicy:
+def read(name: str, version: int, body: str) -> Policy:
     """A policy from its row. Raises msgspec.ValidationError for numbers that contradict each other."""
-    policy: RfmCutPoints | LifecyclePolicy | ConsentPolicy = msgspec.json.decode(body, type=_KINDS[name])
+    policy: Policy = msgspec.json.decode(body, type=_KINDS[name])
     return msgspec.structs.replace(policy, version=version)
+
+
+async def put(tx: Tx, name: str, policy: Policy) -> int:
+    """Writes the next version of a policy, in force from now on; answers its number."""
+    body = msgspec.to_builtins(policy)
+    del body["version"]
+    return await store.add(tx, name, msgspec.json.encode(body).decode())

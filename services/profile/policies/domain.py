@@ -50,6 +50,34 @@ class LifecyclePolicy(msgspec.Struct, frozen=True):
             raise ValueError("a customer is dormant before he is lost")
 
 
+class ValuePolicy(msgspec.Struct, frozen=True):
+    """When a customer contributes much and steadily, and when a prospect may; see ``segments.value``.
+
+    Money in major units by currency, of a month, a quarter, an order: ``volumes_reached`` of the three make a high
+    contribution. ``intent``: the weight of each kind of activity within ``intent_days``.
+    """
+
+    monthly: dict[str, int]
+    quarterly: dict[str, int]
+    order: dict[str, int]
+    volumes_reached: int
+    stable_purchase_days: int
+    stable_gap_days: int
+    expected: dict[str, int]
+    intent: dict[str, int]
+    intent_days: int
+    intent_reached: int
+    version: int = 0
+
+    def __post_init__(self) -> None:
+        if any(FALLBACK_CURRENCY not in money for money in (self.monthly, self.quarterly, self.order, self.expected)):
+            raise ValueError(f"every volume needs a number under {FALLBACK_CURRENCY!r} for currencies not named")
+        if not 1 <= self.volumes_reached <= 3:
+            raise ValueError("of three volumes 1 to 3 are to be reached")
+        if self.stable_purchase_days < 2 or min(self.stable_gap_days, self.intent_days, self.intent_reached) < 1:
+            raise ValueError("a rhythm needs 2 purchase days or more, and every number of days 1 or more")
+
+
 class ConsentPolicy(msgspec.Struct, frozen=True):
     """Purposes that need no consent where there is an address, unless it was withdrawn."""
 
@@ -63,3 +91,4 @@ class Policies(msgspec.Struct, frozen=True):
     rfm: RfmCutPoints
     lifecycle: LifecyclePolicy
     consent: ConsentPolicy
+    value: ValuePolicy

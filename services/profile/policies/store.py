@@ -5,8 +5,19 @@ from shared.db import Tx, fetch
 _NEWEST = """
 SELECT DISTINCT ON (name) name, version, CAST(body AS text) AS body FROM policies ORDER BY name, version DESC
 """
+_ADD = """
+INSERT INTO policies (name, version, body)
+SELECT :name, max(version) + 1, CAST(:body AS jsonb) FROM policies WHERE name = :name
+RETURNING version
+"""
 
 
 async def newest(tx: Tx) -> dict[str, tuple[int, str]]:
     """name -> (version, body in JSON)."""
     return {row["name"]: (row["version"], row["body"]) for row in await fetch(tx, _NEWEST)}
+
+
+async def add(tx: Tx, name: str, body: str) -> int:
+    """The next version of a policy that has one. Two at once: the database refuses the second."""
+    version: int = (await fetch(tx, _ADD, name=name, body=body))[0]["version"]
+    return version

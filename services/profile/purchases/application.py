@@ -8,6 +8,7 @@ from functools import reduce
 from services.profile.customers.application import Customers
 from services.profile.purchases import store
 from services.profile.purchases.domain import House, Purchases, apply, fold
+from services.profile.segments.application import note_backfill
 from shared.contracts.orders import Order
 from shared.db import Tx
 from shared.messaging import facts
@@ -26,6 +27,7 @@ class PurchaseHistory:
         """Keeps the facts, makes files for strangers, and brings each customer's state up to date."""
         recorded = await facts.record(tx, events)
         await self.customers.meet(tx, recorded.fresh)
+        await note_backfill(tx, recorded.fresh)
         if concerned := recorded.customers:
             states = await store.lock(tx, concerned)
             again = set(recorded.refold)

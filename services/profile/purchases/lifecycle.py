@@ -4,7 +4,7 @@ A pure function of facts and today, so it needs no event to change. From ``rhyth
 measured against his own mean gap, before that against the policy's days.
 """
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal, get_args
 
 from services.profile.policies.domain import LifecyclePolicy
@@ -40,6 +40,16 @@ def stage(purchases: Purchases, policy: LifecyclePolicy, today: date) -> Stage:
     if tenure >= policy.mature_days and purchases.days >= policy.mature_purchase_days:
         return "mature"
     return "active"
+
+
+def turning_days(purchases: Purchases, policy: LifecyclePolicy) -> tuple[date, ...]:
+    """The days on which the stage may change without any event: between them it can't."""
+    first, last = purchases.first_day, purchases.last_day
+    if first is None or last is None:
+        return ()
+    dormant, lost = _limits((last - first).days, purchases.days, policy)
+    ends = ((first, policy.new_days), (first, policy.mature_days), (last, policy.returned_days))
+    return tuple(day + timedelta(days) for day, days in (*ends, (last, dormant), (last, lost)))
 
 
 def _limits(span: int, days: int, policy: LifecyclePolicy) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Recency, frequency, monetary value as scores of 1 to 5 by versioned cut-points (Hughes, 1994)."""
 
 from bisect import bisect_left, bisect_right
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 
@@ -35,3 +35,9 @@ def score(purchases: Purchases, cut_points: RfmCutPoints, currency: str, today: 
         m=1 + bisect_right([limit * unit for limit in spend], purchases.spend),
         version=cut_points.version,
     )
+
+
+def turning_days(purchases: Purchases, cut_points: RfmCutPoints) -> tuple[date, ...]:
+    """The days on which recency loses a point, if nothing is bought until then."""
+    last = purchases.last_day
+    return tuple(last + timedelta(days + 1) for days in cut_points.recency_days) if last else ()

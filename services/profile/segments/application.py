@@ -1,0 +1,185 @@
+"""Placing customers: those who are marked, those whom time has moved, and everybody where a rule has changed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from services.profile.policies.application import in_force
+from services.profile.purchases.domain import House
+from services.profile.segments import catalogue, store
+from services.profile.segments.announcements import announced
+from services.profile.segments.domain import Move, Placement, built_in, place
+from services.profile.segments.facts import Book, Known
+from services.profile.segments.value import Sign
+from shared.clock import Clock
+from shared.contracts.segments import SegmentCause
+from shared.db import Database, Tx
+from shared.messaging import facts, merges, outbox
+from shared.messaging.events import Event
+from shared.service import Wake
+
+SERVICE = "profile"
+BATCH = 1000
+_ACTIVITY = "activity-recorded"
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A customer to be placed in one segment, or in all, as of an instant."""
+
+    customer_id: str
+    at: datetime
+    cause: SegmentCause
+    segment: str | None = None
+    silent: bool = False
+
+
+async def mark_due(tx: Tx, customers: Iterable[str], now: datetime) -> None:
+    """Has these customers placed again within seconds of the commit.
+
+    Whatever writes their file, purchases, standing or group does so already, by a trigger; this is for facts that
+    stand elsewhere. A mark holds at once, whatever the time (``now``).
+    """
+    del now
+    await store.mark(tx, sorted(set(customers)))
+
+
+async def note_backfill(tx: Tx, fresh: Sequence[Event]) -> None:
+    """Notes whose new facts in this transaction are loaded history alone: they are placed in silence."""
+    if loaded := {event.data.customer_id for event in fresh if event.backfill}:
+        live = {event.data.customer_id for event in fresh if not event.backfill}
+        await store.mark(tx, sorted(loaded - live), backfill=True)
+
+
+async def note_activity(tx: Tx, fresh: Sequence[Event]) -> None:
+    """Marks the prospects among those who did something: it may show what they intend."""
+    if active := {event.data.customer_id for event in fresh if event.topic.name == _ACTIVITY}:
+        await store.mark(tx, await store.prospects(tx, sorted(active)))
+        await note_backfill(tx, [event for event in fresh if event.topic.name == _ACTIVITY])
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """The work of the jobs: in batches, each a transaction of its own."""
+
+    db: Database
+    clock: Clock
+    house: House
+    wake: Wake
+
+    async def run(self) -> int:
+        """Places who is due, until nobody is; answers how many customers were looked at.
+
+        Marks come first, then time, so that what time would have changed is computed from the newest facts. Everybody
+        is placed again a batch at a time in between.
+        """
+        done = 0
+        while placed := await self._marked() or await self._moved_by_time() or await self._by_new_rules():
+            done += placed
+        return done
+
+    async def next_due(self) -> datetime | None:
+        """Now where somebody is marked or a rule is new, else when time changes a class next."""
+        async with self.db.transaction() as tx:
+            waiting, at = await store.next_due(tx)
+        return self.clock.now() if waiting else at
+
+    async def recompute(self) -> int:
+        """Places everybody again from the facts; answers how many placements were other than they should be."""
+        await self.run()
+        after, wrong = "", 0
+        while True:
+            async with self.db.transaction() as tx:
+                await store.turn(tx)
+                page = await store.everybody(tx, after, BATCH)
+                now = self.clock.now()
+                wrong += await self._place(tx, [Wanted(customer, now, "rule") for customer in page])
+            if not page:
+                return wrong
+            after = page[-1]
+            self.wake()
+
+    async def _marked(self) -> int:
+        async with self.db.transaction() as tx:
+            await store.turn(tx)
+            marked, now = await store.take(tx, 2 * BATCH), self.clock.now()
+            await self._place(tx, [Wanted(m.customer_id, now, m.cause, silent=m.silent) for m in marked])
+        self.wake()
+        return len(marked)
+
+    async def _moved_by_time(self) -> int:
+        async with self.db.transaction() as tx:
+            await store.turn(tx)
+            due = await store.due(tx, self.clock.now(), BATCH)
+            await self._place(tx, [Wanted(customer, at, "time", segment) for customer, segment, at in due])
+        self.wake()
+        return len(due)
+
+    async def _by_new_rules(self) -> int:
+        async with self.db.transaction() as tx:
+            await store.turn(tx)
+            found = await store.unfinished(tx)
+            if found is None:
+                return 0
+            segment, after = found
+            page, now = await store.everybody(tx, after, BATCH), self.clock.now()
+            moved = await self._place(tx, [Wanted(customer, now, "rule", segment) for customer in page])
+            finished = now if len(page) < BATCH else None
+            await store.progress(tx, segment, page[-1] if page else after, len(page), moved, finished)
+        self.wake()
+        return 1
+
+    async def _place(self, tx: Tx, wanted: Sequence[Wanted]) -> int:
+        """Places customers and publishes their moves; answers how many placements were written."""
+        if not wanted:
+            return 0
+        customers = sorted({one.customer_id for one in wanted})
+        groups = await merges.groups_of(tx, customers)
+        book = Book(await in_force(tx), self.house)
+        segments = {segment.name: segment for segment in [*built_in(book), *await catalogue.own(tx)]}
+        people = await known_of(tx, [who for who in customers if groups.survivor(who) == who], groups, self.house)
+        stood = await store.placements(tx, customers)
+        standing: dict[tuple[str, str], Placement] = {}
+        gone: list[tuple[str, str]] = []
+        moves: list[Move] = []
+        loud: list[tuple[Move, Known | None]] = []
+        for one in wanted:
+            person = people.get(one.customer_id)
+            for segment in [segments[one.segment]] if one.segment else segments.values():
+                key = (one.customer_id, segment.name)
+                before = stood.get(key)
+                after, move = place(one.customer_id, person, segment, before, book, one.at, one.cause)
+                if after is None and before is not None:
+                    gone.append(key)
+                elif after is not None and after is not before and after != before:
+                    standing[key] = after
+                if move:
+                    moves.append(move)
+                    if not one.silent:
+                        loud.append((move, person))
+        await store.save(tx, standing, gone)
+        await store.note(tx, moves)
+        said = [event for move, person in loud for event in announced(move, person, stood, book)]
+        await outbox.append(tx, SERVICE, said, self.clock.now())
+        return len(standing) + len(gone)
+
+
+async def known_of(tx: Tx, customers: Sequence[str], groups: merges.Groups, house: House) -> dict[str, Known]:
+    """What rules may read of these survivors; the activity of who has bought nothing is his whole group's."""
+    people = await store.known(tx, customers)
+    prospects = [who for who, person in people.items() if not person.purchases.orders]
+    if not prospects:
+        return people
+    members = {who: groups.members(who) for who in prospects}
+    signs = await facts.signs_of(tx, [member for ids in members.values() for member in ids], _ACTIVITY)
+    for who, ids in members.items():
+        if found := [_sign(event, house) for member in ids for event in signs[member]]:
+            people[who] = msgspec.structs.replace(people[who], signs=tuple(found))
+    return people
+
+
+def _sign(event: Event, house: House) -> Sign:
+    money = event.data.value
+    minor = money.minor if money is not None and money.currency == house.currency else 0
+    return Sign(house.day(event.data.occurred_at), event.data.kind, minor)

@@ -1,0 +1,113 @@
+"""What a rule may ask of a customer: one flat mapping, for a day of the house's zone."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from services.profile.policies.domain import Policies
+from services.profile.purchases import lifecycle, rfm
+from services.profile.purchases.domain import House, Purchases
+from services.profile.segments import value
+from services.profile.segments.value import Sign
+from shared.contracts.currencies import MINOR_UNITS
+
+Fact = str | int | float | Decimal | tuple[str, ...] | None
+FactKind = Literal["number", "text", "list"]
+
+
+class Known(msgspec.Struct, frozen=True):
+    """All that is known of a customer, whatever the day. ``signs``: activity of one who has bought nothing."""
+
+    customer_id: str
+    kind: str = "person"
+    tags: tuple[str, ...] = ()
+    locale: str | None = None
+    owner: str | None = None
+    birthday_month: int | None = None
+    interests: tuple[str, ...] = ()
+    price_sensitivity: str | None = None
+    expected_monthly: str | None = None
+    points: int = 0
+    tier: str | None = None
+    risk_band: str | None = None
+    risk_probability: float | None = None
+    purchases: Purchases = Purchases()
+    signs: tuple[Sign, ...] = ()
+
+
+class Book(msgspec.Struct, frozen=True):
+    """What the built-in classes are computed by."""
+
+    policies: Policies
+    house: House
+
+
+def _since(day: date | None, today: date) -> int | None:
+    return None if day is None else (today - day).days
+
+
+def _score(known: Known, book: Book, today: date, part: str) -> int | None:
+    scores = rfm.score(known.purchases, book.policies.rfm, book.house.currency, today)
+    return None if scores is None else getattr(scores, part)
+
+
+def _spend(known: Known, book: Book) -> Decimal:
+    return Decimal(known.purchases.spend).scaleb(-MINOR_UNITS[book.house.currency])
+
+
+Reader = Callable[[Known, Book, date], Fact]
+FACTS: Mapping[str, tuple[FactKind, Reader]] = {
+    "kind": ("text", lambda known, _, __: known.kind),
+    "tags": ("list", lambda known, _, __: known.tags),
+    "locale": ("text", lambda known, _, __: known.locale),
+    "owner": ("text", lambda known, _, __: known.owner),
+    "birthday_month": ("number", lambda known, _, __: known.birthday_month),
+    "interests": ("list", lambda known, _, __: known.interests),
+    "price_sensitivity": ("text", lambda known, _, __: known.price_sensitivity),
+    "order_count": ("number", lambda known, _, __: known.purchases.orders),
+    "lifetime_spend": ("number", lambda known, book, _: _spend(known, book)),
+    "purchase_days": ("number", lambda known, _, __: known.purchases.days),
+    "days_since_last_purchase": ("number", lambda known, _, today: _since(known.purchases.last_day, today)),
+    "days_since_first_purchase": ("number", lambda known, _, today: _since(known.purchases.first_day, today)),
+    "points": ("number", lambda known, _, __: known.points),
+    "tier": ("text", lambda known, _, __: known.tier),
+    "risk_band": ("text", lambda known, _, __: known.risk_band),
+    "risk_probability": ("number", lambda known, _, __: known.risk_probability),
+    "lifecycle": ("text", lambda known, book, today: lifecycle.stage(known.purchases, book.policies.lifecycle, today)),
+    "rfm_r": ("number", lambda known, book, today: _score(known, book, today, "r")),
+    "rfm_f": ("number", lambda known, book, today: _score(known, book, today, "f")),
+    "rfm_m": ("number", lambda known, book, today: _score(known, book, today, "m")),
+    "value": (
+        "text",
+        lambda known, book, today: value.value_class(
+            known.purchases, known.signs, known.expected_monthly, book.policies.value, book.house.currency, today
+        ),
+    ),
+}
+"""name -> (kind, how it is read). Numbers of money are in units of the house's currency."""
+FROM_STANDING = frozenset({"points", "tier", "risk_band", "risk_probability"})
+
+
+def facts_on(known: Known, names: frozenset[str], book: Book, today: date) -> dict[str, Fact]:
+    """These facts of a customer on a day."""
+    return {name: FACTS[name][1](known, book, today) for name in names}
+
+
+def turning_days(known: Known, name: str, numbers: frozenset[int], book: Book) -> list[date]:
+    """The days on which a fact may change, or pass one of ``numbers``, without any event."""
+    purchases, policies = known.purchases, book.policies
+    match name:
+        case "lifecycle":
+            return list(lifecycle.turning_days(purchases, policies.lifecycle))
+        case "rfm_r":
+            return list(rfm.turning_days(purchases, policies.rfm))
+        case "value":
+            return list(value.turning_days(known.signs, policies.value))
+        case "days_since_last_purchase" | "days_since_first_purchase":
+            start = purchases.last_day if name == "days_since_last_purchase" else purchases.first_day
+            return [start + timedelta(n + more) for n in numbers for more in (0, 1)] if start else []
+        case _:
+            return []

@@ -1,0 +1,235 @@
+"""Placements, their history, the marks of who is to be placed again, and what a rule may read, in sets."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import msgspec
+from sqlalchemy import RowMapping
+
+from services.profile.purchases.domain import Foreign, Purchases
+from services.profile.segments.domain import Move, Placement
+from services.profile.segments.facts import Known
+from shared.contracts.segments import SegmentCause
+from shared.contracts.types import Scalar
+from shared.db import Tx, columns, copy, execute, fetch
+
+# One at a time: jobs place in batches, and two that place one customer would both see where he stood before.
+_TURN = "SELECT pg_advisory_xact_lock(hashtextextended('roost.placing', 0))"
+_MARK = """
+INSERT INTO placement_marks (customer_id, backfill)
+SELECT * FROM unnest(CAST(:customers AS text[]), CAST(:backfill AS boolean[]))
+"""
+_PROSPECTS = """
+SELECT c.customer_id FROM unnest(CAST(:customers AS text[])) AS c (customer_id)
+WHERE NOT EXISTS (SELECT 1 FROM purchase_states AS s WHERE s.customer_id = c.customer_id AND s.orders > 0)
+"""
+_TAKE = """
+WITH taken AS (
+    DELETE FROM placement_marks
+    WHERE id IN (SELECT id FROM placement_marks ORDER BY id LIMIT :limit)
+    RETURNING customer_id, cause, backfill, marked_by
+), marks AS (
+    -- What happens to a joined id happens to its survivor; being joined happens to itself.
+    SELECT CASE WHEN cause = 'merge' THEN customer_id ELSE coalesce(survivor_id, customer_id) END AS customer_id,
+           bool_or(cause = 'merge') AS merged, bool_or(backfill) AS backfill
+    FROM taken LEFT JOIN survivors USING (customer_id) GROUP BY 1, marked_by
+)
+SELECT customer_id, CASE WHEN bool_or(merged) THEN 'merge' ELSE 'event' END AS cause, bool_and(backfill) AS silent
+FROM marks GROUP BY customer_id ORDER BY customer_id
+"""
+_DUE = """
+SELECT customer_id, segment, next_transition_at FROM placements
+WHERE next_transition_at <= :now ORDER BY next_transition_at, customer_id LIMIT :limit
+"""
+_NEXT_DUE = """
+SELECT EXISTS (SELECT 1 FROM placement_marks) OR EXISTS (SELECT 1 FROM replacements WHERE finished_at IS NULL) AS now,
+       (SELECT min(next_transition_at) FROM placements) AS at
+"""
+_KNOWN = """
+SELECT c.customer_id, c.kind, c.tags, c.locale, c.owner, CAST(c.birthday ->> 'month' AS int), c.interests,
+       c.price_sensitivity, c.attributes ->> 'expected_monthly_spend',
+       coalesce(t.points, 0), t.tier, t.risk_band, t.risk_probability,
+       coalesce(s.orders, 0), coalesce(s.spend, 0), coalesce(s.days, 0), s.first_day, s.previous_day, s.last_day,
+       s.first_at, s.last_at, s.last_source, s.last_event_id, s.elsewhere
+FROM customers AS c
+LEFT JOIN purchase_states AS s USING (customer_id)
+LEFT JOIN standings AS t USING (customer_id)
+WHERE c.customer_id = ANY(:customers)
+"""
+_OF_FILE, _TAGS, _INTERESTS = 13, 2, 6
+_PLACEMENTS = """
+SELECT customer_id, segment, class, since, rule_version, next_transition_at,
+       CASE WHEN class IN ('dormant', 'lost') THEN CAST(inputs AS text) END AS inputs
+FROM placements WHERE customer_id = ANY(:customers)
+"""
+_SAVE = """
+INSERT INTO placements AS p (customer_id, segment, class, since, rule_version, next_transition_at, inputs)
+SELECT customer_id, segment, class, since, version, next_at, coalesce(CAST(inputs AS jsonb), '{}')
+FROM unnest(CAST(:customers AS text[]), CAST(:segments AS text[]), CAST(:classes AS text[]),
+            CAST(:since AS timestamptz[]), CAST(:versions AS int[]), CAST(:next_at AS timestamptz[]),
+            CAST(:inputs AS text[]))
+    AS new (customer_id, segment, class, since, version, next_at, inputs)
+ORDER BY customer_id, segment
+ON CONFLICT (customer_id, segment) DO UPDATE SET
+    class = excluded.class, since = excluded.since, rule_version = excluded.rule_version,
+    next_transition_at = excluded.next_transition_at,
+    inputs = CASE WHEN p.since = excluded.since AND p.class = excluded.class THEN p.inputs ELSE excluded.inputs END
+"""
+_DROP = """
+DELETE FROM placements AS p
+USING unnest(CAST(:customers AS text[]), CAST(:segments AS text[])) AS gone (customer_id, segment)
+WHERE p.customer_id = gone.customer_id AND p.segment = gone.segment
+"""
+_HISTORY = ("customer_id", "segment", "from_class", "to_class", "at", "rule_version", "cause", "inputs")
+_PAGE_OF_ALL = """
+SELECT customer_id FROM customers WHERE customer_id > :after ORDER BY customer_id LIMIT :limit
+"""
+_START = """
+INSERT INTO replacements (segment, after, placed, moved, started_at) VALUES (:segment, '', 0, 0, :now)
+ON CONFLICT (segment) DO UPDATE
+SET after = '', placed = 0, moved = 0, started_at = excluded.started_at, finished_at = NULL
+"""
+_UNFINISHED = """
+SELECT segment, after FROM replacements WHERE finished_at IS NULL ORDER BY started_at, segment LIMIT 1 FOR UPDATE
+"""
+_PROGRESS = """
+UPDATE replacements
+SET after = :after, placed = placed + :placed, moved = moved + :moved, finished_at = :finished
+WHERE segment = :segment
+"""
+_DEFINITIONS = """
+SELECT DISTINCT ON (name) name, version, title, CAST(rule AS text) AS rule, created_at
+FROM segments ORDER BY name, version DESC
+"""
+_foreign = msgspec.json.Decoder(dict[str, Foreign])
+
+
+class Marked(msgspec.Struct, frozen=True):
+    """A customer to be placed again. ``silent``: nothing but loaded history is new."""
+
+    customer_id: str
+    cause: SegmentCause
+    silent: bool
+
+
+async def turn(tx: Tx) -> None:
+    """Waits until nobody else places; until the transaction ends nobody else will."""
+    await fetch(tx, _TURN)
+
+
+async def mark(tx: Tx, customers: Sequence[str], *, backfill: bool = False) -> None:
+    """Queues customers to be placed."""
+    if customers:
+        await execute(tx, _MARK, customers=customers, backfill=[backfill] * len(customers))
+
+
+async def prospects(tx: Tx, customers: Sequence[str]) -> list[str]:
+    """Those of these customers who have bought nothing that stands."""
+    return [row["customer_id"] for row in await fetch(tx, _PROSPECTS, customers=customers)] if customers else []
+
+
+async def take(tx: Tx, limit: int) -> list[Marked]:
+    """The customers of the oldest ``limit`` marks, which are gone with it; by id."""
+    return [Marked(**row) for row in await fetch(tx, _TAKE, limit=limit)]
+
+
+async def due(tx: Tx, now: datetime, limit: int) -> list[tuple[str, str, datetime]]:
+    """(customer, segment, instant) of what time alone changes, oldest first."""
+    return [cast(Any, tuple(row.values())) for row in await fetch(tx, _DUE, now=now, limit=limit)]
+
+
+async def next_due(tx: Tx) -> tuple[bool, datetime | None]:
+    """Whether something waits now, and when time changes something next."""
+    row = (await fetch(tx, _NEXT_DUE))[0]
+    return row["now"], row["at"]
+
+
+async def known(tx: Tx, customers: Sequence[str]) -> dict[str, Known]:
+    """What is known of those of these customers who have a file, but for their activity."""
+    # By position: names cost a microsecond each, and this runs for everybody every night.
+    return dict(_known(*cast(Iterable[Any], row.values())) for row in await fetch(tx, _KNOWN, customers=customers))
+
+
+async def placements(tx: Tx, customers: Sequence[str]) -> dict[tuple[str, str], Placement]:
+    """Where these customers stand, by (customer, segment); inputs of the dormant and the lost alone."""
+    found: dict[tuple[str, str], Placement] = {}
+    for row in await fetch(tx, _PLACEMENTS, customers=customers):
+        customer, segment, place, since, version, next_at, inputs = cast(Any, row).values()
+        found[customer, segment] = Placement(
+            place, since, version, next_at, msgspec.json.decode(inputs) if inputs else {}
+        )
+    return found
+
+
+async def save(tx: Tx, standing: Mapping[tuple[str, str], Placement], gone: Sequence[tuple[str, str]]) -> None:
+    """Writes placements, and takes away those of who stands nowhere any more."""
+    if standing:
+        rows = [
+            (*key, p.place, p.since, p.version, p.next_at, msgspec.json.encode(p.inputs).decode() if p.inputs else None)
+            for key, p in sorted(standing.items())
+        ]
+        customers, segments, classes, since, versions, next_at, inputs = columns(rows, 7)
+        await execute(
+            tx, _SAVE, customers=customers, segments=segments, classes=classes, since=since, versions=versions,
+            next_at=next_at, inputs=inputs,
+        )  # fmt: skip
+    if gone:
+        customers, segments = columns(sorted(gone), 2)
+        await execute(tx, _DROP, customers=customers, segments=segments)
+
+
+async def note(tx: Tx, moves: Sequence[Move]) -> None:
+    """Adds moves to the history."""
+    if moves:
+        await copy(
+            tx,
+            "placement_history",
+            _HISTORY,
+            [
+                (
+                    m.customer_id, m.segment.name, m.before, m.after, m.at, m.segment.version, m.cause,
+                    msgspec.json.encode(m.inputs).decode(),
+                )
+                for m in moves
+            ],
+        )  # fmt: skip
+
+
+async def everybody(tx: Tx, after: str, limit: int) -> list[str]:
+    """A page of all customers, by id."""
+    return [row["customer_id"] for row in await fetch(tx, _PAGE_OF_ALL, after=after, limit=limit)]
+
+
+async def start(tx: Tx, segment: str, now: datetime) -> None:
+    """Asks for everybody to be placed again in a segment, from the first customer on."""
+    await execute(tx, _START, segment=segment, now=now)
+
+
+async def unfinished(tx: Tx) -> tuple[str, str] | None:
+    """The oldest segment in which not everybody was placed again, and the last customer who was."""
+    rows = await fetch(tx, _UNFINISHED)
+    return (rows[0]["segment"], rows[0]["after"]) if rows else None
+
+
+async def progress(tx: Tx, segment: str, after: str, placed: int, moved: int, finished: datetime | None) -> None:
+    """Keeps how far the placing of everybody has come."""
+    await execute(tx, _PROGRESS, segment=segment, after=after, placed=placed, moved=moved, finished=finished)
+
+
+async def definitions(tx: Tx) -> Sequence[RowMapping]:
+    """The newest version of each of the shop's own segments, by name; ``rule`` in JSON."""
+    return await fetch(tx, _DEFINITIONS)
+
+
+def scalars(inputs: RowMapping) -> Mapping[str, Scalar]:
+    """The inputs of a row, read from JSON text."""
+    return cast(Mapping[str, Scalar], msgspec.json.decode(inputs["inputs"]))
+
+
+def _known(*row: Any) -> tuple[str, Known]:
+    file, state = list(row[:_OF_FILE]), list(row[_OF_FILE:])
+    state[-1] = _foreign.decode(state[-1]) if state[-1] else {}
+    file[_TAGS], file[_INTERESTS] = tuple(file[_TAGS]), tuple(file[_INTERESTS])
+    fields: Any = (*file, Purchases(*state))
+    return row[0], Known(*fields)
