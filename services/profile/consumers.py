@@ -1,14 +1,18 @@
 """Which topic goes to which use case. The intake calls them in this order."""
 
+from services.profile.identities.application import Identities
 from services.profile.products import application as products
 from services.profile.purchases.application import PurchaseHistory
 from services.profile.timeline.application import Timeline
 from shared.messaging.intake import UseCase
 
 
-def use_cases(history: PurchaseHistory, timeline: Timeline) -> dict[str, UseCase]:
-    """The table."""
+def use_cases(history: PurchaseHistory, timeline: Timeline, identities: Identities) -> dict[str, UseCase]:
+    """The table. Merges come first: their lock goes before all others."""
     return {
+        "customer-merged": identities.apply,
+        "customer-unmerged": identities.apply,
+        "merge-applied": identities.acknowledge,
         "purchase-recorded": history.record,
         "purchase-returned": history.record,
         "purchase-cancelled": history.record,

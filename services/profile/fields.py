@@ -22,6 +22,7 @@ def _within_living_memory(at: datetime) -> datetime:
 
 CustomerId = Annotated[str, StringConstraints(pattern=CUSTOMER_ID)]
 CustomerInPath = Annotated[str, Path(pattern=CUSTOMER_ID)]
+IdInPath = Annotated[str, Path(pattern=PRINTABLE)]
 Id = Annotated[str, StringConstraints(pattern=PRINTABLE)]
 Instant = Annotated[AwareDatetime, AfterValidator(_within_living_memory)]
 

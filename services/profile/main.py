@@ -8,6 +8,8 @@ from services.profile.customers.application import SERVICE, Customers
 from services.profile.customers.http import customers_router
 from services.profile.events.application import Events
 from services.profile.events.http import events_router
+from services.profile.identities.application import Identities
+from services.profile.identities.http import identities_router
 from services.profile.jobs import jobs
 from services.profile.notes.application import Notes
 from services.profile.notes.http import notes_router
@@ -37,13 +39,14 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     customers = Customers(clock, settings.phone_region)
     history = PurchaseHistory(customers, house)
     timeline = Timeline(customers)
+    identities = Identities(customers, history)
     events = Events(clock)
     placing = Placing(db, clock, house, wake)
     return assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
-        use_cases=use_cases(history, timeline),
+        use_cases=use_cases(history, timeline, identities),
         jobs=jobs(
             events, Counting(db, clock, house), placing, db, clock, surroundings.house, settings.inbox_days
         ),
@@ -52,6 +55,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             customers_router(customers, Overviews(customers, house, clock), db, wake),
             consents_router(Consents(), customers, db, clock, wake),
             preferences_router(customers, db, wake),
+            identities_router(identities, db, wake),
             purchases_router(history, customers, db),
             notes_router(Notes(customers), customers, db),
             timeline_router(timeline, customers, db),

@@ -1,9 +1,12 @@
 """Whether a customer may be contacted: an entry of the ledger decides, and where there is none, the purpose."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Protocol, TypeVar
 
 import msgspec
 
+from services.profile.identities.domain import Person
 from shared.contracts.customers import ContactChannel, Purpose
 
 
@@ -16,6 +19,32 @@ class Consent(msgspec.Struct, frozen=True):
     source: str
     wording_version: str
     recorded_at: datetime
+
+
+class Word(Protocol):
+    """What was said under one id, and when."""
+
+    @property
+    def granted(self) -> bool: ...
+
+    @property
+    def recorded_at(self) -> datetime: ...
+
+
+AnyWord = TypeVar("AnyWord", bound=Word)
+
+
+def holding(person: Person, last: Mapping[str, AnyWord]) -> AnyWord | None:
+    """Which of the last words under each of a person's ids holds for him; None if nothing was said.
+
+    What he said since the last of them was joined decides. Before, a withdrawal under any id holds against every grant:
+    a merge never widens consent.
+    """
+    own = last.get(person.customer_id)
+    if own and person.joined_at and own.recorded_at > person.joined_at:
+        return own
+    said = [last[customer] for customer in person.ids if customer in last]
+    return max(said, key=lambda word: (not word.granted, word.recorded_at), default=None)
 
 
 def allowed(said: bool | None, purpose: str, *, reachable: bool, by_default: tuple[str, ...]) -> bool:

@@ -11,6 +11,7 @@ from services.profile.consents.application import Consents
 from services.profile.consents.domain import Consent
 from services.profile.customers.application import Customers
 from services.profile.fields import CustomerInPath, Id, outgoing_trace, request_cause
+from services.profile.identities.application import person
 from shared.clock import Clock
 from shared.contracts.customers import ContactChannel, Purpose
 from shared.db import Database
@@ -55,12 +56,13 @@ def consents_router(consents: Consents, customers: Customers, db: Database, cloc
     async def read_consents(
         who: Annotated[Principal, requires("profile:read")], customer_id: CustomerInPath
     ) -> ConsentsView:
-        """What a customer agreed to, by channel and purpose."""
-        own_or_404(who, customer_id)
+        """What a customer agreed to, by channel and purpose, under all his ids."""
         async with db.transaction() as tx:
-            if not await customers.exists(tx, customer_id):
+            asked = await person(tx, customer_id)
+            own_or_404(who, *asked.ids)
+            if not await customers.exists(tx, asked.customer_id):
                 raise not_found()
-            in_force = await consents.in_force(tx, customer_id)
+            in_force = await consents.in_force(tx, asked)
         return ConsentsView(items=[_view(consent) for consent in in_force])
 
     @router.put("/customers/{customer_id}/consents/{channel}/{purpose}", responses=examples.answer(_ENTRY))
@@ -72,10 +74,11 @@ def consents_router(consents: Consents, customers: Customers, db: Database, cloc
         saying: Annotated[Saying, Body(examples=[_SAID])],
     ) -> ConsentView:
         """Adds an entry to the ledger; a customer's own token may. The last entry holds, so it needs no If-Match."""
-        own_or_404(who, customer_id)
         consent = Consent(channel, purpose, saying.granted, saying.source, saying.wording_version, clock.now())
         async with db.transaction() as tx:
-            if not await consents.put(tx, customer_id, consent, request_cause(), outgoing_trace()):
+            asked = await person(tx, customer_id)
+            own_or_404(who, *asked.ids)
+            if not await consents.put(tx, asked, consent, request_cause(), outgoing_trace()):
                 raise not_found()
         wake()
         return _view(consent)

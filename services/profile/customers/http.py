@@ -23,6 +23,8 @@ from services.profile.customers.shapes import (
     said_view,
 )
 from services.profile.fields import CustomerInPath, Id, outgoing_trace, request_cause
+from services.profile.identities.application import person
+from services.profile.identities.domain import Person
 from services.profile.overview.application import Overviews
 from services.profile.overview.shapes import CustomerRow, CustomerView, row, view
 from services.profile.purchases.lifecycle import Stage
@@ -77,7 +79,10 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
             replay = await attempt.claim(tx)
             if replay is not None:
                 replay.mark(response)
-                return await _answer(tx, replay.resource_id, response)
+                return await _answer(tx, replay.resource_id, response, who)
+            if new.customer_id and (survivor := (await person(tx, new.customer_id)).merged_into):
+                detail = f"This customer_id is joined to {survivor}; PATCH that one."
+                raise conflict(CustomerExists.code, detail, survivor=survivor)
             try:
                 file = await customers.create(
                     tx,
@@ -94,7 +99,7 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
             except TrueTooLate as error:
                 raise _too_late(error) from error
             await attempt.remember(tx, status=201, resource_id=file.customer_id)
-            shown = await _shown(tx, file, response)
+            shown = await _shown(tx, file, await person(tx, file.customer_id), response)
         wake()
         return shown
 
@@ -125,10 +130,12 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
 
     @router.get("/customers/{customer_id}", responses=examples.answer(examples.VIEW, **examples.ETAG))
     async def read_customer(who: Reader, customer_id: CustomerInPath, response: Response) -> CustomerView:
-        """The 360° view. The ETag is that of the editable file: purchases and points don't change it."""
-        own_or_404(who, customer_id)
+        """The 360° view. The ETag is that of the editable file: purchases and points don't change it.
+
+        An id that was joined to another answers the customer it was joined to, and `merged_into` names him.
+        """
         async with db.transaction() as tx:
-            return await _answer(tx, customer_id, response)
+            return await _answer(tx, customer_id, response, who)
 
     @router.patch(
         "/customers/{customer_id}",
@@ -160,9 +167,10 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
                 raise _unfit(error, document) from error
 
         async with db.transaction() as tx:
+            asked = await person(tx, customer_id)
             try:
                 file = await customers.change(
-                    tx, customer_id, edit, request_cause(), outgoing_trace(), saying=envelope.saying(who.subject)
+                    tx, asked.customer_id, edit, request_cause(), outgoing_trace(), saying=envelope.saying(who.subject)
                 )
             except InvalidContactPoint as error:
                 raise _refused(error, patch) from error
@@ -170,7 +178,7 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
                 raise _too_late(error) from error
             if file is None:
                 raise not_found()
-            shown = await _shown(tx, file, response)
+            shown = await _shown(tx, file, asked, response)
         wake()
         return shown
 
@@ -187,21 +195,24 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
         """Every value that was ever written of a file: by whom, true since when; latest first."""
         after = paging.after(tuple[datetime, int])
         async with db.transaction() as tx:
-            if not await customers.exists(tx, customer_id):
+            asked = await person(tx, customer_id)
+            if not await customers.exists(tx, asked.customer_id):
                 raise not_found()
-            found = await customers.history(tx, customer_id, field, after=after, limit=paging.limit + 1)
+            found = await customers.history(tx, asked.customer_id, field, after=after, limit=paging.limit + 1)
         cursor = paging.next_cursor(found, lambda said: (said.true_at, said.id))
         return Page(items=[said_view(said) for said in found[: paging.limit]], next_cursor=cursor)
 
-    async def _answer(tx: Tx, customer_id: str, response: Response) -> CustomerView:
-        file = await customers.find(tx, customer_id)
+    async def _answer(tx: Tx, customer_id: str, response: Response, who: Principal) -> CustomerView:
+        asked = await person(tx, customer_id)
+        own_or_404(who, *asked.ids)
+        file = await customers.find(tx, asked.customer_id)
         if file is None:
             raise not_found()
-        return await _shown(tx, file, response)
+        return await _shown(tx, file, asked, response)
 
-    async def _shown(tx: Tx, file: CustomerFile, response: Response) -> CustomerView:
+    async def _shown(tx: Tx, file: CustomerFile, asked: Person, response: Response) -> CustomerView:
         response.headers["ETag"] = etag(file.version)
-        return view(await overviews.of(tx, file))
+        return view(await overviews.of(tx, file, asked))
 
     return router
 

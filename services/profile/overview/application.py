@@ -8,6 +8,7 @@ import msgspec
 
 from services.profile.customers.application import Customers
 from services.profile.customers.domain import CustomerFile
+from services.profile.identities.domain import Person
 from services.profile.overview import store
 from services.profile.overview.domain import Judged, Listed, Said, judge
 from services.profile.policies.application import in_force
@@ -18,12 +19,13 @@ from shared.db import Tx
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """A customer, whole, as of now."""
+    """A customer, whole, as of now. ``merged_into`` where he was asked for by another id of his."""
 
     file: CustomerFile
     said: Said
     judged: Judged
     next_contact: ContactNews | None
+    merged_into: str | None
 
 
 EVERYBODY = 2**31
@@ -37,16 +39,11 @@ class Overviews:
     house: House
     clock: Clock
 
-    async def one(self, tx: Tx, customer_id: str) -> Overview | None:
-        """A customer; None if there is no file."""
-        file = await self.customers.find(tx, customer_id)
-        return await self.of(tx, file) if file else None
-
-    async def of(self, tx: Tx, file: CustomerFile) -> Overview:
-        """The customer of a file that was read in this transaction."""
-        said, next_contact = await store.one(tx, file.customer_id)
+    async def of(self, tx: Tx, file: CustomerFile, person: Person) -> Overview:
+        """The customer of a file that was read in this transaction, all his ids taken together."""
+        said, next_contact = await store.one(tx, file.customer_id, person.ids)
         judged = judge(said.purchases, await in_force(tx), self.house, self.clock.now())
-        return Overview(file, said, judged, next_contact)
+        return Overview(file, said, judged, next_contact, person.merged_into)
 
     async def many(self, tx: Tx, filters: Mapping[str, str | None], limit: int) -> list[tuple[Listed, Judged]]:
         """Customers by tag, owner, lifecycle, tier, risk, prefix of the name (``q``), ``after`` an id; by id."""

@@ -101,6 +101,7 @@ def view(overview: Overview) -> CustomerView:
     contact, standing = overview.next_contact, overview.said.standing
     return CustomerView(
         **file_view(overview.file),
+        merged_into=overview.merged_into,
         value=_value(overview.judged.value),
         lifecycle=overview.judged.lifecycle,
         segments=[],

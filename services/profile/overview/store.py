@@ -17,16 +17,25 @@ from shared.db import Tx, fetch
 _STATES = """
     coalesce(s.orders, 0) AS orders, coalesce(s.spend, 0) AS spend, coalesce(s.days, 0) AS days,
     s.first_day, s.previous_day, s.last_day, s.first_at, s.last_at, s.last_source, s.last_event_id, s.elsewhere,
-    coalesce(t.points, 0) AS points, coalesce(t.complaints, 0) AS complaints,
+    coalesce(t.points, 0) + coalesce(others.points, 0) AS points,
+    coalesce(t.complaints, 0) + coalesce(others.complaints, 0) AS complaints,
     coalesce(t.tier_sequence, 0) AS tier_sequence, t.tier, coalesce(t.risk_sequence, 0) AS risk_sequence,
     t.risk_band, t.risk_probability, t.risk_scored_at, coalesce(t.reasons_sequence, 0) AS reasons_sequence, t.reasons
+"""
+# Orders are folded over all ids of a person already, what the other services say is kept by id: points and complaints
+# add up, tier and risk are the survivor's.
+_JOINED = """
+LEFT JOIN purchase_states AS s USING (customer_id)
+LEFT JOIN standings AS t USING (customer_id)
+LEFT JOIN LATERAL (SELECT CAST(sum(o.points) AS bigint) AS points, CAST(sum(o.complaints) AS int) AS complaints
+                   FROM survivors AS v JOIN standings AS o ON o.customer_id = v.customer_id
+                   WHERE v.survivor_id = c.customer_id) AS others ON true
 """
 _ONE = f"""
 SELECT {_STATES}, n.contact_id, c.customer_id, n.sequence, n.status, n.purpose, n.channel, n.due_at
 FROM (SELECT CAST(:customer AS text) AS customer_id) AS c
-LEFT JOIN purchase_states AS s USING (customer_id)
-LEFT JOIN standings AS t USING (customer_id)
-LEFT JOIN LATERAL (SELECT * FROM contacts WHERE contacts.customer_id = c.customer_id AND status = 'planned'
+{_JOINED}
+LEFT JOIN LATERAL (SELECT * FROM contacts WHERE contacts.customer_id = ANY(:ids) AND status = 'planned'
                    ORDER BY due_at LIMIT 1) AS n ON true
 """
 # purchases.lifecycle.stage in SQL: kept equal to it by a test.
@@ -48,9 +57,8 @@ CASE WHEN s.last_day IS NULL THEN 'prospect'
 _MANY = f"""
 SELECT c.customer_id, c.kind, c.name, c.tags, c.owner, {_STATES}
 FROM customers AS c
-LEFT JOIN purchase_states AS s USING (customer_id)
-LEFT JOIN standings AS t USING (customer_id)
-WHERE """
+{_JOINED}
+WHERE NOT EXISTS (SELECT 1 FROM survivors AS v WHERE v.customer_id = c.customer_id) AND """
 _FILTERS = {
     "after": "c.customer_id > :after",
     "q": "lower(c.name) LIKE :q",
@@ -70,9 +78,9 @@ _foreign = msgspec.json.Decoder(dict[str, Foreign])
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 
 
-async def one(tx: Tx, customer: str) -> tuple[Said, ContactNews | None]:
-    """What the facts and the other services say of a customer, and his next contact."""
-    row = (await fetch(tx, _ONE, customer=customer))[0]
+async def one(tx: Tx, customer: str, ids: Sequence[str]) -> tuple[Said, ContactNews | None]:
+    """What the facts and the other services say of a customer, all his ids taken together, and his next contact."""
+    row = (await fetch(tx, _ONE, customer=customer, ids=list(ids)))[0]
     next_contact = msgspec.convert(dict(row), ContactNews) if row["contact_id"] is not None else None
     return _said(row), next_contact
 
@@ -80,7 +88,10 @@ async def one(tx: Tx, customer: str) -> tuple[Said, ContactNews | None]:
 async def many(
     tx: Tx, filters: Mapping[str, str | None], policy: LifecyclePolicy, today: date, limit: int
 ) -> list[Listed]:
-    """Customers in the order of their ids; a filter is an equality, ``q`` a prefix of the name, ``after`` an id."""
+    """Customers in the order of their ids, ids joined to others left out.
+
+    A filter is an equality, ``q`` a prefix of the name, ``after`` an id.
+    """
     given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
     if "q" in given:
         given["q"] = _prefix(given["q"])

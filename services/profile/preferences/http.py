@@ -11,6 +11,7 @@ from services.profile.customers.application import Customers
 from services.profile.customers.domain import CustomerFile, Saying
 from services.profile.customers.shapes import HOURS
 from services.profile.fields import CustomerInPath, outgoing_trace, request_cause
+from services.profile.identities.application import person
 from shared.contracts.customers import ContactChannel
 from shared.db import Database
 from shared.http.auth import Principal, own_or_404, requires
@@ -42,9 +43,10 @@ def preferences_router(customers: Customers, db: Database, wake: Wake) -> Router
         who: Annotated[Principal, requires("profile:read")], customer_id: CustomerInPath, response: Response
     ) -> Preferences:
         """What the customer wishes. The ETag is that of the customer's file, where these fields stand."""
-        own_or_404(who, customer_id)
         async with db.transaction() as tx:
-            return _view(await customers.find(tx, customer_id), response)
+            asked = await person(tx, customer_id)
+            own_or_404(who, *asked.ids)
+            return _view(await customers.find(tx, asked.customer_id), response)
 
     @router.put("/customers/{customer_id}/preferences", responses=examples.answer(_WISHES, **examples.ETAG))
     async def put_preferences(
@@ -55,7 +57,6 @@ def preferences_router(customers: Customers, db: Database, wake: Wake) -> Router
         response: Response,
     ) -> Preferences:
         """Replaces what the customer wishes; engagement plans by it."""
-        own_or_404(who, customer_id)
 
         def edit(file: CustomerFile) -> Mapping[str, Any]:
             match.require(file.version)
@@ -66,8 +67,10 @@ def preferences_router(customers: Customers, db: Database, wake: Wake) -> Router
             }
 
         async with db.transaction() as tx:
+            asked = await person(tx, customer_id)
+            own_or_404(who, *asked.ids)
             file = await customers.change(
-                tx, customer_id, edit, request_cause(), outgoing_trace(), saying=Saying(who.subject)
+                tx, asked.customer_id, edit, request_cause(), outgoing_trace(), saying=Saying(who.subject)
             )
             shown = _view(file, response)
         wake()

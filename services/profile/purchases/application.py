@@ -1,19 +1,21 @@
 """Purchases, returns, cancellations and deliveries become what a customer is worth."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
+from itertools import chain
 
 from services.profile.customers.application import Customers
 from services.profile.purchases import store
-from services.profile.purchases.domain import House, Purchases, apply, fold
+from services.profile.purchases.domain import NOTHING, House, Purchases, apply, fold
 from services.profile.segments.application import note_backfill
 from shared.contracts.orders import Order
 from shared.db import Tx
-from shared.messaging import facts
+from shared.messaging import facts, merges
 from shared.messaging.events import Event
 from shared.messaging.intake import Outcome
+from shared.messaging.merges import Groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +31,42 @@ class PurchaseHistory:
         await self.customers.meet(tx, recorded.fresh)
         await note_backfill(tx, recorded.fresh)
         if concerned := recorded.customers:
-            states = await store.lock(tx, concerned)
-            again = set(recorded.refold)
+            groups = await merges.groups_of(tx, concerned)
+            states = await store.lock(tx, sorted({groups.survivor(customer) for customer in concerned}))
+            again = {groups.survivor(customer) for customer in recorded.refold}
             changed: dict[str, Purchases] = {}
             for customer, plain in recorded.plain.items():
                 if customer in again:
                     continue
                 orders = [facts.order_of(event) for event in plain]
-                if states[customer].precedes(orders[0]):
+                if groups.is_joined(customer):
+                    again.add(groups.survivor(customer))
+                elif states[customer].precedes(orders[0]):
                     changed[customer] = self._on_top(states[customer], orders)
                 else:
                     again.add(customer)
-            if again:
-                histories = await facts.orders_of(tx, again)
-                changed |= {customer: fold(orders, self.house) for customer, orders in histories.items()}
+            changed |= await self._folded(tx, groups, again)
             await store.save(tx, {who: state for who, state in changed.items() if state != states[who]})
         return Outcome(duplicates=recorded.duplicates, rejected=recorded.conflicts)
 
-    async def page(self, tx: Tx, customer: str, *, after: tuple[datetime, str] | None, limit: int) -> list[Order]:
-        """A customer's orders as they stand now, newest first."""
-        return await store.page(tx, customer, after=after, limit=limit)
+    async def refold(self, tx: Tx, customers: Iterable[str]) -> None:
+        """Folds these again after their groups changed: a survivor over everybody in his, another over nothing."""
+        concerned = sorted(set(customers))
+        groups = await merges.groups_of(tx, concerned)
+        states = await store.lock(tx, concerned)
+        folded = await self._folded(tx, groups, {groups.survivor(customer) for customer in concerned})
+        changed = {who: folded.get(who, NOTHING) for who in concerned}
+        await store.save(tx, {who: state for who, state in changed.items() if state != states[who]})
+
+    async def page(self, tx: Tx, ids: Sequence[str], *, after: tuple[datetime, str] | None, limit: int) -> list[Order]:
+        """The orders of a person's ids as they stand now, newest first."""
+        return await store.page(tx, ids, after=after, limit=limit)
+
+    async def _folded(self, tx: Tx, groups: Groups, survivors: Iterable[str]) -> dict[str, Purchases]:
+        members = {survivor: groups.members(survivor) for survivor in survivors}
+        histories = await facts.orders_of(tx, chain.from_iterable(members.values()))
+        orders = {who: chain.from_iterable(histories[member] for member in ids) for who, ids in members.items()}
+        return {who: fold(sorted(found, key=lambda order: order.sort_key), self.house) for who, found in orders.items()}
 
     def _on_top(self, state: Purchases, orders: Sequence[Order]) -> Purchases:
         return reduce(lambda folded, order: apply(folded, order, self.house), orders, state)

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from services.profile import examples
 from services.profile.customers.application import Customers
 from services.profile.fields import CustomerInPath
+from services.profile.identities.application import person
 from services.profile.purchases.application import PurchaseHistory
 from shared.contracts.orders import Order
 from shared.contracts.types import decimal_of
@@ -71,13 +72,14 @@ def purchases_router(history: PurchaseHistory, customers: Customers, db: Databas
     async def read_purchases(
         who: Annotated[Principal, requires("profile:read")], customer_id: CustomerInPath, paging: PageRequest
     ) -> Page[OrderView]:
-        """A customer's orders, newest first."""
-        own_or_404(who, customer_id)
+        """A customer's orders under all his ids, newest first."""
         after = paging.after(tuple[datetime, str])
         async with db.transaction() as tx:
-            if not await customers.exists(tx, customer_id):
+            asked = await person(tx, customer_id)
+            own_or_404(who, *asked.ids)
+            if not await customers.exists(tx, asked.customer_id):
                 raise not_found()
-            orders = await history.page(tx, customer_id, after=after, limit=paging.limit + 1)
+            orders = await history.page(tx, asked.ids, after=after, limit=paging.limit + 1)
         cursor = paging.next_cursor(orders, lambda order: (order.occurred_at, order.order_id))
         return Page(items=[_view(order) for order in orders[: paging.limit]], next_cursor=cursor)
 

@@ -37,15 +37,18 @@ _COLUMNS = (
     "customer_id", "orders", "spend", "days", "first_day", "previous_day", "last_day", "first_at", "last_at",
     "last_source", "last_event_id", "elsewhere",
 )  # fmt: skip
-# The index on (customer_id, occurred_at), backwards; a superseded version falls out by the primary key.
+# An id at a time by the index on (customer_id, occurred_at), backwards; a superseded version falls out by the primary
+# key.
 _PAGE = """
-SELECT key AS order_id FROM facts AS f
-WHERE customer_id = :customer AND kind = 'purchase-recorded'
-  AND (CAST(:at AS timestamptz) IS NULL OR occurred_at <= :at)
-  AND (CAST(:at AS timestamptz) IS NULL OR (occurred_at, key) < (:at, :order_id))
-  AND NOT EXISTS (SELECT 1 FROM facts AS newer
-                  WHERE newer.kind = f.kind AND newer.key = f.key AND newer.version > f.version)
-ORDER BY occurred_at DESC, key DESC LIMIT :limit
+SELECT o.order_id FROM unnest(CAST(:ids AS text[])) AS person (customer_id) CROSS JOIN LATERAL (
+    SELECT key AS order_id, occurred_at FROM facts AS f
+    WHERE customer_id = person.customer_id AND kind = 'purchase-recorded'
+      AND (CAST(:at AS timestamptz) IS NULL OR occurred_at <= :at)
+      AND (CAST(:at AS timestamptz) IS NULL OR (occurred_at, key) < (:at, :order_id))
+      AND NOT EXISTS (SELECT 1 FROM facts AS newer
+                      WHERE newer.kind = f.kind AND newer.key = f.key AND newer.version > f.version)
+    ORDER BY occurred_at DESC, key DESC LIMIT :limit
+) AS o ORDER BY o.occurred_at DESC, o.order_id DESC LIMIT :limit
 """
 _FACTS = """
 SELECT kind, key, version, customer_id, order_id, source, event_id, backfill, body FROM facts
@@ -76,10 +79,10 @@ async def save(tx: Tx, states: Mapping[str, Purchases]) -> None:
     await execute(tx, _SAVE, **dict(zip(_COLUMNS, columns(rows, len(_COLUMNS)), strict=True)))
 
 
-async def page(tx: Tx, customer: str, *, after: tuple[datetime, str] | None, limit: int) -> list[Order]:
-    """A customer's orders as they stand, newest first."""
+async def page(tx: Tx, ids: Sequence[str], *, after: tuple[datetime, str] | None, limit: int) -> list[Order]:
+    """The orders of a person's ids as they stand, newest first."""
     at, order_id = after or (None, None)
-    listed = await fetch(tx, _PAGE, customer=customer, at=at, order_id=order_id, limit=limit)
+    listed = await fetch(tx, _PAGE, ids=list(ids), at=at, order_id=order_id, limit=limit)
     rows = await fetch(tx, _FACTS, orders=[row["order_id"] for row in listed])
     orders = {order.order_id: order for order in facts.assemble(rows)}
     return [orders[row["order_id"]] for row in listed]

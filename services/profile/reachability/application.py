@@ -1,10 +1,15 @@
 """May this customer be written to over this channel for this purpose, and where?"""
 
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
 
 import msgspec
+from sqlalchemy import RowMapping
 
-from services.profile.consents.domain import allowed
+from services.profile.consents.domain import allowed, holding
+from services.profile.identities.application import persons
+from services.profile.identities.domain import Person
 from services.profile.policies.application import in_force
 from services.profile.reachability import store
 from shared.contracts.customers import ContactChannel, Purpose
@@ -32,25 +37,55 @@ class Reachable(msgspec.Struct, frozen=True):
     name: str | None
 
 
+class Said(msgspec.Struct, frozen=True):
+    """The last word under one id."""
+
+    granted: bool
+    recorded_at: datetime
+
+
 async def reach(tx: Tx, purpose: Purpose, items: Sequence[tuple[str, ContactChannel]]) -> list[Reachable]:
-    """Address and consent of each (customer_id, channel), in the order asked: two statements for them all."""
+    """Address and consent of each (customer_id, channel), in the order asked: one read over them all.
+
+    Of somebody who has several ids the survivor's file speaks; an address that it lacks is another's.
+    """
     by_default = (await in_force(tx)).consent.granted_by_default
+    known = await persons(tx, [customer for customer, _ in items])
+    wanted = [
+        (place, one, channel) for place, (who, channel) in enumerate(items) for one in _survivor_first(known[who])
+    ]
     rows = await store.reach(
         tx,
         purpose,
-        [customer for customer, _ in items],
-        [channel for _, channel in items],
-        [_ADDRESS_OF[channel] for _, channel in items],
+        [one for _, one, _ in wanted],
+        [channel for _, _, channel in wanted],
+        [_ADDRESS_OF[channel] for _, _, channel in wanted],
     )
+    of_item = groupby(zip(wanted, rows, strict=True), key=lambda pair: pair[0][0])
+    found = [[row for _, row in pairs] for _, pairs in of_item]
     return [
-        Reachable(
-            row["customer_id"],
-            row["channel"],
-            row["address"],
-            allowed(row["granted"], purpose, reachable=row["address"] is not None, by_default=by_default),
-            row["locale"],
-            row["time_zone"],
-            row["name"],
-        )
-        for row in rows
+        _reachable(known[customer], channel, mine, purpose, by_default)
+        for (customer, channel), mine in zip(items, found, strict=True)
     ]
+
+
+def _survivor_first(person: Person) -> list[str]:
+    return [person.customer_id, *(one for one in person.ids if one != person.customer_id)]
+
+
+def _reachable(
+    person: Person, channel: ContactChannel, rows: Sequence[RowMapping], purpose: Purpose, by_default: tuple[str, ...]
+) -> Reachable:
+    """``rows``: what is known under each of his ids, the survivor's first."""
+    address = next((row["address"] for row in rows if row["address"] is not None), None)
+    last = {row["customer_id"]: Said(row["granted"], row["recorded_at"]) for row in rows if row["granted"] is not None}
+    held = holding(person, last)
+    return Reachable(
+        person.asked,
+        channel,
+        address,
+        allowed(held.granted if held else None, purpose, reachable=address is not None, by_default=by_default),
+        rows[0]["locale"],
+        rows[0]["time_zone"],
+        rows[0]["name"],
+    )

@@ -8,14 +8,14 @@ from shared.db import Tx, fetch
 
 # Per item one probe each into customers, contact_points and consents by their leading index columns.
 _REACH = """
-SELECT w.customer_id, w.channel, c.name, c.locale, c.time_zone, address.value AS address, said.granted
+SELECT w.customer_id, w.channel, c.name, c.locale, c.time_zone, address.value AS address, said.granted, said.recorded_at
 FROM unnest(CAST(:customers AS text[]), CAST(:channels AS text[]), CAST(:kinds AS text[]))
     WITH ORDINALITY AS w (customer_id, channel, kind, n)
 LEFT JOIN customers AS c ON c.customer_id = w.customer_id
 LEFT JOIN LATERAL (SELECT p.value FROM contact_points AS p
                    WHERE p.customer_id = w.customer_id AND p.kind = w.kind ORDER BY p.position LIMIT 1) AS address
     ON true
-LEFT JOIN LATERAL (SELECT s.granted FROM consents AS s
+LEFT JOIN LATERAL (SELECT s.granted, s.recorded_at FROM consents AS s
                    WHERE s.customer_id = w.customer_id AND s.channel = w.channel AND s.purpose = :purpose
                    ORDER BY s.id DESC LIMIT 1) AS said ON true
 ORDER BY w.n

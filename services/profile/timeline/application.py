@@ -33,12 +33,12 @@ class Timeline:
     async def page(
         self,
         tx: Tx,
-        customer: str,
+        ids: Sequence[str],
         *,
         kinds: Sequence[str] | None = None,
         before: datetime | None = None,
         after: tuple[datetime, str, str] | None = None,
         limit: int,
     ) -> list[Entry]:
-        """A customer's story, newest first; order versions that a higher one replaced are not told."""
-        return await store.page(tx, customer, kinds=kinds, before=before, after=after, limit=limit)
+        """The story of a person's ids, newest first; order versions that a higher one replaced are not told."""
+        return await store.page(tx, ids, kinds=kinds, before=before, after=after, limit=limit)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from services.profile import examples
 from services.profile.customers.application import Customers
 from services.profile.fields import CustomerInPath, Instant
+from services.profile.identities.application import person
 from services.profile.timeline.application import Timeline
 from services.profile.timeline.domain import Entry
 from shared.contracts.topics import TOPICS
@@ -53,15 +54,16 @@ def timeline_router(timeline: Timeline, customers: Customers, db: Database) -> R
         kinds: Annotated[str | None, Query(max_length=1000, description="Topics, separated by commas")] = None,
         before: Annotated[Instant | None, Query(description="Only what happened before")] = None,
     ) -> Page[EntryView]:
-        """Everything that happened with a customer, newest first. Of an order, its highest version."""
-        own_or_404(who, customer_id)
+        """What happened with a customer under all his ids, newest first. Of an order, its highest version."""
         wanted = _topics(kinds)
         after = paging.after(tuple[datetime, str, str])
         async with db.transaction() as tx:
-            if not await customers.exists(tx, customer_id):
+            asked = await person(tx, customer_id)
+            own_or_404(who, *asked.ids)
+            if not await customers.exists(tx, asked.customer_id):
                 raise not_found()
             entries = await timeline.page(
-                tx, customer_id, kinds=wanted, before=before, after=after, limit=paging.limit + 1
+                tx, asked.ids, kinds=wanted, before=before, after=after, limit=paging.limit + 1
             )
         cursor = paging.next_cursor(entries, lambda entry: (entry.occurred_at, entry.source, entry.event_id))
         return Page(items=[_view(entry) for entry in entries[: paging.limit]], next_cursor=cursor)

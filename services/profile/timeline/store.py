@@ -43,18 +43,21 @@ ON CONFLICT (contact_id) DO UPDATE SET
     purpose = excluded.purpose, channel = excluded.channel, due_at = excluded.due_at
 WHERE excluded.sequence > c.sequence
 """
-# The index on (customer_id, occurred_at), backwards; a superseded order version falls out by the primary key.
+# An id at a time by the index on (customer_id, occurred_at), backwards; a superseded order version falls out by the
+# primary key.
 _PAGE = """
-SELECT kind, occurred_at, source, event_id, body FROM facts AS f
-WHERE customer_id = :customer
-  AND (CAST(:kinds AS text[]) IS NULL OR kind = ANY(:kinds))
-  AND (CAST(:before AS timestamptz) IS NULL OR occurred_at < :before)
-  AND (CAST(:at AS timestamptz) IS NULL OR occurred_at <= :at)
-  AND (CAST(:at AS timestamptz) IS NULL OR (occurred_at, source, event_id) < (:at, :source, :event_id))
-  AND (kind <> 'purchase-recorded'
-       OR NOT EXISTS (SELECT 1 FROM facts AS newer
-                      WHERE newer.kind = f.kind AND newer.key = f.key AND newer.version > f.version))
-ORDER BY occurred_at DESC, source DESC, event_id DESC LIMIT :limit
+SELECT e.* FROM unnest(CAST(:ids AS text[])) AS person (customer_id) CROSS JOIN LATERAL (
+    SELECT kind, occurred_at, source, event_id, body FROM facts AS f
+    WHERE customer_id = person.customer_id
+      AND (CAST(:kinds AS text[]) IS NULL OR kind = ANY(:kinds))
+      AND (CAST(:before AS timestamptz) IS NULL OR occurred_at < :before)
+      AND (CAST(:at AS timestamptz) IS NULL OR occurred_at <= :at)
+      AND (CAST(:at AS timestamptz) IS NULL OR (occurred_at, source, event_id) < (:at, :source, :event_id))
+      AND (kind <> 'purchase-recorded'
+           OR NOT EXISTS (SELECT 1 FROM facts AS newer
+                          WHERE newer.kind = f.kind AND newer.key = f.key AND newer.version > f.version))
+    ORDER BY occurred_at DESC, source DESC, event_id DESC LIMIT :limit
+) AS e ORDER BY e.occurred_at DESC, e.source DESC, e.event_id DESC LIMIT :limit
 """
 
 
@@ -82,19 +85,19 @@ async def tell(tx: Tx, news: Mapping[str, ContactNews]) -> None:
 
 async def page(
     tx: Tx,
-    customer: str,
+    ids: Sequence[str],
     *,
     kinds: Sequence[str] | None,
     before: datetime | None,
     after: tuple[datetime, str, str] | None,
     limit: int,
 ) -> list[Entry]:
-    """Entries of a customer, newest first."""
+    """Entries of a person's ids, newest first."""
     at, source, event_id = after or (None, None, None)
     found = await fetch(
         tx,
         _PAGE,
-        customer=customer,
+        ids=list(ids),
         kinds=kinds,
         before=before,
         at=at,

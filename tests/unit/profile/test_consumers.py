@@ -2,6 +2,7 @@
 
 from services.profile.consumers import use_cases
 from services.profile.customers.application import Customers
+from services.profile.identities.application import Identities
 from services.profile.purchases.application import PurchaseHistory
 from services.profile.purchases.domain import House
 from services.profile.timeline.application import Timeline
@@ -13,5 +14,6 @@ ITS_OWN_FILE = {"customer-registered", "customer-changed"}
 
 def test_every_topic_is_read_but_the_announcements_of_its_own_files() -> None:
     customers = Customers(SystemClock(), "TW")
-    table = use_cases(PurchaseHistory(customers, House("TWD", "Asia/Taipei")), Timeline(customers))
+    history = PurchaseHistory(customers, House("TWD", "Asia/Taipei"))
+    table = use_cases(history, Timeline(customers), Identities(customers, history))
     assert set(table) == set(TOPICS) - ITS_OWN_FILE

@@ -1,0 +1,165 @@
+"""The routes of merges, and of finding a customer by what a till knows of him."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Body, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.profile import examples
+from services.profile.customers.contact_points import InvalidContactPoint
+from services.profile.fields import CustomerId, IdInPath, outgoing_trace, request_cause
+from services.profile.identities.application import Identities
+from services.profile.identities.domain import (
+    AlreadyMerged,
+    AlreadyUndone,
+    Ambiguous,
+    MergeView,
+    SamePerson,
+    UnknownCustomer,
+)
+from shared.db import Database
+from shared.http.auth import Principal, staff_only
+from shared.http.idempotency import Attempt, idempotency_key
+from shared.http.problems import conflict, invalid, not_found
+from shared.http.routing import Router
+from shared.service import Wake
+
+Reader = Annotated[Principal, staff_only("profile:read")]
+Writer = Annotated[Principal, staff_only("profile:write")]
+
+_JOIN = {"from_id": "web:2002", "into_id": examples.CUSTOMER_ID}
+_MERGE: dict[str, Any] = {
+    "id": "m_0c1d",
+    "version": 1,
+    **_JOIN,
+    "active": True,
+    "merged_at": "2026-11-20T08:15:00Z",
+    "undone_at": None,
+    "acknowledged_by": ["churn", "loyalty", "profile"],
+}
+_UNDONE = _MERGE | {"version": 2, "active": False, "undone_at": "2026-11-21T02:00:00Z", "acknowledged_by": []}
+_ASKED = {"kind": "phone", "value": "+886223456789"}
+
+
+class NewMerge(BaseModel):
+    """``from_id`` becomes another id of ``into_id``, whose file stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_id: CustomerId
+    into_id: CustomerId
+
+
+class MergeAnswer(BaseModel):
+    """A merge. ``acknowledged_by``: the services that have taken this version in."""
+
+    id: str
+    version: int
+    from_id: str
+    into_id: str
+    active: bool
+    merged_at: datetime
+    undone_at: datetime | None
+    acknowledged_by: list[str]
+
+
+class Lookup(BaseModel):
+    """An address as the customer says it, in any common spelling."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["phone", "email", "messaging"]
+    value: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Found(BaseModel):
+    """Who it is: the id that answers for all his ids."""
+
+    customer_id: str
+
+
+def identities_router(identities: Identities, db: Database, wake: Wake) -> Router:
+    """``POST /merges``, ``GET /merges/{id}``, ``POST /merges/{id}/undo``, ``POST /lookups``."""
+    router = Router(tags=["identities"])
+
+    @router.post("/merges", status_code=201, responses=examples.answer(_MERGE, 201))
+    async def merge(
+        _: Writer,
+        attempt: Annotated[Attempt, idempotency_key()],
+        wanted: Annotated[NewMerge, Body(examples=[_JOIN])],
+        response: Response,
+    ) -> MergeAnswer:
+        """Joins two ids of one person. Both files stay as they are; reads of ``from_id`` answer ``into_id``."""
+        async with db.transaction() as tx:
+            replay = await attempt.claim(tx)
+            if replay is not None:
+                replay.mark(response)
+                return _view(await identities.find(tx, replay.resource_id))
+            try:
+                made = await identities.merge(tx, wanted.from_id, wanted.into_id, request_cause(), outgoing_trace())
+            except SamePerson as error:
+                raise invalid("/into_id", "An id can't be joined to itself.", code="same-customer") from error
+            except UnknownCustomer as error:
+                raise invalid(f"/{error.place}", "There is no such customer.", code="unknown-customer") from error
+            except AlreadyMerged as error:
+                detail = f"{error.place} is joined to {error.survivor} already."
+                raise conflict("already-merged", detail, survivor=error.survivor) from error
+            await attempt.remember(tx, status=201, resource_id=made.merge_id)
+        wake()
+        return _view(made)
+
+    @router.get("/merges/{id}", responses=examples.answer(_MERGE))
+    async def read_merge(_: Reader, id: IdInPath) -> MergeAnswer:
+        """A merge, and which services have taken it in."""
+        async with db.transaction() as tx:
+            return _view(await identities.find(tx, id))
+
+    @router.post("/merges/{id}/undo", responses=examples.answer(_UNDONE))
+    async def undo(
+        _: Writer, attempt: Annotated[Attempt, idempotency_key()], id: IdInPath, response: Response
+    ) -> MergeAnswer:
+        """Parts the two again: each has what is known under his own ids; edits made meanwhile stay with ``into_id``."""
+        async with db.transaction() as tx:
+            replay = await attempt.claim(tx)
+            if replay is not None:
+                replay.mark(response)
+                return _view(await identities.find(tx, replay.resource_id))
+            try:
+                undone = _view(await identities.undo(tx, id, request_cause(), outgoing_trace()))
+            except AlreadyUndone as error:
+                raise conflict("already-undone", "The two have been parted before.") from error
+            await attempt.remember(tx, status=200, resource_id=id)
+        wake()
+        return undone
+
+    @router.post("/lookups", responses=examples.answer({"customer_id": examples.CUSTOMER_ID}))
+    async def look_up(_: Reader, asked: Annotated[Lookup, Body(examples=[_ASKED])]) -> Found:
+        """Whose an address is. It changes nothing, so it takes no Idempotency-Key; the address stays out of URLs."""
+        async with db.transaction() as tx:
+            try:
+                found = await identities.whose(tx, asked.kind, asked.value)
+            except InvalidContactPoint as error:
+                raise invalid("/value", str(error), code=error.code) from error
+            except Ambiguous as error:
+                raise conflict("ambiguous", "Several customers have it.") from error
+        if found is None:
+            raise not_found()
+        return Found(customer_id=found)
+
+    return router
+
+
+def _view(merge: MergeView | None) -> MergeAnswer:
+    if merge is None:
+        raise not_found()
+    return MergeAnswer(
+        id=merge.merge_id,
+        version=merge.version,
+        from_id=merge.from_id,
+        into_id=merge.into_id,
+        active=merge.active,
+        merged_at=merge.merged_at,
+        undone_at=merge.undone_at,
+        acknowledged_by=list(merge.acknowledged_by),
+    )
