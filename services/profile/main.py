@@ -13,6 +13,8 @@ from services.profile.identities.http import identities_router
 from services.profile.jobs import jobs
 from services.profile.notes.application import Notes
 from services.profile.notes.http import notes_router
+from services.profile.metrics.application import Metrics
+from services.profile.metrics.http import metrics_router
 from services.profile.overview.application import Overviews
 from services.profile.preferences.http import preferences_router
 from services.profile.products.application import Catalogue
@@ -41,6 +43,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     timeline = Timeline(customers)
     identities = Identities(customers, history)
     events = Events(clock)
+    counting = Counting(db, clock, house)
     placing = Placing(db, clock, house, wake)
     return assemble(
         SERVICE,
@@ -60,6 +63,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             notes_router(Notes(customers), customers, db),
             timeline_router(timeline, customers, db),
             products_router(Catalogue(clock), db),
+            metrics_router(Metrics(counting, house, clock), db),
             reachability_router(db),
         ],
         wake=wake,

@@ -1,0 +1,126 @@
+"""The house's key figures: what each says, in words, under a version that changes when its meaning does."""
+
+from datetime import date, timedelta
+from typing import Literal
+
+import msgspec
+
+Name = Literal["retention", "repurchase", "churn", "sales", "cohorts"]
+
+_ORDERS = (
+    "Orders count as they stand now: the highest version, not cancelled, not given back whole, on the day of the house "
+    "on which they were placed. Ids that were merged are one person."
+)
+DEFINITIONS: dict[Name, tuple[int, str]] = {
+    "retention": (
+        1,
+        "Of the persons who bought in the period before, of the same length (denominator), those who bought in the "
+        f"period, too (numerator). count: the orders of both periods. {_ORDERS}",
+    ),
+    "repurchase": (
+        1,
+        "Of the persons who bought in the period (denominator), those who did so on two days or more (numerator). "
+        f"count: the orders of the period. {_ORDERS}",
+    ),
+    "churn": (
+        1,
+        "Of the persons who were customers when the period began (denominator), those who were lost when it ended "
+        "(numerator). A customer has bought and isn't lost; lost is who has been silent for so long as the policy "
+        "lifecycle says, measured against his own rhythm where he has one. won: bought for the first time; won_back: "
+        "bought after he was lost; opening + won + won_back - lost = closing. Weeks begin on Monday. count: the "
+        f"orders of all times before the period's end. {_ORDERS}",
+    ),
+    "sales": (
+        1,
+        "Net sales in the house's currency (numerator) over the orders (denominator): what an order brings. Net is "
+        "paid less given back, whenever it was given back, on the day of the order; returns_rate is given back over "
+        "gross. Orders in another currency are in unconverted, and not in the sums. top_share is the part of net "
+        f"that the best 20 % of the buyers bring. count: orders, those given back whole among them. {_ORDERS}",
+    ),
+    "cohorts": (
+        1,
+        "Persons by the month of their first order, so far as it lies in the period (denominator), and those of them "
+        "who bought in a later month before the period's end (numerator). A cell tells who of a cohort bought so many "
+        f"months after the first. count: the cohorts' orders. {_ORDERS}",
+    ),
+}
+
+
+class Period(msgspec.Struct, frozen=True):
+    """Days of the house, from ``since`` until the day before ``until``."""
+
+    since: date
+    until: date
+
+    @property
+    def before(self) -> "Period":
+        """The period of the same length that ends where this one begins."""
+        return Period(self.since - (self.until - self.since), self.since)
+
+
+def period(since: date | None, until: date | None, today: date, *, days: int = 90) -> Period:
+    """The period asked for: by default the last 90 days and today. It ends tomorrow at the latest.
+
+    Raises ValueError where it would be empty, or longer than a century.
+    """
+    tomorrow = today + timedelta(days=1)
+    end = min(until or tomorrow, tomorrow)
+    start = since or end - timedelta(days=days)
+    if start >= end:
+        raise ValueError("from is a day before to, and not in the future")
+    if (end - start).days > 36_600:
+        raise ValueError("a period has a century at most")
+    return Period(start, end)
+
+
+class Ratio(msgspec.Struct, frozen=True):
+    """Persons of persons, and the orders that were counted for it."""
+
+    numerator: int
+    denominator: int
+    count: int
+
+
+class Week(msgspec.Struct, frozen=True):
+    """Who came and who went in a week, from a Monday on; the first and the last may be cut by the period."""
+
+    week: date
+    won: int
+    won_back: int
+    lost: int
+
+    @property
+    def net(self) -> int:
+        return self.won + self.won_back - self.lost
+
+
+class Churn(msgspec.Struct, frozen=True):
+    """``ratio``: lost at the end, of the customers at the beginning."""
+
+    ratio: Ratio
+    opening: int
+    closing: int
+    weeks: tuple[Week, ...]
+
+
+class Sales(msgspec.Struct, frozen=True):
+    """Money in minor units. ``best``: how many buyers the best 20 % are, and what they bring."""
+
+    orders: int
+    buyers: int
+    gross: int
+    net: int
+    count: int
+    best: int
+    best_net: int
+    unconverted: tuple[tuple[str, int, int], ...]
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """What the cohort of a month did so many months later. Net in minor units of the house's currency."""
+
+    month: date
+    later: int
+    buyers: int
+    orders: int
+    net: int

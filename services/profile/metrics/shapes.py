@@ -1,0 +1,219 @@
+"""The figures as JSON: every one with what it is made of, and the words that say what it means."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from services.profile.metrics.domain import DEFINITIONS, Cell, Churn, Name, Period, Ratio, Sales
+from shared.contracts.types import decimal_of
+
+
+class MoneyView(BaseModel):
+    """A decimal string in a currency of ISO 4217."""
+
+    amount: str
+    currency: str
+
+
+class PeriodView(BaseModel):
+    """Days of the house, ``from`` the first ``to`` the day after the last."""
+
+    since: date = Field(alias="from")
+    until: date = Field(alias="to")
+
+
+class KpiView(BaseModel):
+    """``definition`` says what the figure means, under a version that changes with it. ``as_of``: when the orders were
+    last counted; null before the first time."""
+
+    kpi: Name
+    definition_version: int
+    definition: str
+    period: PeriodView
+    owner: str | None
+    as_of: datetime | None
+
+
+class RatioView(KpiView):
+    """``value`` is numerator / denominator, null where nobody is in the denominator."""
+
+    numerator: int
+    denominator: int
+    value: float | None
+    count: int
+
+
+class WeekView(BaseModel):
+    """Customers won, won back and lost in the week that begins on this Monday."""
+
+    week: date
+    won: int
+    won_back: int
+    lost: int
+    net: int
+
+
+class ChurnView(RatioView):
+    """``opening`` + won + won_back - lost = ``closing``."""
+
+    opening: int
+    closing: int
+    weeks: list[WeekView]
+
+
+class ForeignView(BaseModel):
+    """Orders in a currency without a rate, net of returns."""
+
+    orders: int
+    net: MoneyView
+
+
+class TopView(BaseModel):
+    """The best 20 % of the buyers, rounded up, and the part of net that they bring."""
+
+    buyers: int
+    net: MoneyView
+    share: float | None
+
+
+class SalesView(KpiView):
+    """``numerator``: net sales, a decimal string of ``currency``; ``value``: what an order brings, in major units."""
+
+    numerator: str
+    denominator: int
+    value: float | None
+    count: int
+    currency: str
+    orders: int
+    buyers: int
+    gross: MoneyView
+    returned: MoneyView
+    net: MoneyView
+    returns_rate: float | None
+    top: TopView
+    unconverted: list[ForeignView]
+
+
+class CohortCell(BaseModel):
+    """``later`` months after the first; ``share``: of the cohort's persons."""
+
+    later: int
+    buyers: int
+    share: float
+    orders: int
+    net: MoneyView
+
+
+class CohortView(BaseModel):
+    """Who bought for the first time in this month; months in which none of them bought are left out."""
+
+    month: date
+    persons: int
+    months: list[CohortCell]
+
+
+class CohortsView(RatioView):
+    """A row a month of first orders."""
+
+    cohorts: list[CohortView]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What every answer repeats of its question."""
+
+    period: Period
+    owner: str | None
+    as_of: datetime | None
+
+
+def ratio_view(name: Name, asked: Asked, ratio: Ratio) -> RatioView:
+    """A part of persons."""
+    return RatioView(**_head(name, asked), **_ratio(ratio))
+
+
+def churn_view(asked: Asked, churn: Churn) -> ChurnView:
+    """Who was lost."""
+    weeks = [
+        WeekView(week=one.week, won=one.won, won_back=one.won_back, lost=one.lost, net=one.net) for one in churn.weeks
+    ]
+    return ChurnView(
+        **_head("churn", asked), **_ratio(churn.ratio), opening=churn.opening, closing=churn.closing, weeks=weeks
+    )
+
+
+def sales_view(asked: Asked, sales: Sales, currency: str) -> SalesView:
+    """What was sold."""
+
+    def money(minor: int, code: str = currency) -> MoneyView:
+        return MoneyView(amount=decimal_of(minor, code), currency=code)
+
+    net = money(sales.net)
+    return SalesView(
+        **_head("sales", asked),
+        numerator=net.amount,
+        denominator=sales.orders,
+        value=float(net.amount) / sales.orders if sales.orders else None,
+        count=sales.count,
+        currency=currency,
+        orders=sales.orders,
+        buyers=sales.buyers,
+        gross=money(sales.gross),
+        returned=money(sales.gross - sales.net),
+        net=net,
+        returns_rate=_share(sales.gross - sales.net, sales.gross),
+        top=TopView(buyers=sales.best, net=money(sales.best_net), share=_share(sales.best_net, sales.net)),
+        unconverted=[ForeignView(orders=orders, net=money(minor, code)) for code, orders, minor in sales.unconverted],
+    )
+
+
+def cohorts_view(asked: Asked, ratio: Ratio, cells: list[Cell], currency: str) -> CohortsView:
+    """The matrix."""
+    months: dict[date, list[Cell]] = {}
+    for cell in cells:
+        months.setdefault(cell.month, []).append(cell)
+    rows = [
+        CohortView(
+            month=month,
+            persons=row[0].buyers,
+            months=[
+                CohortCell(
+                    later=cell.later,
+                    buyers=cell.buyers,
+                    share=cell.buyers / row[0].buyers,
+                    orders=cell.orders,
+                    net=MoneyView(amount=decimal_of(cell.net, currency), currency=currency),
+                )
+                for cell in row
+            ],
+        )
+        for month, row in months.items()
+    ]
+    return CohortsView(**_head("cohorts", asked), **_ratio(ratio), cohorts=rows)
+
+
+def _head(name: Name, asked: Asked) -> dict[str, Any]:
+    version, definition = DEFINITIONS[name]
+    return {
+        "kpi": name,
+        "definition_version": version,
+        "definition": definition,
+        "period": PeriodView.model_validate({"from": asked.period.since, "to": asked.period.until}),
+        "owner": asked.owner,
+        "as_of": asked.as_of,
+    }
+
+
+def _ratio(ratio: Ratio) -> dict[str, Any]:
+    return {
+        "numerator": ratio.numerator,
+        "denominator": ratio.denominator,
+        "value": _share(ratio.numerator, ratio.denominator),
+        "count": ratio.count,
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

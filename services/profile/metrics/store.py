@@ -1,0 +1,170 @@
+"""The questions behind the figures: sets over the orders as they stand."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import RowMapping
+
+from services.profile.metrics.domain import Cell, Churn, Period, Ratio, Sales, Week
+from services.profile.policies.domain import LifecyclePolicy
+from shared.db import Tx, fetch
+
+_PERSON = "coalesce(v.survivor_id, o.customer_id)"
+_FILTERS = {
+    "owner": f"EXISTS (SELECT FROM customers AS c WHERE c.customer_id = {_PERSON} AND c.owner = :owner)",
+}
+_ORDERS = f"""
+orders AS (
+    SELECT {_PERSON} AS person, o.day, o.currency, o.total, o.net, o.counts, o.cancelled
+    FROM standing_orders AS o LEFT JOIN survivors AS v USING (customer_id)
+    WHERE o.day < CAST(:until AS date) AND {{}}
+)"""
+_RETENTION = """
+SELECT count(*) FILTER (WHERE earlier > 0) AS denominator,
+       count(*) FILTER (WHERE earlier > 0 AND now > 0) AS numerator,
+       coalesce(sum(earlier + now), 0) AS count
+FROM (SELECT count(*) FILTER (WHERE day < CAST(:since AS date)) AS earlier,
+             count(*) FILTER (WHERE day >= CAST(:since AS date)) AS now
+      FROM orders WHERE counts AND day >= CAST(:before AS date) GROUP BY person) AS persons
+"""
+_REPURCHASE = """
+SELECT count(*) AS denominator, count(*) FILTER (WHERE days > 1) AS numerator, coalesce(sum(bought), 0) AS count
+FROM (SELECT count(DISTINCT day) AS days, count(*) AS bought
+      FROM orders WHERE counts AND day >= CAST(:since AS date) GROUP BY person) AS persons
+"""
+# Every purchase day of everybody opens a spell, which ends at the next one. In it he is lost from lost_on on, if it
+# lasts so long: purchases.lifecycle.stage in SQL, held against it by a test.
+_SPELLS = """
+, days AS (SELECT DISTINCT person, day FROM orders WHERE counts),
+gaps AS (
+    SELECT person, day, lead(day) OVER spells AS next_day, row_number() OVER spells AS nth,
+           day - first_value(day) OVER spells AS span
+    FROM days WINDOW spells AS (PARTITION BY person ORDER BY day)
+),
+limits AS (
+    SELECT person, day, next_day, nth,
+           day + CAST(CASE WHEN nth < :rhythm_purchase_days THEN :lost_days ELSE greatest(
+               :shortest_lost_days, (:lost_gaps * span + nth - 2) / (nth - 1)) END AS integer) AS lost_on
+    FROM gaps
+),
+spells AS (
+    SELECT person, day, next_day, nth, CASE WHEN next_day IS NULL OR lost_on < next_day THEN lost_on END AS lost_on
+    FROM limits
+)"""
+_CHURN = """
+SELECT count(*) FILTER (WHERE opening) AS opening, count(*) FILTER (WHERE closing) AS closing,
+       count(*) FILTER (WHERE opening AND NOT closing) AS churned,
+       (SELECT count(*) FROM orders WHERE counts) AS count
+FROM (
+    SELECT bool_or(day < CAST(:since AS date) AND (next_day IS NULL OR next_day >= CAST(:since AS date))
+                   AND (lost_on IS NULL OR lost_on >= CAST(:since AS date))) AS opening,
+           bool_or(next_day IS NULL AND lost_on >= CAST(:until AS date)) AS closing
+    FROM spells GROUP BY person
+) AS persons
+"""
+_WEEKS = """
+SELECT CAST(date_trunc('week', CAST(day AS timestamp)) AS date) AS week, count(*) FILTER (WHERE what = 'won') AS won,
+       count(*) FILTER (WHERE what = 'back') AS won_back, count(*) FILTER (WHERE what = 'lost') AS lost
+FROM (
+    SELECT day, 'won' AS what FROM spells WHERE nth = 1
+    UNION ALL SELECT next_day, 'back' FROM spells WHERE lost_on IS NOT NULL AND next_day IS NOT NULL
+    UNION ALL SELECT lost_on, 'lost' FROM spells WHERE lost_on IS NOT NULL
+) AS moves
+WHERE day >= CAST(:since AS date) AND day < CAST(:until AS date)
+GROUP BY 1 ORDER BY 1
+"""
+_SALES = """
+, ours AS (SELECT * FROM orders WHERE NOT cancelled AND day >= CAST(:since AS date) AND currency = :currency),
+buyers AS (
+    SELECT sum(net) AS net, row_number() OVER (ORDER BY sum(net) DESC, person) AS place, count(*) OVER () AS buyers
+    FROM ours WHERE counts GROUP BY person
+)
+SELECT count(*) FILTER (WHERE counts) AS orders, count(*) AS count, coalesce(sum(total), 0) AS gross,
+       coalesce(sum(net), 0) AS net, (SELECT count(*) FROM buyers) AS buyers,
+       (SELECT count(*) FROM buyers WHERE place <= (buyers + 4) / 5) AS best,
+       (SELECT coalesce(sum(net), 0) FROM buyers WHERE place <= (buyers + 4) / 5) AS best_net
+FROM ours
+"""
+_UNCONVERTED = """
+SELECT currency, count(*) AS orders, sum(net) AS net FROM orders
+WHERE counts AND day >= CAST(:since AS date) AND currency <> :currency GROUP BY currency ORDER BY currency
+"""
+_COHORTS = """
+, months AS (
+    SELECT person, date_trunc('month', CAST(day AS timestamp)) AS month, count(*) AS bought,
+           coalesce(sum(net) FILTER (WHERE currency = :currency), 0) AS net, min(day) AS first_day
+    FROM orders WHERE counts GROUP BY 1, 2
+),
+cohorts AS (
+    SELECT person, month, bought, net, min(month) OVER persons AS cohort, min(first_day) OVER persons AS first_day
+    FROM months WINDOW persons AS (PARTITION BY person)
+)
+SELECT CAST(cohort AS date) AS month,
+       CAST(12 * (extract(year FROM month) - extract(year FROM cohort))
+            + extract(month FROM month) - extract(month FROM cohort) AS integer) AS later,
+       count(*) AS buyers, CAST(sum(bought) AS bigint) AS orders, CAST(sum(net) AS bigint) AS net
+FROM cohorts WHERE first_day >= CAST(:since AS date)
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
+_CAME_AGAIN = """
+, months AS (SELECT person, date_trunc('month', CAST(day AS timestamp)) AS month, day FROM orders WHERE counts)
+SELECT count(*) AS denominator, count(*) FILTER (WHERE last > first) AS numerator, coalesce(sum(bought), 0) AS count
+FROM (SELECT min(month) AS first, max(month) AS last, count(*) AS bought
+      FROM months GROUP BY person HAVING min(day) >= CAST(:since AS date)) AS persons
+"""
+
+Filters = dict[str, str]
+"""Of whom the figures are: ``owner`` of the file."""
+
+
+async def retention(tx: Tx, period: Period, of: Filters) -> Ratio:
+    """Buyers of the period before, and who of them bought again."""
+    return _ratio(await _ask(tx, _RETENTION, period, of, before=period.before.since))
+
+
+async def repurchase(tx: Tx, period: Period, of: Filters) -> Ratio:
+    """Buyers, and who of them bought on several days."""
+    return _ratio(await _ask(tx, _REPURCHASE, period, of))
+
+
+async def churn(tx: Tx, period: Period, of: Filters, policy: LifecyclePolicy) -> Churn:
+    """Customers at both ends of the period, and who came and went in between."""
+    names = ("rhythm_purchase_days", "lost_days", "lost_gaps", "shortest_lost_days")
+    limits = {name: getattr(policy, name) for name in names}
+    ends = (await _ask(tx, _SPELLS + _CHURN, period, of, **limits))[0]
+    weeks = await _ask(tx, _SPELLS + _WEEKS, period, of, **limits)
+    return Churn(
+        Ratio(ends["churned"], ends["opening"], ends["count"]),
+        ends["opening"],
+        ends["closing"],
+        tuple(msgspec.convert(dict(row), Week) for row in weeks),
+    )
+
+
+async def sales(tx: Tx, period: Period, of: Filters, currency: str) -> Sales:
+    """What was sold, what came back, and what the best buyers bring."""
+    row = (await _ask(tx, _SALES, period, of, currency=currency))[0]
+    foreign = await _ask(tx, _UNCONVERTED, period, of, currency=currency)
+    return Sales(
+        **{name: int(value) for name, value in row.items()},
+        unconverted=tuple((other["currency"], other["orders"], int(other["net"])) for other in foreign),
+    )
+
+
+async def cohorts(tx: Tx, period: Period, of: Filters, currency: str) -> tuple[Ratio, list[Cell]]:
+    """Who came again, and every month of every cohort in which somebody did."""
+    cells = await _ask(tx, _COHORTS, period, of, currency=currency)
+    return _ratio(await _ask(tx, _CAME_AGAIN, period, of)), [msgspec.convert(dict(row), Cell) for row in cells]
+
+
+async def _ask(tx: Tx, question: str, period: Period, of: Filters, **params: Any) -> Sequence[RowMapping]:
+    conditions = " AND ".join(_FILTERS[name] for name in of) or "true"
+    sql = f"WITH {_ORDERS.format(conditions)}{question}"
+    given = {"since": period.since, "until": period.until, **params}
+    return await fetch(tx, sql, **of, **{name: value for name, value in given.items() if f":{name}" in sql})
+
+
+def _ratio(rows: Sequence[RowMapping]) -> Ratio:
+    row = rows[0]
+    return Ratio(row["numerator"], row["denominator"], int(row["count"]))
