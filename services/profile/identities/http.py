@@ -21,7 +21,7 @@ from services.profile.identities.domain import (
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
 from shared.http.idempotency import Attempt, idempotency_key
-from shared.http.problems import conflict, invalid, not_found
+from shared.http.problems import conflict, documented, invalid, not_found
 from shared.http.routing import Router
 from shared.service import Wake
 
@@ -133,7 +133,10 @@ def identities_router(identities: Identities, db: Database, wake: Wake) -> Route
         wake()
         return undone
 
-    @router.post("/lookups", responses=examples.answer({"customer_id": examples.CUSTOMER_ID}))
+    @router.post(
+        "/lookups",
+        responses={**examples.answer({"customer_id": examples.CUSTOMER_ID}), 404: documented(404)},
+    )
     async def look_up(_: Reader, asked: Annotated[Lookup, Body(examples=[_ASKED])]) -> Found:
         """Whose an address is. It changes nothing, so it takes no Idempotency-Key; the address stays out of URLs."""
         async with db.transaction() as tx:
