@@ -1,18 +1,22 @@
 """Whatever order purchases, returns, merges and undos come in: one result, and after the undos as if none had been."""
 
+import asyncio
 import random
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.db import fetch
+from shared.messaging.merges import hold
 from shared.messaging.records import Record
 from tests.integration.loyalty.shop import Shop, open_shop
 from tests.integration.loyalty.test_merges import bought, merged, parted
-from tests.kit.builders import about_order, at, line, record, returned
+from tests.kit.builders import NOW, about_order, at, line, record, returned
 from tests.kit.databases import Databases
+from tests.kit.waiting import until
 
 SERVICE = "loyalty"
 PAIRS = [("c-1", "c-2"), ("c-2", "c-3"), ("c-1", "c-3")]
@@ -94,3 +98,46 @@ async def test_any_order_of_purchases_merges_and_undos_leads_to_one_state(
         expected = await lived(shop, straight, random.Random(0))
     async with databases.fresh(SERVICE) as database, open_shop(database) as shop:
         assert await lived(shop, shuffled, rng) == expected
+
+
+async def test_merges_purchases_and_jobs_at_once_wait_for_each_other_and_none_fails(shop: Shop) -> None:
+    ids = [f"c-{n:02}" for n in range(60)]
+    await shop.take(*(bought(id_, f"o-{id_}", "2000") for id_ in ids))
+    shop.clock.set(NOW + timedelta(days=20))
+    pairs = list(zip(ids[::2], ids[1::2], strict=True))
+    purchases = (shop.take(*(bought(id_, f"o-{id_}-{n}", "1000") for id_ in ids[::-1])) for n in range(3))
+    joining = (shop.take(*(merged(*pair) for pair in pairs[n::3])) for n in range(3))
+    await asyncio.gather(shop.job("sweep").run(), *joining, shop.job("tiers").run(), *purchases)
+    assert {id_: await shop.tier(id_) for id_ in ids} == dict.fromkeys(ids, "silver")
+    held = await tiers(shop)
+    assert [(customer, tier) for customer, tier, _ in held] == [(into_id, "silver") for _, into_id in pairs]
+    assert (await shop.verified()).broken is None
+
+
+@pytest.mark.parametrize("work", ["sweep", "tiers", "purchase"])
+async def test_whoever_locks_accounts_waits_for_a_merge_first(shop: Shop, work: str) -> None:
+    await shop.take(bought("c-1", "o-1", "2000"))
+    shop.clock.set(NOW + timedelta(days=20))
+    async with shop.db.transaction() as tx:
+        await hold(tx)
+        at_work = asyncio.create_task(_work(shop, work))
+        await until(lambda: _waits(shop), 10, what="the wait for the merge")
+        await fetch(tx, "SELECT account_id FROM accounts FOR UPDATE NOWAIT")
+    await at_work
+    assert (await shop.verified()).broken is None
+
+
+async def _work(shop: Shop, work: str) -> None:
+    if work == "purchase":
+        await shop.take(bought("c-1", "o-2"))
+    else:
+        await shop.job(work).run()
+
+
+async def _waits(shop: Shop) -> bool:
+    query = """
+        SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database
+        WHERE locktype = 'advisory' AND NOT granted AND d.datname = current_database()
+    """
+    async with shop.db.transaction() as tx:
+        return bool(await fetch(tx, query))
