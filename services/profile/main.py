@@ -11,10 +11,10 @@ from services.profile.events.http import events_router
 from services.profile.identities.application import Identities
 from services.profile.identities.http import identities_router
 from services.profile.jobs import jobs
-from services.profile.notes.application import Notes
-from services.profile.notes.http import notes_router
 from services.profile.metrics.application import Metrics
 from services.profile.metrics.http import metrics_router
+from services.profile.notes.application import Notes
+from services.profile.notes.http import notes_router
 from services.profile.overview.application import Overviews
 from services.profile.preferences.http import preferences_router
 from services.profile.products.application import Catalogue
@@ -23,6 +23,8 @@ from services.profile.purchases.application import PurchaseHistory
 from services.profile.purchases.domain import House
 from services.profile.purchases.http import purchases_router
 from services.profile.reachability.http import reachability_router
+from services.profile.recommendations.application import Recommendations
+from services.profile.recommendations.http import recommendations_router
 from services.profile.segments.application import Placing
 from services.profile.settings import ProfileSettings
 from services.profile.timeline.application import Timeline
@@ -44,6 +46,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     identities = Identities(customers, history)
     events = Events(clock)
     counting = Counting(db, clock, house)
+    catalogue = Catalogue(clock)
     placing = Placing(db, clock, house, wake)
     return assemble(
         SERVICE,
@@ -51,7 +54,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
         surroundings=surroundings,
         use_cases=use_cases(history, timeline, identities),
         jobs=jobs(
-            events, Counting(db, clock, house), placing, db, clock, surroundings.house, settings.inbox_days
+            events, counting, placing, db, clock, surroundings.house, settings.inbox_days
         ),
         routers=[
             events_router(events, db, wake),
@@ -62,7 +65,8 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             purchases_router(history, customers, db),
             notes_router(Notes(customers), customers, db),
             timeline_router(timeline, customers, db),
-            products_router(Catalogue(clock), db),
+            products_router(catalogue, db),
+            recommendations_router(Recommendations(catalogue, counting, house, clock), customers, db),
             metrics_router(Metrics(counting, house, clock), db),
             reachability_router(db),
         ],

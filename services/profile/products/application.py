@@ -1,6 +1,6 @@
 """The product catalogue as the publishers, and whoever edits it over HTTP, change it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -8,6 +8,7 @@ import msgspec
 
 from services.profile.products import store
 from services.profile.products.domain import Product
+from services.profile.products.store import Step
 from shared.clock import Clock
 from shared.contracts.behaviour import ProductChanged
 from shared.contracts.types import Cause
@@ -48,6 +49,19 @@ class Catalogue:
     async def page(self, tx: Tx, category: str | None, *, after: str | None, limit: int) -> list[Product]:
         """Products in the order of their skus."""
         return await store.page(tx, category, after, limit)
+
+    async def named(self, tx: Tx, skus: Iterable[str]) -> dict[str, ProductChanged]:
+        """Those of these products that are known, by sku."""
+        return {product.data.sku: product.data for product in await store.named(tx, sorted(set(skus)))}
+
+    async def for_owners(self, tx: Tx, skus: Iterable[str]) -> list[ProductChanged]:
+        """What upgrades one of these products, or belongs to one, each once."""
+        found = await store.for_owners(tx, sorted(set(skus)))
+        return list({product.data.sku: product.data for product in found}.values())
+
+    async def next_step(self, tx: Tx, steps: Sequence[Step], without: Iterable[str]) -> list[ProductChanged]:
+        """The cheapest product in each range of prices, leaving some out."""
+        return [product.data for product in await store.next_step(tx, steps, sorted(set(without)))]
 
     async def locked(self, tx: Tx, sku: str) -> Product | None:
         """A product that nobody else edits until the transaction ends; an event may still change it."""

@@ -34,7 +34,26 @@ SELECT body, changed_at, version FROM products
 WHERE (CAST(:category AS text) IS NULL OR category = :category) AND (CAST(:after AS text) IS NULL OR sku > :after)
 ORDER BY sku LIMIT :limit
 """
+_NAMED = "SELECT body, changed_at, version FROM products WHERE sku = ANY(:skus)"
+# Two index scans: that on upgrade_of, and the GIN index of accessories.
+_FOR_OWNERS = """
+SELECT body, changed_at, version FROM products WHERE upgrade_of = ANY(:skus)
+UNION ALL
+SELECT body, changed_at, version FROM products WHERE accessory_of && CAST(:skus AS text[])
+"""
+_NEXT_STEP = """
+SELECT p.body, p.changed_at, p.version
+FROM unnest(CAST(:categories AS text[]), CAST(:currencies AS text[]), CAST(:at_least AS bigint[]),
+            CAST(:at_most AS bigint[])) AS step (category, currency, at_least, at_most)
+CROSS JOIN LATERAL (
+    SELECT body, changed_at, version FROM products
+    WHERE category = step.category AND currency = step.currency AND price BETWEEN step.at_least AND step.at_most
+      AND NOT sku = ANY(:without)
+    ORDER BY price, sku LIMIT 1) AS p
+"""
 
+Step = tuple[str, str, int, int]
+"""A category, a currency, and the least and the highest price of the next step, in minor units."""
 Said = tuple[str, datetime, str, str, bytes]
 """What somebody says of a product: sku, since when it holds, source and id of who says it, the event's data."""
 
@@ -63,6 +82,31 @@ async def find(tx: Tx, sku: str) -> Product | None:
 async def page(tx: Tx, category: str | None, after: str | None, limit: int) -> list[Product]:
     """Products by their sku, of a category if one is named."""
     return [_product(row) for row in await fetch(tx, _PAGE, category=category, after=after, limit=limit)]
+
+
+async def named(tx: Tx, skus: Sequence[str]) -> list[Product]:
+    """Those of these products that the catalogue knows."""
+    return [_product(row) for row in await fetch(tx, _NAMED, skus=skus)]
+
+
+async def for_owners(tx: Tx, skus: Sequence[str]) -> list[Product]:
+    """Upgrades and accessories of these products; one that is both is there twice."""
+    return [_product(row) for row in await fetch(tx, _FOR_OWNERS, skus=skus)]
+
+
+async def next_step(tx: Tx, steps: Sequence[Step], without: Sequence[str]) -> list[Product]:
+    """The cheapest product of each step."""
+    categories, currencies, at_least, at_most = columns(steps, 4)
+    found = await fetch(
+        tx,
+        _NEXT_STEP,
+        categories=categories,
+        currencies=currencies,
+        at_least=at_least,
+        at_most=at_most,
+        without=without,
+    )
+    return [_product(row) for row in found]
 
 
 def _product(row: RowMapping) -> Product:
