@@ -1,8 +1,11 @@
 """Profile, wired."""
 
+from services.profile.attributes.http import attributes_router
 from services.profile.consents.application import Consents
 from services.profile.consents.http import consents_router
 from services.profile.consumers import use_cases
+from services.profile.contact_persons.application import ContactPersons
+from services.profile.contact_persons.http import contact_persons_router
 from services.profile.counting.application import Counting
 from services.profile.customers.application import SERVICE, Customers
 from services.profile.customers.http import customers_router
@@ -63,6 +66,8 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             preferences_router(customers, db, wake),
             identities_router(identities, db, wake),
             purchases_router(history, customers, db),
+            attributes_router(db),
+            contact_persons_router(ContactPersons(customers), customers, db),
             notes_router(Notes(customers), customers, db),
             timeline_router(timeline, customers, db),
             products_router(catalogue, db),

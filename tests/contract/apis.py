@@ -105,7 +105,7 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     ids = {
         path: (await _get(services["engagement"].app, path))["items"][0]["id"] for path in ("/contacts", "/tasks")
     }
-    everywhere = {"customer_id": CUSTOMER, "id": "1"}
+    everywhere = {"customer_id": CUSTOMER, "id": "1", "attribute": "shoe", "person_id": "p"}
     merge = {"merge_id": "1", "version": 1, "from_id": "web:2002", "into_id": CUSTOMER, "occurred_at": NOW.isoformat()}
     said = {**merge, "customer_id": CUSTOMER, "sequence": 1, "caused_by": {"source": "/staff", "id": "1"}}
     await services["profile"].intake.take([record("customer-merged", said)])

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import msgspec
 
+from services.profile.attributes import application as attributes
 from services.profile.customers import store
 from services.profile.customers.announcements import change, registration
 from services.profile.customers.contact_points import all_normalised
@@ -23,6 +24,7 @@ from shared.messaging.outbox import Outgoing
 SERVICE = "profile"
 Fields = Mapping[str, Any]
 AHEAD = timedelta(hours=24)
+_ATTRIBUTE = "attributes."
 
 
 class CustomerExists(Exception):
@@ -71,11 +73,11 @@ class Customers:
         """A new file, under a generated id where none is given; of what isn't among ``fields`` nothing is said.
 
         The bare file of somebody who was met by an event is filled in. ``saying``: by default that of the cause, now.
-        Raises CustomerExists, InvalidContactPoint, TrueTooLate.
+        Raises CustomerExists, InvalidAttribute, InvalidContactPoint, TrueTooLate.
         """
         now, saying = self.clock.now(), saying or Saying(cause.source)
         true_at, blank = _since(saying, now), new_file(customer_id or f"c_{uuid4().hex}", {}, now)
-        parts = parts_of(blank, self._clean(fields))
+        parts = await self._parts(tx, blank, fields)
         file = msgspec.structs.replace(blank, **whole(blank, parts), said_at=dict.fromkeys(parts, true_at))
         if await store.insert(tx, file):
             await store.keep(tx, file.customer_id, parts, saying.source, true_at, now)
@@ -107,8 +109,8 @@ class Customers:
         """The file with the fields that ``edit`` makes of the locked one; None if there is none.
 
         Every field (or part, as ``attributes.shoe``) that ``edit`` answers counts as said again, at the time of
-        ``saying``; what is known to be true since later stays. Raises what ``edit`` raises, InvalidContactPoint,
-        TrueTooLate.
+        ``saying``; what is known to be true since later stays. Raises what ``edit`` raises, InvalidAttribute,
+        InvalidContactPoint, TrueTooLate.
         """
         file = await store.find(tx, customer_id, lock=True)
         return await self._save(tx, file, edit(file), cause, trace, saying) if file else None
@@ -129,7 +131,7 @@ class Customers:
         saying: Saying | None,
     ) -> CustomerFile:
         now, saying = self.clock.now(), saying or Saying(cause.source)
-        true_at, parts = _since(saying, now), parts_of(before, self._clean(fields))
+        true_at, parts = _since(saying, now), await self._parts(tx, before, fields)
         won = winning(before, parts, true_at)
         after = changed(before, whole(before, won), now)
         after = msgspec.structs.replace(after, said_at={**before.said_at, **dict.fromkeys(won, true_at)})
@@ -140,11 +142,16 @@ class Customers:
                 await outbox.append(tx, SERVICE, [Outgoing(event, trace)], now)
         return after
 
-    def _clean(self, fields: Fields) -> Fields:
-        return {
-            name: all_normalised(value, self.phone_region) if name.startswith("contact_points") else value
-            for name, value in fields.items()
-        }
+    async def _parts(self, tx: Tx, file: CustomerFile, fields: Fields) -> dict[str, Any]:
+        parts = parts_of(
+            file,
+            {
+                name: all_normalised(value, self.phone_region) if name.startswith("contact_points") else value
+                for name, value in fields.items()
+            },
+        )
+        worn = {name.removeprefix(_ATTRIBUTE): value for name, value in parts.items() if name.startswith(_ATTRIBUTE)}
+        return parts | {f"{_ATTRIBUTE}{name}": value for name, value in (await attributes.check(tx, worn)).items()}
 
 
 def _since(saying: Saying, now: datetime) -> datetime:

@@ -13,6 +13,16 @@ PriceSensitivity = Literal["low", "medium", "high"]
 Scalar = str | int | float | bool | None
 
 
+class Anniversary(msgspec.Struct, frozen=True):
+    """A day of every year that a customer keeps, by his own name for it; a lunar one may lie in a leap month."""
+
+    name: str
+    month: int
+    day: int
+    calendar: Literal["solar", "lunar"] = "solar"
+    leap_month: bool = False
+
+
 class CustomerFile(msgspec.Struct, frozen=True, kw_only=True):
     """The editable file. ``version`` counts its changes; ``bare``: made by an event, by nobody edited yet.
 
@@ -39,6 +49,12 @@ class CustomerFile(msgspec.Struct, frozen=True, kw_only=True):
     preferred_every_days: int | None = None
     interests: tuple[str, ...] = ()
     price_sensitivity: PriceSensitivity | None = None
+    industry: str | None = None
+    occupation: str | None = None
+    company_size: int | None = None
+    business_model: str | None = None
+    special_needs: tuple[str, ...] = ()
+    anniversaries: tuple[Anniversary, ...] = ()
     attributes: Mapping[str, Scalar] = {}
 
 

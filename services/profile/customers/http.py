@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from services.profile import examples
+from services.profile.attributes.domain import InvalidAttribute
 from services.profile.customers.application import CustomerExists, Customers, TrueTooLate
 from services.profile.customers.contact_points import InvalidContactPoint
 from services.profile.customers.domain import CustomerFile
@@ -31,6 +32,7 @@ from services.profile.purchases.lifecycle import Stage
 from shared.contracts.risk import Band
 from shared.db import Database, Tx
 from shared.http.auth import Principal, own_or_404, requires, staff_only
+from shared.http.bodies import pointer
 from shared.http.etags import Precondition, etag, if_match
 from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.pagination import Page, PageRequest
@@ -96,6 +98,8 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
                 raise conflict(error.code, "There is a file of this customer_id; PATCH changes it.") from error
             except InvalidContactPoint as error:
                 raise _refused(error, new.model_dump()) from error
+            except InvalidAttribute as error:
+                raise _no_value(error) from error
             except TrueTooLate as error:
                 raise _too_late(error) from error
             await attempt.remember(tx, status=201, resource_id=file.customer_id)
@@ -174,6 +178,8 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
                 )
             except InvalidContactPoint as error:
                 raise _refused(error, patch) from error
+            except InvalidAttribute as error:
+                raise _no_value(error) from error
             except TrueTooLate as error:
                 raise _too_late(error) from error
             if file is None:
@@ -228,6 +234,10 @@ def _opened(patch: dict[str, Any]) -> tuple[Envelope, dict[str, Any]]:
 
 def _unfit(error: ValidationError, body: Any) -> RequestValidationError:
     return RequestValidationError([{**found, "loc": ("body", *found["loc"])} for found in error.errors()], body=body)
+
+
+def _no_value(error: InvalidAttribute) -> ProblemError:
+    return invalid(pointer(("attributes", error.name)), str(error), code=error.code)
 
 
 def _too_late(error: TrueTooLate) -> ProblemError:

@@ -14,7 +14,15 @@ from services.profile.customers.contact_points import (
     primary,
     with_primary,
 )
-from services.profile.customers.domain import EDITABLE, MAPS, CustomerFile, PriceSensitivity, Said, Saying
+from services.profile.customers.domain import (
+    EDITABLE,
+    MAPS,
+    Anniversary,
+    CustomerFile,
+    PriceSensitivity,
+    Said,
+    Saying,
+)
 from services.profile.fields import CustomerId, Id, Instant
 from shared.contracts.customers import Birthday, ContactChannel, CustomerKind
 
@@ -42,6 +50,12 @@ class BirthdayShape(BaseModel):
         if self.leap_month and self.calendar == "solar":
             raise ValueError("only the lunar calendar has leap months")
         return self
+
+
+class AnniversaryShape(BirthdayShape):
+    """A day of every year that the customer keeps."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class ContactPointShape(BaseModel):
@@ -75,6 +89,12 @@ class FileFields(BaseModel):
     preferred_every_days: int | None = Field(default=None, ge=1, le=3650)
     interests: list[Id] = Field(default=[], max_length=100)
     price_sensitivity: PriceSensitivity | None = None
+    industry: Id | None = None
+    occupation: Id | None = None
+    company_size: int | None = Field(default=None, ge=1, le=10_000_000, description="Employees")
+    business_model: Id | None = None
+    special_needs: list[Text] = Field(default=[], max_length=20)
+    anniversaries: list[AnniversaryShape] = Field(default=[], max_length=20)
     attributes: dict[Annotated[str, Field(max_length=64)], Attribute] = Field(default={}, max_length=50)
 
     @field_validator("time_zone")
@@ -87,7 +107,7 @@ class FileFields(BaseModel):
                 raise ValueError("no time zone of the IANA database") from None
         return name
 
-    @field_validator("tags", "interests")
+    @field_validator("tags", "interests", "special_needs")
     @classmethod
     def _each_once(cls, names: list[str]) -> list[str]:
         return list(dict.fromkeys(names))
@@ -136,6 +156,7 @@ def document_of(file: CustomerFile) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins({name: getattr(file, name) for name in EDITABLE})
     if file.birthday:
         document["birthday"] = _birthday(file.birthday).model_dump()
+    document["anniversaries"] = [_anniversary(day).model_dump() for day in file.anniversaries]
     return document
 
 
@@ -173,6 +194,12 @@ class FileView(BaseModel):
     preferred_every_days: int | None
     interests: list[str]
     price_sensitivity: PriceSensitivity | None
+    industry: str | None
+    occupation: str | None
+    company_size: int | None
+    business_model: str | None
+    special_needs: list[str]
+    anniversaries: list[AnniversaryShape]
     attributes: dict[str, Attribute]
     created_at: datetime
     updated_at: datetime
@@ -190,6 +217,7 @@ def file_view(file: CustomerFile) -> dict[str, Any]:
             for point in file.contact_points
         ],
         "birthday": _birthday(file.birthday) if file.birthday else None,
+        "anniversaries": [_anniversary(day) for day in file.anniversaries],
         "created_at": file.created_at,
         "updated_at": file.updated_at,
     }
@@ -224,6 +252,8 @@ def said_view(said: Said) -> SaidView:
 
 def _inner(value: Any) -> Any:
     match value:
+        case AnniversaryShape():
+            return msgspec.convert(value.model_dump(), Anniversary)
         case BirthdayShape():
             return msgspec.convert(value.model_dump(), Birthday)
         case ContactPointShape():
@@ -238,3 +268,7 @@ def _birthday(birthday: Birthday) -> BirthdayShape:
     return BirthdayShape(
         month=birthday.month, day=birthday.day, calendar=birthday.calendar, leap_month=birthday.leap_month
     )
+
+
+def _anniversary(day: Anniversary) -> AnniversaryShape:
+    return AnniversaryShape.model_validate(msgspec.to_builtins(day))

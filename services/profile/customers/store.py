@@ -19,6 +19,7 @@ RETURNING customer_id
 _FIND = """
 SELECT customer_id, created_at, updated_at, version, bare, kind, name, locale, time_zone, tags, owner, tenure_start,
        preferred_channel, preferred_hours, preferred_every_days, interests, price_sensitivity,
+       industry, occupation, company_size, business_model, special_needs, CAST(anniversaries AS text) AS anniversaries,
        CAST(birthday AS text) AS birthday, CAST(attributes AS text) AS attributes, CAST(said_at AS text) AS said_at,
        (SELECT CAST(json_agg(json_build_object('kind', p.kind, 'value', p.value, 'verified', p.verified)
                              ORDER BY p.position) AS text)
@@ -38,6 +39,8 @@ SET version = :version, bare = :bare, updated_at = :updated_at, kind = :kind, na
     time_zone = :time_zone, birthday = CAST(:birthday AS jsonb), tags = :tags, owner = :owner,
     tenure_start = :tenure_start, preferred_channel = :preferred_channel, preferred_hours = :preferred_hours,
     preferred_every_days = :preferred_every_days, interests = :interests, price_sensitivity = :price_sensitivity,
+    industry = :industry, occupation = :occupation, company_size = :company_size, business_model = :business_model,
+    special_needs = :special_needs, anniversaries = CAST(:anniversaries AS jsonb),
     attributes = CAST(:attributes AS jsonb), said_at = CAST(:said_at AS jsonb)
 WHERE customer_id = :customer_id
 """
@@ -65,7 +68,7 @@ WHERE customer_id = :customer
   AND (CAST(:at AS timestamptz) IS NULL OR (true_at, id) < (:at, :id))
 ORDER BY true_at DESC, id DESC LIMIT :limit
 """
-_JSON = ("birthday", "attributes", "said_at", "contact_points")
+_JSON = ("birthday", "anniversaries", "attributes", "said_at", "contact_points")
 
 
 async def meet(tx: Tx, customers: Sequence[str], now: datetime) -> list[str]:
@@ -102,6 +105,8 @@ async def update(tx: Tx, file: CustomerFile) -> None:
     row |= {
         "tags": list(file.tags),
         "interests": list(file.interests),
+        "special_needs": list(file.special_needs),
+        "anniversaries": _json(file.anniversaries),
         "birthday": _json(file.birthday) if file.birthday else None,
         "attributes": _json(file.attributes),
         "said_at": _json(file.said_at),

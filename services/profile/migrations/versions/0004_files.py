@@ -6,7 +6,14 @@ revision = "0004"
 down_revision = "0003"
 
 _TABLES = """
-ALTER TABLE customers ADD COLUMN said_at jsonb NOT NULL DEFAULT '{}';
+ALTER TABLE customers
+    ADD COLUMN industry text,
+    ADD COLUMN occupation text,
+    ADD COLUMN company_size integer,
+    ADD COLUMN business_model text,
+    ADD COLUMN special_needs text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN anniversaries jsonb NOT NULL DEFAULT '[]',
+    ADD COLUMN said_at jsonb NOT NULL DEFAULT '{}';
 
 CREATE TABLE file_fields (
     customer_id text NOT NULL REFERENCES customers ON DELETE CASCADE,
@@ -27,6 +34,23 @@ CREATE TABLE notes (
     written_at timestamptz NOT NULL
 );
 CREATE INDEX notes_newest ON notes (customer_id, written_at, note_id);
+
+CREATE TABLE declared_attributes (
+    name text PRIMARY KEY,
+    version integer NOT NULL,
+    type text NOT NULL,
+    description text
+);
+
+CREATE TABLE contact_persons (
+    person_id text PRIMARY KEY,
+    customer_id text NOT NULL REFERENCES customers ON DELETE CASCADE,
+    version integer NOT NULL,
+    name text NOT NULL,
+    role text,
+    contact_points jsonb NOT NULL
+);
+CREATE INDEX contact_persons_of ON contact_persons (customer_id, person_id);
 """
 # What stood before sources were kept: true since the last change of its file.
 BACKFILL = """

@@ -1,0 +1,69 @@
+"""Who speaks for a company."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from services.profile.contact_persons import store
+from services.profile.contact_persons.domain import ContactPerson, NoCompany
+from services.profile.customers.application import Customers
+from services.profile.customers.contact_points import all_normalised
+from shared.db import Tx
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ContactPersons:
+    """The use cases of this module."""
+
+    customers: Customers
+
+    async def add(self, tx: Tx, customer_id: str, fields: Fields) -> ContactPerson | None:
+        """A new person; None if there is no such customer. Raises NoCompany, InvalidContactPoint."""
+        file = await self.customers.find(tx, customer_id)
+        if file is None:
+            return None
+        if file.kind != "company":
+            raise NoCompany(customer_id)
+        person = ContactPerson(person_id=f"p_{uuid4().hex}", customer_id=customer_id, **self._clean(fields))
+        await store.put(tx, person)
+        return person
+
+    async def find(self, tx: Tx, ids: Sequence[str], person_id: str) -> ContactPerson | None:
+        """A person of a company, under any of its ids."""
+        return await store.find(tx, ids, person_id)
+
+    async def page(self, tx: Tx, ids: Sequence[str], after: str | None, limit: int) -> list[ContactPerson]:
+        """The persons of a company, in the order of their ids."""
+        return await store.page(tx, ids, after, limit)
+
+    async def change(
+        self, tx: Tx, ids: Sequence[str], person_id: str, edit: Callable[[ContactPerson], Fields]
+    ) -> ContactPerson | None:
+        """The person with what ``edit`` makes of the locked one; None if there is none.
+
+        Raises what ``edit`` raises, InvalidContactPoint.
+        """
+        before = await store.find(tx, ids, person_id, lock=True)
+        if before is None:
+            return None
+        after = msgspec.structs.replace(before, **self._clean(edit(before)))
+        if after == before:
+            return before
+        after = msgspec.structs.replace(after, version=before.version + 1)
+        await store.put(tx, after)
+        return after
+
+    async def remove(self, tx: Tx, ids: Sequence[str], person_id: str) -> ContactPerson | None:
+        """The person who was removed; None if there is none."""
+        person = await store.find(tx, ids, person_id, lock=True)
+        if person is not None:
+            await store.delete(tx, person_id)
+        return person
+
+    def _clean(self, fields: Fields) -> Fields:
+        return {**fields, "contact_points": all_normalised(fields["contact_points"], self.customers.phone_region)}
