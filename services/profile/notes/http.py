@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.profile import examples
 from services.profile.customers.application import Customers
 from services.profile.fields import CustomerInPath
+from services.profile.identities.application import person
 from services.profile.notes.application import Notes
 from services.profile.notes.domain import MAX_TEXT, Note
 from shared.db import Database
@@ -58,14 +59,15 @@ def notes_router(notes: Notes, customers: Customers, db: Database) -> Router:
         new: NewNote,
         response: Response,
     ) -> NoteView:
-        """Writes a note."""
+        """Writes a note; it shows in the customer's story as kind `note`, to staff."""
         async with db.transaction() as tx:
             replay = await attempt.claim(tx)
             if replay is not None:
                 replay.mark(response)
                 note = await notes.find(tx, replay.resource_id)
             else:
-                note = await notes.write(tx, customer_id, new.text, who.subject)
+                asked = await person(tx, customer_id)
+                note = await notes.write(tx, asked.customer_id, new.text, who.subject)
                 if note is not None:
                     await attempt.remember(tx, status=201, resource_id=note.note_id)
         if note is None:
@@ -78,12 +80,13 @@ def notes_router(notes: Notes, customers: Customers, db: Database) -> Router:
     async def read_notes(
         _: Annotated[Principal, staff_only("profile:read")], customer_id: CustomerInPath, paging: PageRequest
     ) -> Page[NoteView]:
-        """The notes on a customer, newest first."""
+        """The notes on a customer under all his ids, newest first."""
         after = paging.after(tuple[datetime, str])
         async with db.transaction() as tx:
-            if not await customers.exists(tx, customer_id):
+            asked = await person(tx, customer_id)
+            if not await customers.exists(tx, asked.customer_id):
                 raise not_found()
-            found = await notes.page(tx, (customer_id,), after=after, limit=paging.limit + 1)
+            found = await notes.page(tx, asked.ids, after=after, limit=paging.limit + 1)
         cursor = paging.next_cursor(found, lambda note: (note.written_at, note.note_id))
         return Page(items=[_view(note) for note in found[: paging.limit]], next_cursor=cursor)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from services.profile.customers.application import Customers
 from services.profile.segments.application import note_activity
 from services.profile.timeline import store
-from services.profile.timeline.domain import Entry, contact_news, standings
+from services.profile.timeline.domain import NOTE, Entry, contact_news, standings
 from shared.db import Tx
 from shared.messaging import facts
 from shared.messaging.events import Event
@@ -39,6 +39,11 @@ class Timeline:
         before: datetime | None = None,
         after: tuple[datetime, str, str] | None = None,
         limit: int,
+        staff: bool = False,
     ) -> list[Entry]:
-        """The story of a person's ids, newest first; order versions that a higher one replaced are not told."""
-        return await store.page(tx, ids, kinds=kinds, before=before, after=after, limit=limit)
+        """The story of a person's ids, newest first; order versions that a higher one replaced are not told.
+
+        Notes are read where they stand, and told to staff alone.
+        """
+        notes = staff and (kinds is None or NOTE in kinds)
+        return await store.page(tx, ids, kinds=kinds, before=before, after=after, limit=limit, notes=notes)

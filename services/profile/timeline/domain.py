@@ -15,6 +15,9 @@ from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed,
 from shared.contracts.risk import ChurnScored, CustomerAtRisk, Reason, RiskLowered
 from shared.contracts.types import Struct
 
+NOTE = "note"
+"""The kind of what staff wrote, in a story: no event brought it, and customers aren't told."""
+
 ContactStatus = Literal["planned", "suppressed", "sent", "failed"]
 
 

@@ -12,7 +12,7 @@ from services.profile.customers.application import Customers
 from services.profile.fields import CustomerInPath, Instant
 from services.profile.identities.application import person
 from services.profile.timeline.application import Timeline
-from services.profile.timeline.domain import Entry
+from services.profile.timeline.domain import NOTE, Entry
 from shared.contracts.topics import TOPICS
 from shared.db import Database
 from shared.http.auth import Principal, own_or_404, requires
@@ -30,7 +30,7 @@ _EXAMPLE = {
 
 
 class EntryView(BaseModel):
-    """A fact: its topic, when it happened, the event that brought it, and the event's data."""
+    """A fact: its topic (or `note`), when it happened, the event that brought it, and the event's data."""
 
     kind: str
     occurred_at: datetime
@@ -51,10 +51,13 @@ def timeline_router(timeline: Timeline, customers: Customers, db: Database) -> R
         who: Annotated[Principal, requires("profile:read")],
         customer_id: CustomerInPath,
         paging: PageRequest,
-        kinds: Annotated[str | None, Query(max_length=1000, description="Topics, separated by commas")] = None,
+        kinds: Annotated[str | None, Query(max_length=1000, description="Topics or `note`, by commas")] = None,
         before: Annotated[Instant | None, Query(description="Only what happened before")] = None,
     ) -> Page[EntryView]:
-        """What happened with a customer under all his ids, newest first. Of an order, its highest version."""
+        """What happened with a customer under all his ids, newest first. Of an order, its highest version.
+
+        Staff are told their notes, too.
+        """
         wanted = _topics(kinds)
         after = paging.after(tuple[datetime, str, str])
         async with db.transaction() as tx:
@@ -63,8 +66,9 @@ def timeline_router(timeline: Timeline, customers: Customers, db: Database) -> R
             if not await customers.exists(tx, asked.customer_id):
                 raise not_found()
             entries = await timeline.page(
-                tx, asked.ids, kinds=wanted, before=before, after=after, limit=paging.limit + 1
-            )
+                tx, asked.ids, kinds=wanted, before=before, after=after, limit=paging.limit + 1,
+                staff=who.customer_id is None,
+            )  # fmt: skip
         cursor = paging.next_cursor(entries, lambda entry: (entry.occurred_at, entry.source, entry.event_id))
         return Page(items=[_view(entry) for entry in entries[: paging.limit]], next_cursor=cursor)
 
@@ -75,8 +79,8 @@ def _topics(kinds: str | None) -> list[str] | None:
     if kinds is None:
         return None
     names = [name.strip() for name in kinds.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in TOPICS]:
-        raise invalid("/query/kinds", f"{unknown[0][:80]!r} is no topic: {', '.join(TOPICS)}")
+    if unknown := [name for name in names if name not in (*TOPICS, NOTE)]:
+        raise invalid("/query/kinds", f"{unknown[0][:80]!r} is no topic: {', '.join((*TOPICS, NOTE))}")
     return names
 
 

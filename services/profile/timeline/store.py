@@ -47,7 +47,7 @@ WHERE excluded.sequence > c.sequence
 # primary key.
 _PAGE = """
 SELECT e.* FROM unnest(CAST(:ids AS text[])) AS person (customer_id) CROSS JOIN LATERAL (
-    SELECT kind, occurred_at, source, event_id, body FROM facts AS f
+    (SELECT kind, occurred_at, source, event_id, body FROM facts AS f
     WHERE customer_id = person.customer_id
       AND (CAST(:kinds AS text[]) IS NULL OR kind = ANY(:kinds))
       AND (CAST(:before AS timestamptz) IS NULL OR occurred_at < :before)
@@ -56,7 +56,15 @@ SELECT e.* FROM unnest(CAST(:ids AS text[])) AS person (customer_id) CROSS JOIN 
       AND (kind <> 'purchase-recorded'
            OR NOT EXISTS (SELECT 1 FROM facts AS newer
                           WHERE newer.kind = f.kind AND newer.key = f.key AND newer.version > f.version))
-    ORDER BY occurred_at DESC, source DESC, event_id DESC LIMIT :limit
+    ORDER BY occurred_at DESC, source DESC, event_id DESC LIMIT :limit)
+    UNION ALL
+    (SELECT 'note', written_at, '/roost/profile', note_id, convert_to(CAST(json_build_object(
+         'note_id', note_id, 'customer_id', customer_id, 'text', text, 'author', author) AS text), 'UTF8')
+    FROM notes
+    WHERE :notes AND customer_id = person.customer_id
+      AND (CAST(:before AS timestamptz) IS NULL OR written_at < :before)
+      AND (CAST(:at AS timestamptz) IS NULL OR (written_at, '/roost/profile', note_id) < (:at, :source, :event_id))
+    ORDER BY written_at DESC, note_id DESC LIMIT :limit)
 ) AS e ORDER BY e.occurred_at DESC, e.source DESC, e.event_id DESC LIMIT :limit
 """
 
@@ -91,8 +99,9 @@ async def page(
     before: datetime | None,
     after: tuple[datetime, str, str] | None,
     limit: int,
+    notes: bool,
 ) -> list[Entry]:
-    """Entries of a person's ids, newest first."""
+    """Entries of a person's ids, newest first; staff's notes among them where asked for."""
     at, source, event_id = after or (None, None, None)
     found = await fetch(
         tx,
@@ -104,5 +113,6 @@ async def page(
         source=source,
         event_id=event_id,
         limit=limit,
+        notes=notes,
     )
     return [Entry(**row) for row in found]

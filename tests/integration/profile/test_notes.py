@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.integration.profile.house import Profile, token
-from tests.kit.builders import NOW
+from tests.kit.builders import NOW, purchase, record
 
 SERVICE = "profile"
 PATH = "/customers/a/notes"
@@ -61,3 +61,53 @@ async def test_a_note_is_no_event(profile: Profile) -> None:
     before = await profile.published()
     await write(profile, "Planted")
     assert await profile.published() == before
+
+
+async def test_staff_read_notes_in_the_story_and_the_customer_does_not(profile: Profile) -> None:
+    await profile.take(record("purchase-recorded", purchase("a", days_ago=1)))
+    note = (await write(profile, "Planted")).json()
+    await profile.take(record("purchase-recorded", purchase("a", order_id="later")))
+    profile.clock.set(NOW + timedelta(hours=1))
+    last = (await write(profile, "Last")).json()
+
+    async def story(**asked: Any) -> list[dict[str, Any]]:
+        answer = await profile.client.get("/customers/a/timeline", **asked)
+        assert answer.status_code == 200, answer.text
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+    everything = await story()
+    assert everything[0] == {
+        "kind": "note", "occurred_at": last["written_at"], "source": "/roost/profile", "id": last["note_id"],
+        "data": {"note_id": last["note_id"], "customer_id": "a", "text": "Last", "author": "developer"},
+    }  # fmt: skip
+    assert sorted(entry["kind"] for entry in everything) == ["note", "note", "purchase-recorded", "purchase-recorded"]
+    assert [entry["id"] for entry in await story(params={"kinds": "note"})] == [last["note_id"], note["note_id"]]
+    assert {entry["kind"] for entry in await story(params={"kinds": "purchase-recorded"})} == {"purchase-recorded"}
+    assert [entry["id"] for entry in await story(params={"before": last["written_at"], "kinds": "note"})] == [
+        note["note_id"]
+    ]
+    own = token("profile:read", "a")
+    assert {entry["kind"] for entry in await story(headers=own)} == {"purchase-recorded"}
+    assert await story(headers=own, params={"kinds": "note"}) == []
+    paged, cursor = [], None
+    for _ in range(4):
+        params = {"limit": "1"} | ({"cursor": cursor} if cursor else {})
+        answer = await profile.client.get("/customers/a/timeline", params=params)
+        paged += answer.json()["items"]
+        cursor = answer.json()["next_cursor"]
+    assert (paged, cursor) == (everything, None)
+
+
+async def test_notes_on_every_id_of_a_person_are_read_together(profile: Profile) -> None:
+    for customer in ("a", "b"):
+        await profile.client.post("/customers", json={"customer_id": customer})
+        await write(profile, f"On {customer}", f"/customers/{customer}/notes")
+    await profile.client.post("/merges", json={"from_id": "a", "into_id": "b"})
+    after = (await write(profile, "Afterwards")).json()
+    assert after["customer_id"] == "b"
+    for path in ("/customers/a", "/customers/b"):
+        notes = (await profile.client.get(f"{path}/notes")).json()["items"]
+        story = (await profile.client.get(f"{path}/timeline", params={"kinds": "note"})).json()["items"]
+        assert {note["text"] for note in notes} == {"On a", "On b", "Afterwards"}
+        assert [entry["id"] for entry in story] == [note["note_id"] for note in notes]
