@@ -9,6 +9,8 @@ from services.profile.contact_persons.http import contact_persons_router
 from services.profile.counting.application import Counting
 from services.profile.customers.application import SERVICE, Customers
 from services.profile.customers.http import customers_router
+from services.profile.duplicates.application import Duplicates
+from services.profile.duplicates.http import duplicates_router
 from services.profile.events.application import Events
 from services.profile.events.http import events_router
 from services.profile.identities.application import Identities
@@ -65,6 +67,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             consents_router(Consents(), customers, db, clock, wake),
             preferences_router(customers, db, wake),
             identities_router(identities, db, wake),
+            duplicates_router(Duplicates(customers), identities, db, wake),
             purchases_router(history, customers, db),
             attributes_router(db),
             contact_persons_router(ContactPersons(customers), customers, db),

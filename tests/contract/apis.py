@@ -14,6 +14,7 @@ from deploy.catalogue import entry
 from shared.clock import VirtualClock
 from shared.contracts.topics import SERVICES
 from shared.http.auth import issue_token
+from shared.http.pagination import encode_cursor
 from shared.http.settings import HttpSettings
 from shared.messaging.records import Record
 from shared.service import Service, Surroundings
@@ -108,9 +109,13 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     everywhere = {"customer_id": CUSTOMER, "id": "1", "attribute": "shoe", "person_id": "p"}
     merge = {"merge_id": "1", "version": 1, "from_id": "web:2002", "into_id": CUSTOMER, "occurred_at": NOW.isoformat()}
     said = {**merge, "customer_id": CUSTOMER, "sequence": 1, "caused_by": {"source": "/staff", "id": "1"}}
-    await services["profile"].intake.take([record("customer-merged", said)])
+    bought = record("purchase-recorded", purchase("web:2002", "web:1"))
+    await services["profile"].intake.take([record("customer-merged", said), bought])
     return {
-        "profile": {**everywhere, "channel": "email", "purpose": "marketing", "sku": "sku-1"},
+        "profile": {
+            **everywhere, "channel": "email", "purpose": "marketing", "sku": "sku-1",
+            "/duplicates/{id}": encode_cursor((CUSTOMER, "web:2002")),
+        },
         "loyalty": everywhere,
         "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},
         "engagement": {

@@ -21,9 +21,17 @@ CREATE TABLE merge_acknowledgements (
     applied_at timestamptz NOT NULL,
     PRIMARY KEY (merge_id, version, service)
 );
+-- Pairs that somebody has looked at and found to be two.
+CREATE TABLE rejected_duplicates (
+    first_id text NOT NULL,
+    second_id text NOT NULL,
+    rejected_by text NOT NULL,
+    rejected_at timestamptz NOT NULL,
+    PRIMARY KEY (first_id, second_id)
+);
 """
 
 
 def upgrade() -> None:
-    """What every service keeps of merges; here also when each version happened, and who took it in."""
+    """What every service keeps of merges; here also when each version happened, who took it in, and who is two."""
     run_sql(MERGES_V1, _TABLES)

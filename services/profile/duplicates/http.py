@@ -1,0 +1,170 @@
+"""The routes of suggested duplicates."""
+
+from typing import Annotated, Any
+
+from fastapi import Body, Path, Response
+from pydantic import BaseModel, ConfigDict
+
+from services.profile import examples
+from services.profile.duplicates.application import Duplicates
+from services.profile.duplicates.domain import Field, Suggestion
+from services.profile.fields import CustomerId, outgoing_trace, request_cause
+from services.profile.identities.application import Identities
+from services.profile.identities.domain import AlreadyMerged, UnknownCustomer
+from shared.db import Database
+from shared.http.auth import Principal, staff_only
+from shared.http.idempotency import Attempt, idempotency_key
+from shared.http.pagination import Page, PageRequest, decode_cursor, encode_cursor
+from shared.http.problems import ProblemError, conflict, invalid, not_found
+from shared.http.routing import Router
+from shared.service import Wake
+
+PairInPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
+
+_PAIR = (examples.CUSTOMER_ID, "web:2002")
+_ID = encode_cursor(_PAIR)
+_SUGGESTION: dict[str, Any] = {
+    "id": _ID,
+    "customers": [
+        {"customer_id": _PAIR[0], "name": "Example Customer"},
+        {"customer_id": _PAIR[1], "name": "Customer Example"},
+    ],
+    "evidence": [{"field": "email", "similarity": 1.0}, {"field": "name", "similarity": 1.0}],
+}
+_ACCEPTED = {"merge_id": "m_0c1d", "from_id": _PAIR[1], "into_id": _PAIR[0]}
+
+
+class CandidateView(BaseModel):
+    """One of the two."""
+
+    customer_id: str
+    name: str | None
+
+
+class EvidenceView(BaseModel):
+    """A field that agrees; ``similarity`` is 1 where it is the same."""
+
+    field: Field
+    similarity: float
+
+
+class SuggestionView(BaseModel):
+    """Two files that share an address, and everything that speaks for their being one person's."""
+
+    id: str
+    customers: list[CandidateView]
+    evidence: list[EvidenceView]
+
+
+class Rejected(BaseModel):
+    """The pair that isn't suggested any more."""
+
+    id: str
+
+
+class Acceptance(BaseModel):
+    """Which of the two stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    into_id: CustomerId
+
+
+class Accepted(BaseModel):
+    """The merge that it became: `GET /merges/{id}` shows it, `POST /merges/{id}/undo` takes it back."""
+
+    merge_id: str
+    from_id: str
+    into_id: str
+
+
+def duplicates_router(duplicates: Duplicates, identities: Identities, db: Database, wake: Wake) -> Router:
+    """``GET /duplicates``, ``POST /duplicates/{id}/reject|accept``."""
+    router = Router(tags=["identities"])
+
+    @router.get("/duplicates", responses=examples.answer({"items": [_SUGGESTION], "next_cursor": None}))
+    async def list_duplicates(
+        _: Annotated[Principal, staff_only("profile:read")], paging: PageRequest
+    ) -> Page[SuggestionView]:
+        """Customers who share an e-mail, a phone or a messenger with another, pair by pair. An address that more than
+        five have is nobody's evidence."""
+        after = paging.after(tuple[str, str])
+        async with db.transaction() as tx:
+            found = await duplicates.page(tx, after=after, limit=paging.limit + 1)
+        return Page(items=[_view(one) for one in found[: paging.limit]], next_cursor=paging.next_cursor(found, _pair))
+
+    @router.post("/duplicates/{id}/reject", responses=examples.answer({"id": _ID}))
+    async def reject(
+        who: Annotated[Principal, staff_only("profile:write")],
+        attempt: Annotated[Attempt, idempotency_key()],
+        id: PairInPath,
+        response: Response,
+    ) -> Rejected:
+        """They are two: this pair isn't suggested again."""
+        pair = _read(id)
+        async with db.transaction() as tx:
+            if (replay := await attempt.claim(tx)) is not None:
+                replay.mark(response)
+            elif not await duplicates.reject(tx, pair, who.subject):
+                raise not_found()
+            else:
+                await attempt.remember(tx, status=200, resource_id=id)
+        return Rejected(id=id)
+
+    @router.post("/duplicates/{id}/accept", status_code=201, responses=examples.answer(_ACCEPTED, 201))
+    async def accept(
+        _: Annotated[Principal, staff_only("profile:write")],
+        attempt: Annotated[Attempt, idempotency_key()],
+        id: PairInPath,
+        accepted: Annotated[Acceptance, Body(examples=[{"into_id": _PAIR[0]}])],
+        response: Response,
+    ) -> Accepted:
+        """They are one person: the same as a merge of the other into ``into_id``."""
+        pair = _read(id)
+        if accepted.into_id not in pair:
+            raise invalid("/into_id", "This is neither of the two.")
+        async with db.transaction() as tx:
+            replay = await attempt.claim(tx)
+            if replay is not None:
+                replay.mark(response)
+                made = await identities.find(tx, replay.resource_id)
+            else:
+                from_id = next((one for one in pair if one != accepted.into_id), accepted.into_id)
+                try:
+                    made = await identities.merge(tx, from_id, accepted.into_id, request_cause(), outgoing_trace())
+                except UnknownCustomer as error:
+                    raise not_found() from error
+                except AlreadyMerged as error:
+                    detail = "One of the two is joined to another already."
+                    raise conflict("already-merged", detail, survivor=error.survivor) from error
+                await attempt.remember(tx, status=201, resource_id=made.merge_id)
+        wake()
+        assert made is not None, "a key is kept with its merge"
+        return Accepted(merge_id=made.merge_id, from_id=made.from_id, into_id=made.into_id)
+
+    return router
+
+
+def _pair(one: Suggestion) -> tuple[str, str]:
+    return one.first.customer_id, one.second.customer_id
+
+
+def _read(id: str) -> tuple[str, str]:
+    try:
+        pair = decode_cursor(id, tuple[str, str])
+    except ProblemError:
+        raise not_found() from None
+    if pair[0] == pair[1]:
+        raise not_found()
+    return pair
+
+
+def _view(one: Suggestion) -> SuggestionView:
+    return SuggestionView(
+        id=encode_cursor(_pair(one)),
+        customers=[
+            CandidateView(customer_id=candidate.customer_id, name=candidate.name)
+            for candidate in (one.first, one.second)
+        ],
+        evidence=[EvidenceView(field=what.field, similarity=what.similarity) for what in one.evidence],
+    )

@@ -1,0 +1,121 @@
+"""Who may be one person: suggested with what speaks for it, decided by staff."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from services.profile.duplicates.domain import CROWD, alike
+from tests.integration.profile.house import Profile, token
+from tests.integration.profile.test_identities import make, merge, undo
+
+SERVICE = "profile"
+
+
+async def suggested(profile: Profile) -> list[dict[str, Any]]:
+    answer = await profile.client.get("/duplicates")
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["items"]
+    return found
+
+
+def pairs(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    return [tuple(customer["customer_id"] for customer in one["customers"]) for one in found]
+
+
+async def test_customers_who_share_an_address_are_suggested_with_what_speaks_for_it(profile: Profile) -> None:
+    birthday = {"month": 8, "day": 15, "calendar": "lunar"}
+    await make(profile, "a", name="Mary Ann Smith", email="m@example.com", phone="0912345678", birthday=birthday)
+    await make(profile, "b", name="smith mary ann", email="M@Example.com", phone="+886912345678", birthday=birthday)
+    await make(profile, "c", name="Somebody Else", phone="0912 345 678")
+    await make(profile, "d", name="Mary Ann Smith", birthday=birthday)
+    found = await suggested(profile)
+    assert pairs(found) == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert [evidence["field"] for evidence in found[0]["evidence"]] == ["email", "phone", "name", "birthday"]
+    assert [evidence["field"] for evidence in found[1]["evidence"]] == ["phone"]
+
+
+async def test_the_longest_ids_make_a_pair_too(profile: Profile) -> None:
+    await make(profile, "a" * 64, "b" * 64, email="x@example.com")
+    (one,) = await suggested(profile)
+    assert (await profile.client.post(f"/duplicates/{one['id']}/reject")).status_code == 200
+
+
+async def test_an_address_of_a_crowd_is_nobodys_evidence(profile: Profile) -> None:
+    for number in range(CROWD):
+        await make(profile, f"c{number}", email="desk@example.com")
+    assert len(await suggested(profile)) == CROWD * (CROWD - 1) // 2
+    await make(profile, "one-more", email="desk@example.com")
+    assert await suggested(profile) == []
+
+
+async def test_a_rejected_pair_never_comes_back_not_even_under_another_id(profile: Profile) -> None:
+    await make(profile, "a", "b", email="x@example.com")
+    await make(profile, "z")
+    (one,) = await suggested(profile)
+    for _ in range(2):
+        answer = await profile.client.post(f"/duplicates/{one['id']}/reject", headers={"Idempotency-Key": "k"})
+        assert (answer.status_code, answer.json()) == (200, {"id": one["id"]})
+    assert await suggested(profile) == []
+    await merge(profile, "a", "z")
+    assert await suggested(profile) == []
+    await make(profile, "d", email="x@example.com")
+    assert pairs(await suggested(profile)) == [("b", "d"), ("d", "z")]
+
+
+async def test_an_accepted_pair_is_merged_and_suggested_again_after_an_undo(profile: Profile) -> None:
+    await make(profile, "a", "b", email="x@example.com")
+    (one,) = await suggested(profile)
+    accepted = [
+        await profile.client.post(
+            f"/duplicates/{one['id']}/accept", json={"into_id": "b"}, headers={"Idempotency-Key": "k"}
+        )
+        for _ in range(2)
+    ]
+    assert accepted[0].json() == accepted[1].json()
+    assert [answer.status_code for answer in accepted] == [201, 201]
+    assert await suggested(profile) == []
+    assert (await profile.view("a"))["merged_into"] == "b"
+    again = await profile.client.post(f"/duplicates/{one['id']}/accept", json={"into_id": "b"})
+    assert (again.status_code, again.json()["code"]) == (409, "already-merged")
+    await undo(profile, accepted[0].json()["merge_id"])
+    assert pairs(await suggested(profile)) == [("a", "b")]
+
+
+async def test_what_is_no_pair_is_not_found_and_a_third_cannot_stay(profile: Profile) -> None:
+    await make(profile, "a", "b", email="x@example.com")
+    (one,) = await suggested(profile)
+    third = await profile.client.post(f"/duplicates/{one['id']}/accept", json={"into_id": "c"})
+    assert (third.status_code, third.json()["errors"][0]["pointer"]) == (422, "/into_id")
+    assert (await profile.client.post("/duplicates/nothing/reject")).status_code == 404
+    assert (await profile.client.get("/duplicates", headers=token("profile:read", "a"))).status_code == 403
+    reader = token("profile:read")
+    assert (await profile.client.post(f"/duplicates/{one['id']}/reject", headers=reader)).status_code == 403
+
+
+async def test_pages_of_suggestions_hold_each_pair_once(profile: Profile) -> None:
+    await asyncio.gather(*(make(profile, f"{side}{n}", email=f"e{n}@example.com") for n in range(7) for side in "ab"))
+    seen: list[tuple[str, ...]] = []
+    cursor = ""
+    while cursor is not None:
+        page = (await profile.client.get(f"/duplicates?limit=3{cursor and '&cursor='}{cursor}")).json()
+        seen += pairs(page["items"])
+        cursor = page["next_cursor"]
+    assert seen == [(f"a{n}", f"b{n}") for n in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "least", "most"),
+    [
+        ("Chen Xiaoming", "xiaoming chen", 1, 1),
+        ("王小明", "王小明", 1, 1),
+        ("Jon Smith", "John Smith", 0.9, 0.99),
+        ("Mary", "Peter", 0, 0.5),
+        (None, "Mary", 0, 0),
+    ],
+)
+def test_names_are_compared_whatever_their_case_and_order(
+    one: str | None, other: str | None, least: float, most: float
+) -> None:
+    assert least <= alike(one, other) <= most
+    assert alike(one, other) == alike(other, one)
