@@ -1,9 +1,9 @@
 """The field types that profile's requests share, and what a request leaves as the cause of its events."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Path, Query
 from pydantic import AfterValidator, AwareDatetime, StringConstraints
 
 from shared.contracts.types import Cause
@@ -20,11 +20,20 @@ def _within_living_memory(at: datetime) -> datetime:
     return at
 
 
+def _in_a_year_of_ours(day: date) -> date:
+    if not 1900 <= day.year <= 2200:
+        raise ValueError("a day from 1900 to 2200")
+    return day
+
+
 CustomerId = Annotated[str, StringConstraints(pattern=CUSTOMER_ID)]
 CustomerInPath = Annotated[str, Path(pattern=CUSTOMER_ID)]
 IdInPath = Annotated[str, Path(pattern=PRINTABLE)]
 Id = Annotated[str, StringConstraints(pattern=PRINTABLE)]
 Instant = Annotated[AwareDatetime, AfterValidator(_within_living_memory)]
+Day = Annotated[date, AfterValidator(_in_a_year_of_ours)]
+FromDay = Annotated[Day | None, Query(alias="from", description="The first day; 90 days before `to` if absent")]
+ToDay = Annotated[Day | None, Query(alias="to", description="The day after the last; tomorrow at the latest")]
 
 
 def request_cause() -> Cause:

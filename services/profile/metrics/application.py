@@ -5,8 +5,9 @@ from datetime import date, datetime
 
 from services.profile.counting.application import Counting
 from services.profile.metrics import store
-from services.profile.metrics.domain import Cell, Churn, Period, Ratio, Sales, period
+from services.profile.metrics.domain import Cell, Churn, Ratio, Sales
 from services.profile.metrics.store import Filters
+from services.profile.periods import Period, period
 from services.profile.policies.application import in_force
 from services.profile.purchases.domain import House
 from shared.clock import Clock

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query
 
 from services.profile import examples
-from services.profile.fields import Id
+from services.profile.fields import FromDay, Id, ToDay
 from services.profile.metrics.application import Metrics
 from services.profile.metrics.domain import DEFINITIONS, Name
 from services.profile.metrics.shapes import (
@@ -43,13 +43,10 @@ class Question:
 
 
 async def _question(
-    since: Annotated[date | None, Query(alias="from", description="The first day; 90 days before `to`")] = None,
-    until: Annotated[date | None, Query(alias="to", description="The day after the last; tomorrow, at most")] = None,
+    since: FromDay = None,
+    until: ToDay = None,
     owner: Annotated[Id | None, Query(description="Only customers whose file names this owner")] = None,
 ) -> Question:
-    for name, day in (("from", since), ("to", until)):
-        if day is not None and not 1900 <= day.year <= 2200:
-            raise invalid(f"/query/{name}", "A day from 1900 to 2200.")
     return Question(since, until, owner)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from services.profile.metrics.domain import DEFINITIONS, Cell, Churn, Name, Period, Ratio, Sales
+from services.profile.metrics.domain import DEFINITIONS, Cell, Churn, Name, Ratio, Sales
+from services.profile.periods import Period
 from shared.contracts.types import decimal_of
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import RowMapping
 
-from services.profile.metrics.domain import Cell, Churn, Period, Ratio, Sales, Week
+from services.profile.metrics.domain import Cell, Churn, Ratio, Sales, Week
+from services.profile.periods import Period
 from services.profile.policies.domain import LifecyclePolicy
 from shared.db import Tx, fetch
 

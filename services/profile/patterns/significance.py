@@ -1,0 +1,90 @@
+"""Whether two periods differ by more than chance: three tests that need no tables and few cases."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+LEAST_EXPECTED = 5
+"""Cases expected in a cell of a chi-squared test at the least (Cochran, 1954)."""
+LEAST_BASKETS = 8
+"""Baskets of each period for the normal approximation of the rank test (Mann and Whitney, 1947)."""
+
+
+def frequency(before: int, now: int) -> float | None:
+    """The p-value of two counts over equally long times having one rate: the conditional binomial test of Przyborowski
+    and Wilenski (1940), two-sided. None without a case."""
+    both = before + now
+    if not both:
+        return None
+    tail, ways = 0, 1
+    for k in range(min(before, now) + 1):
+        tail += ways
+        ways = ways * (both - k) // (k + 1)
+    return min(1.0, 2 * tail / (1 << both))
+
+
+def basket(before: Sequence[int], now: Sequence[int]) -> float | None:
+    """The p-value of two sets of amounts being drawn alike: the rank-sum test of Mann and Whitney (1947), two-sided,
+    normal with corrections for ties and continuity. None with fewer than 8 in one of them, or with all alike."""
+    n, m = len(before), len(now)
+    if min(n, m) < LEAST_BASKETS:
+        return None
+    everything = sorted([*((amount, 0) for amount in before), *((amount, 1) for amount in now)])
+    rank_sum, ties, place = 0.0, 0, 0
+    for _, same in groupby(everything, key=lambda one: one[0]):
+        group = [of for _, of in same]
+        rank_sum += sum(of == 0 for of in group) * (place + (len(group) + 1) / 2)
+        ties += len(group) ** 3 - len(group)
+        place += len(group)
+    spread = n * m / 12 * (n + m + 1 - ties / ((n + m) * (n + m - 1)))
+    if spread <= 0:
+        return None
+    distance = abs(rank_sum - n * (n + 1) / 2 - n * m / 2)
+    return min(1.0, math.erfc(max(0.0, distance - 0.5) / math.sqrt(2 * spread)))
+
+
+def shares(before: Mapping[str, int], now: Mapping[str, int]) -> float | None:
+    """The p-value of two sets of counts having the same shares: the chi-squared test of homogeneity of Pearson (1900).
+
+    Names of which fewer than 5 cases are expected in a period are counted together, and left out where even together
+    they are too few (Cochran, 1954). None where fewer than two names remain.
+    """
+    table = {name: (before.get(name, 0), now.get(name, 0)) for name in sorted(before.keys() | now.keys())}
+    rare = [name for name, cases in table.items() if _is_rare(cases, table.values())]
+    rest = (sum(table[name][0] for name in rare), sum(table[name][1] for name in rare))
+    kept = [cases for name, cases in table.items() if name not in rare]
+    if rare and not _is_rare(rest, [*kept, rest]):
+        kept.append(rest)
+    if len(kept) < 2 or any(_is_rare(cases, kept) for cases in kept):
+        return None
+    totals = [sum(cases[period] for cases in kept) for period in (0, 1)]
+    statistic = 0.0
+    for cases in kept:
+        for case, total in zip(cases, totals, strict=True):
+            expected = total * sum(cases) / sum(totals)
+            statistic += (case - expected) ** 2 / expected
+    return chi_squared_tail(statistic, len(kept) - 1)
+
+
+def _is_rare(cases: tuple[int, int], all_cases: Iterable[tuple[int, int]]) -> bool:
+    before = now = 0
+    for one in all_cases:
+        before, now = before + one[0], now + one[1]
+    return sum(cases) * min(before, now) < LEAST_EXPECTED * (before + now)
+
+
+def chi_squared_tail(x: float, freedom: int) -> float:
+    """P(X >= x) of chi-squared with whole degrees of freedom (Abramowitz and Stegun, 1964, 26.4.4 and 26.4.5)."""
+    half = x / 2
+    if half <= 0:
+        return 1.0
+    tail = 0.0 if freedom % 2 == 0 else math.erfc(math.sqrt(half))
+    first = 0.0 if freedom % 2 == 0 else 0.5
+    return min(
+        1.0,
+        tail
+        + sum(
+            math.exp(power * math.log(half) - half - math.lgamma(power + 1))
+            for power in (first + k for k in range(freedom // 2))
+        ),
+    )

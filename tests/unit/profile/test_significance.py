@@ -1,0 +1,68 @@
+"""The tests of significance against SciPy's."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from services.profile.patterns.significance import basket, chi_squared_tail, frequency, shares
+
+COUNTS = st.integers(0, 400)
+
+
+@given(st.floats(0.001, 300), st.integers(1, 40))
+def test_the_tail_of_chi_squared_is_exact(x: float, freedom: int) -> None:
+    assert chi_squared_tail(x, freedom) == pytest.approx(stats.chi2.sf(x, freedom), rel=1e-9, abs=1e-300)
+
+
+@given(COUNTS, COUNTS)
+def test_frequencies_are_judged_by_the_binomial(before: int, now: int) -> None:
+    if before + now:
+        assert frequency(before, now) == pytest.approx(stats.binomtest(now, before + now, 0.5).pvalue, rel=1e-9)
+    else:
+        assert frequency(before, now) is None
+
+
+@given(st.lists(st.integers(0, 30), min_size=8, max_size=40), st.lists(st.integers(0, 30), min_size=8, max_size=40))
+def test_baskets_are_judged_by_their_ranks(before: list[int], now: list[int]) -> None:
+    if len({*before, *now}) == 1:
+        assert basket(before, now) is None
+    else:
+        expected = stats.mannwhitneyu(before, now, method="asymptotic").pvalue
+        assert basket(before, now) == pytest.approx(expected, rel=1e-9)
+
+
+def test_shares_are_judged_by_chi_squared() -> None:
+    before, now = {"tea": 40, "ware": 20, "rice": 30}, {"tea": 15, "ware": 45, "rice": 31}
+    expected = stats.chi2_contingency([list(before.values()), list(now.values())], correction=False).pvalue
+    assert shares(before, now) == pytest.approx(expected)
+    assert shares(before, now) == shares(now, before)
+
+
+def test_what_is_rare_is_counted_together() -> None:
+    rare = {f"rare-{n}": 1 for n in range(10)}
+    pooled = shares({"tea": 40, "ware": 20, **rare}, {"tea": 20, "ware": 40, **rare})
+    assert pooled == shares({"tea": 40, "ware": 20, "rest": 10}, {"tea": 20, "ware": 40, "rest": 10})
+
+
+def test_what_is_too_rare_even_together_is_left_out() -> None:
+    before, now = {"tea": 40, "ware": 20}, {"tea": 20, "ware": 40}
+    assert shares({**before, "rice": 1}, {**now, "salt": 1}) == shares(before, now) is not None
+
+
+def test_too_little_is_not_judged() -> None:
+    assert basket([1] * 7, list(range(20))) is None
+    assert shares({"tea": 3}, {"tea": 1, "ware": 2}) is None
+    assert shares({"tea": 50}, {}) is None
+    assert shares({"tea": 50}, {"tea": 60}) is None
+
+
+def test_a_difference_that_is_none_is_rarely_called_one() -> None:
+    dice = random.Random(7)
+    called = 0
+    for _ in range(400):
+        before, now = ([dice.gauss(1000, 300) for _ in range(25)] for _ in range(2))
+        called += (basket([int(x) for x in before], [int(x) for x in now]) or 1) < 0.05
+    assert called < 36
