@@ -55,7 +55,7 @@ VIEW: dict[str, Any] = {
     "updated_at": "2026-10-02T03:10:00Z",
     "value": VALUE,
     "lifecycle": "new",
-    "segments": [],
+    "segments": ["tea-lovers", "lifecycle:new", "rfm:5-2-1", "value:EIV"],
     "tier": "silver",
     "points": 120,
     "risk": RISK,

@@ -31,6 +31,10 @@ from services.profile.reachability.http import reachability_router
 from services.profile.recommendations.application import Recommendations
 from services.profile.recommendations.http import recommendations_router
 from services.profile.segments.application import Placing
+from services.profile.segments.catalogue import OwnSegments
+from services.profile.segments.explaining import Explaining
+from services.profile.segments.http import segments_router
+from services.profile.segments.recalibration import Recalibrations
 from services.profile.settings import ProfileSettings
 from services.profile.timeline.application import Timeline
 from services.profile.timeline.http import timeline_router
@@ -58,9 +62,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
         db=db,
         surroundings=surroundings,
         use_cases=use_cases(history, timeline, identities),
-        jobs=jobs(
-            events, counting, placing, db, clock, surroundings.house, settings.inbox_days
-        ),
+        jobs=jobs(events, counting, placing, db, clock, surroundings.house, settings.inbox_days),
         routers=[
             events_router(events, db, wake),
             customers_router(customers, Overviews(customers, house, clock), db, wake),
@@ -76,6 +78,9 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             products_router(catalogue, db),
             recommendations_router(Recommendations(catalogue, counting, house, clock), customers, db),
             metrics_router(Metrics(counting, house, clock), db),
+            segments_router(
+                OwnSegments(db, clock, house), Explaining(clock, house), Recalibrations(clock, house), db, wake
+            ),
             reachability_router(db),
         ],
         wake=wake,

@@ -112,7 +112,7 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
         _: StaffReader,
         paging: PageRequest,
         q: Annotated[str | None, Query(max_length=200, description="How the name begins")] = None,
-        segment: Annotated[Id | None, Query(description="There are none yet: nobody is in it")] = None,
+        segment: Annotated[Id | None, Query(description="The shop's own by name, or as `value:EI`")] = None,
         tag: Id | None = None,
         owner: Id | None = None,
         lifecycle: Stage | None = None,
@@ -121,11 +121,9 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
     ) -> Page[CustomerRow]:
         """Customers in the order of their ids, by what their files and the facts say."""
         after = paging.after(tuple[str])
-        if segment is not None:
-            return Page(items=[])
         filters: Mapping[str, str | None] = {
             "q": q, "tag": tag, "owner": owner, "lifecycle": lifecycle, "tier": tier, "risk": risk,
-            "after": after[0] if after else None,
+            "segment": segment, "after": after[0] if after else None,
         }  # fmt: skip
         async with db.transaction() as tx:
             found = await overviews.many(tx, filters, paging.limit + 1)

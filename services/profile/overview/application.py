@@ -26,6 +26,7 @@ class Overview(msgspec.Struct, frozen=True):
     judged: Judged
     next_contact: ContactNews | None
     merged_into: str | None
+    segments: list[str]
 
 
 EVERYBODY = 2**31
@@ -41,12 +42,12 @@ class Overviews:
 
     async def of(self, tx: Tx, file: CustomerFile, person: Person) -> Overview:
         """The customer of a file that was read in this transaction, all his ids taken together."""
-        said, next_contact = await store.one(tx, file.customer_id, person.ids)
+        said, next_contact, segments = await store.one(tx, file.customer_id, person.ids)
         judged = judge(said.purchases, await in_force(tx), self.house, self.clock.now())
-        return Overview(file, said, judged, next_contact, person.merged_into)
+        return Overview(file, said, judged, next_contact, person.merged_into, segments)
 
     async def many(self, tx: Tx, filters: Mapping[str, str | None], limit: int) -> list[tuple[Listed, Judged]]:
-        """Customers by tag, owner, lifecycle, tier, risk, prefix of the name (``q``), ``after`` an id; by id."""
+        """Customers by tag, owner, segment, lifecycle, tier, risk, prefix of the name (``q``); by id, ``after`` one."""
         policies, now = await in_force(tx), self.clock.now()
         listed = await store.many(tx, filters, policies.lifecycle, self.house.day(now), limit)
         return [(one, judge(one.said.purchases, policies, self.house, now)) for one in listed]

@@ -1,8 +1,9 @@
 """The 360° view as JSON."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from services.profile.customers.shapes import FileView, file_view
 from services.profile.overview.application import Overview
@@ -73,7 +74,9 @@ class CustomerView(FileView):
 
     value: ValueView
     lifecycle: Stage
-    segments: list[str]
+    segments: Annotated[
+        list[str], Field(description="The shop's own by name, built-in ones with the class: `value:EI`")
+    ]
     tier: str | None
     points: int
     risk: RiskView | None
@@ -104,7 +107,7 @@ def view(overview: Overview) -> CustomerView:
         merged_into=overview.merged_into,
         value=_value(overview.judged.value),
         lifecycle=overview.judged.lifecycle,
-        segments=[],
+        segments=overview.segments,
         tier=standing.tier,
         points=standing.points,
         risk=_risk(standing),

@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping
 from services.profile.overview.domain import Listed, Said
 from services.profile.policies.domain import LifecyclePolicy
 from services.profile.purchases.domain import Foreign, Purchases
+from services.profile.segments.domain import labels, of_label
 from services.profile.timeline.domain import ContactNews, Standing
 from shared.contracts.risk import Reason
 from shared.db import Tx, fetch
@@ -32,7 +33,8 @@ LEFT JOIN LATERAL (SELECT CAST(sum(o.points) AS bigint) AS points, CAST(sum(o.co
                    WHERE v.survivor_id = c.customer_id) AS others ON true
 """
 _ONE = f"""
-SELECT {_STATES}, n.contact_id, c.customer_id, n.sequence, n.status, n.purpose, n.channel, n.due_at
+SELECT {_STATES}, n.contact_id, c.customer_id, n.sequence, n.status, n.purpose, n.channel, n.due_at,
+       ARRAY(SELECT ARRAY[p.segment, p.class] FROM placements AS p WHERE p.customer_id = c.customer_id) AS places
 FROM (SELECT CAST(:customer AS text) AS customer_id) AS c
 {_JOINED}
 LEFT JOIN LATERAL (SELECT * FROM contacts WHERE contacts.customer_id = ANY(:ids) AND status = 'planned'
@@ -67,6 +69,8 @@ _FILTERS = {
     "tier": "t.tier = :tier",
     "risk": "t.risk_band = :risk",
     "lifecycle": f"{_STAGE} = :lifecycle",
+    "segment": "EXISTS (SELECT 1 FROM placements AS p WHERE p.customer_id = c.customer_id"
+    " AND p.segment = :segment AND p.class = :place)",
 }
 _FACTS_AND_CONTACTS = """
 SELECT kind, key, version, customer_id, encode(digest, 'hex') AS content, NULL AS due_at FROM facts
@@ -78,11 +82,12 @@ _foreign = msgspec.json.Decoder(dict[str, Foreign])
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 
 
-async def one(tx: Tx, customer: str, ids: Sequence[str]) -> tuple[Said, ContactNews | None]:
-    """What the facts and the other services say of a customer, all his ids taken together, and his next contact."""
+async def one(tx: Tx, customer: str, ids: Sequence[str]) -> tuple[Said, ContactNews | None, list[str]]:
+    """What the facts and the other services say of a customer, all his ids taken together, his next contact, and the
+    segments he is in."""
     row = (await fetch(tx, _ONE, customer=customer, ids=list(ids)))[0]
     next_contact = msgspec.convert(dict(row), ContactNews) if row["contact_id"] is not None else None
-    return _said(row), next_contact
+    return _said(row), next_contact, labels((segment, place) for segment, place in row["places"])
 
 
 async def many(
@@ -99,6 +104,8 @@ async def many(
     if "lifecycle" in given:
         given |= {**msgspec.structs.asdict(policy), "today": today}
         del given["version"]
+    if "segment" in given:
+        given["segment"], given["place"] = of_label(given["segment"])
     rows = await fetch(tx, f"{_MANY}{conditions} ORDER BY c.customer_id LIMIT :limit", limit=limit, **given)
     return [
         Listed(row["customer_id"], row["kind"], row["name"], tuple(row["tags"]), row["owner"], _said(row))

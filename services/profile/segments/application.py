@@ -12,17 +12,16 @@ from services.profile.segments import catalogue, store
 from services.profile.segments.announcements import announced
 from services.profile.segments.domain import Move, Placement, built_in, place
 from services.profile.segments.facts import Book, Known
-from services.profile.segments.value import Sign
+from services.profile.segments.reading import ACTIVITY, known_of
 from shared.clock import Clock
 from shared.contracts.segments import SegmentCause
 from shared.db import Database, Tx
-from shared.messaging import facts, merges, outbox
+from shared.messaging import merges, outbox
 from shared.messaging.events import Event
 from shared.service import Wake
 
 SERVICE = "profile"
 BATCH = 1000
-_ACTIVITY = "activity-recorded"
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -54,9 +53,9 @@ async def note_backfill(tx: Tx, fresh: Sequence[Event]) -> None:
 
 async def note_activity(tx: Tx, fresh: Sequence[Event]) -> None:
     """Marks the prospects among those who did something: it may show what they intend."""
-    if active := {event.data.customer_id for event in fresh if event.topic.name == _ACTIVITY}:
+    if active := {event.data.customer_id for event in fresh if event.topic.name == ACTIVITY}:
         await store.mark(tx, await store.prospects(tx, sorted(active)))
-        await note_backfill(tx, [event for event in fresh if event.topic.name == _ACTIVITY])
+        await note_backfill(tx, [event for event in fresh if event.topic.name == ACTIVITY])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,7 @@ class Placing:
         groups = await merges.groups_of(tx, customers)
         book = Book(await in_force(tx), self.house)
         segments = {segment.name: segment for segment in [*built_in(book), *await catalogue.own(tx)]}
-        people = await known_of(tx, [who for who in customers if groups.survivor(who) == who], groups, self.house)
+        people = await known_of(tx, customers, groups, self.house)
         stood = await store.placements(tx, customers)
         standing: dict[tuple[str, str], Placement] = {}
         gone: list[tuple[str, str]] = []
@@ -163,23 +162,3 @@ class Placing:
         said = [event for move, person in loud for event in announced(move, person, stood, book)]
         await outbox.append(tx, SERVICE, said, self.clock.now())
         return len(standing) + len(gone)
-
-
-async def known_of(tx: Tx, customers: Sequence[str], groups: merges.Groups, house: House) -> dict[str, Known]:
-    """What rules may read of these survivors; the activity of who has bought nothing is his whole group's."""
-    people = await store.known(tx, customers)
-    prospects = [who for who, person in people.items() if not person.purchases.orders]
-    if not prospects:
-        return people
-    members = {who: groups.members(who) for who in prospects}
-    signs = await facts.signs_of(tx, [member for ids in members.values() for member in ids], _ACTIVITY)
-    for who, ids in members.items():
-        if found := [_sign(event, house) for member in ids for event in signs[member]]:
-            people[who] = msgspec.structs.replace(people[who], signs=tuple(found))
-    return people
-
-
-def _sign(event: Event, house: House) -> Sign:
-    money = event.data.value
-    minor = money.minor if money is not None and money.currency == house.currency else 0
-    return Sign(house.day(event.data.occurred_at), event.data.kind, minor)

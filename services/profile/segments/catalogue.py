@@ -1,18 +1,174 @@
-"""The shop's own segments: their rules, by version."""
+"""The shop's own segments: their rules by version, and who would move by another one."""
 
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
+from services.profile.policies.application import in_force
+from services.profile.purchases.domain import House
 from services.profile.segments import store
-from services.profile.segments.domain import Segment
+from services.profile.segments.domain import BUILT_IN, OUT, Segment, built_in, class_on
+from services.profile.segments.facts import FROM_STANDING, Book
+from services.profile.segments.reading import known_of
 from services.profile.segments.rules import Rule, read_rule
-from shared.db import Tx
+from shared.clock import Clock
+from shared.db import Database, Tx
+from shared.messaging import merges
+
+MOST_OWN = 100
+EXAMPLES = 20
+_PAGE = 1000
+
+
+class Definition(msgspec.Struct, frozen=True):
+    """A version of an own segment; ``rule`` as it was written."""
+
+    name: str
+    version: int
+    title: str | None
+    rule: dict[str, Any]
+    created_at: datetime
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """How far everybody has been placed by a rule that changed."""
+
+    placed: int
+    moved: int
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class Member(msgspec.Struct, frozen=True):
+    """Who stands in a class, since when, and when time alone changes it."""
+
+    customer_id: str
+    since: datetime
+    next_transition_at: datetime | None
+
+
+class SegmentExists(Exception):
+    """There is a segment of this name: a built-in one, or the shop's own."""
+
+
+class TooManySegments(Exception):
+    """There are ``MOST_OWN`` already: every customer is held against each."""
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """Who would move: (from, to) -> how many, and some of them. ``examined``: everybody."""
+
+    examined: int
+    counts: Mapping[tuple[str, str], int]
+    examples: Mapping[tuple[str, str], list[str]]
 
 
 async def own(tx: Tx) -> list[Segment]:
     """The newest version of each, by name."""
     return [Segment(row["name"], row["version"], _read(row["rule"])) for row in await store.definitions(tx)]
+
+
+async def definitions(tx: Tx) -> list[Definition]:
+    """The same as they were written."""
+    return [
+        Definition(row["name"], row["version"], row["title"], msgspec.json.decode(row["rule"]), row["created_at"])
+        for row in await store.definitions(tx)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSegments:
+    """The use cases of own segments."""
+
+    db: Database
+    clock: Clock
+    house: House
+
+    async def find(self, tx: Tx, name: str) -> Definition | None:
+        """The newest version of an own segment."""
+        return next((found for found in await definitions(tx) if found.name == name), None)
+
+    async def listed(self, tx: Tx) -> list[tuple[Segment, Definition | None, Placed | None]]:
+        """Every segment by name, built-in ones without a definition, and how far its last change has come."""
+        written = {found.name: found for found in await definitions(tx)}
+        placed = await store.replacements(tx)
+        segments = [*built_in(Book(await in_force(tx), self.house)), *await own(tx)]
+        return [
+            (one, written.get(one.name), Placed(**placed[one.name]) if one.name in placed else None)
+            for one in sorted(segments, key=lambda one: one.name)
+        ]
+
+    async def members(self, tx: Tx, name: str, place: str, after: str, limit: int) -> list[Member]:
+        """Who stands in a class, by id."""
+        return [Member(**row) for row in await store.members(tx, name, place, after, limit)]
+
+    async def create(self, tx: Tx, name: str, title: str | None, rule: dict[str, Any]) -> Definition:
+        """The first version; everybody is placed by it soon. Raises InvalidRule, SegmentExists, TooManySegments."""
+        read = read_rule(rule)
+        await store.turn(tx)
+        known = await definitions(tx)
+        if name in BUILT_IN or any(found.name == name for found in known):
+            raise SegmentExists(name)
+        if len(known) >= MOST_OWN:
+            raise TooManySegments
+        return await self._write(tx, Definition(name, 1, title, rule, self.clock.now()), read)
+
+    async def change(
+        self, tx: Tx, name: str, title: str | None, rule: dict[str, Any], require: Callable[[int], None]
+    ) -> Definition | None:
+        """The next version; None without a first. Raises InvalidRule, and what ``require`` raises of the present one.
+
+        The same again is no new version.
+        """
+        read = read_rule(rule)
+        await store.turn(tx)
+        before = await self.find(tx, name)
+        if before is None:
+            return None
+        require(before.version)
+        if (before.title, before.rule) == (title, rule):
+            return before
+        return await self._write(tx, Definition(name, before.version + 1, title, rule, self.clock.now()), read)
+
+    async def preview(self, name: str, rule: dict[str, Any]) -> Preview:
+        """Holds everybody against a rule, in pages, and writes nothing. Raises InvalidRule."""
+        segment = Segment(name, 1, read_rule(rule))
+        counts: Counter[tuple[str, str]] = Counter()
+        examples: dict[tuple[str, str], list[str]] = defaultdict(list)
+        examined, after = 0, ""
+        while True:
+            async with self.db.transaction() as tx:
+                page = await store.everybody(tx, after, _PAGE)
+                groups = await merges.groups_of(tx, page)
+                people = await known_of(tx, page, groups, self.house)
+                stood = await store.placements(tx, page)
+                book = Book(await in_force(tx), self.house)
+            if not page:
+                return Preview(examined, counts, examples)
+            after = page[-1]
+            today = self.house.day(self.clock.now())
+            for customer, person in people.items():
+                examined += 1
+                before = stood.get((customer, name))
+                move = (before.place if before else OUT, class_on(person, segment, book, today) or OUT)
+                if move[0] != move[1]:
+                    counts[move] += 1
+                    if len(examples[move]) < EXAMPLES:
+                        examples[move].append(customer)
+
+    async def _write(self, tx: Tx, definition: Definition, read: Rule) -> Definition:
+        rule = msgspec.json.encode(definition.rule).decode()
+        standing = bool(read.reads & FROM_STANDING)
+        await store.define(
+            tx, definition.name, definition.version, definition.title, rule, standing, definition.created_at
+        )
+        await store.start(tx, definition.name, definition.created_at)
+        return definition
 
 
 @lru_cache(maxsize=1024)

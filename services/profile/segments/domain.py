@@ -159,9 +159,16 @@ def place(
 
 
 def labels(places: Iterable[tuple[str, str]]) -> list[str]:
-    """Own segments by their names, built-in ones as ``lifecycle:new``; sorted, the shop's own first."""
-    own = sorted(name for name, place in places if name not in BUILT_IN and place == IN)
-    return own + sorted(f"{name}:{place}" for name, place in places if name in BUILT_IN)
+    """Where somebody stands, each in a word: own segments by their names, then built-in ones as ``lifecycle:new``."""
+    standing = sorted(places)
+    own = [name for name, place in standing if name not in BUILT_IN and place == IN]
+    return own + [f"{name}:{place}" for name, place in standing if name in BUILT_IN]
+
+
+def of_label(label: str) -> tuple[str, str]:
+    """(segment, class) of such a word."""
+    name, _, place = label.partition(":")
+    return name, place or IN
 
 
 def _shown(fact: Fact) -> Scalar:

@@ -1,7 +1,7 @@
 """Placements, their history, the marks of who is to be placed again, and what a rule may read, in sets."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, cast
 
 import msgspec
@@ -11,7 +11,6 @@ from services.profile.purchases.domain import Foreign, Purchases
 from services.profile.segments.domain import Move, Placement
 from services.profile.segments.facts import Known
 from shared.contracts.segments import SegmentCause
-from shared.contracts.types import Scalar
 from shared.db import Tx, columns, copy, execute, fetch
 
 # One at a time: jobs place in batches, and two that place one customer would both see where he stood before.
@@ -49,7 +48,10 @@ SELECT EXISTS (SELECT 1 FROM placement_marks) OR EXISTS (SELECT 1 FROM replaceme
 _KNOWN = """
 SELECT c.customer_id, c.kind, c.tags, c.locale, c.owner, CAST(c.birthday ->> 'month' AS int), c.interests,
        c.price_sensitivity, c.attributes ->> 'expected_monthly_spend',
-       coalesce(t.points, 0), t.tier, t.risk_band, t.risk_probability,
+       coalesce(t.points, 0) + coalesce((SELECT CAST(sum(o.points) AS bigint)
+                                         FROM survivors AS v JOIN standings AS o USING (customer_id)
+                                         WHERE v.survivor_id = c.customer_id), 0),
+       t.tier, t.risk_band, t.risk_probability,
        coalesce(s.orders, 0), coalesce(s.spend, 0), coalesce(s.days, 0), s.first_day, s.previous_day, s.last_day,
        s.first_at, s.last_at, s.last_source, s.last_event_id, s.elsewhere
 FROM customers AS c
@@ -101,6 +103,49 @@ WHERE segment = :segment
 _DEFINITIONS = """
 SELECT DISTINCT ON (name) name, version, title, CAST(rule AS text) AS rule, created_at
 FROM segments ORDER BY name, version DESC
+"""
+_DEFINE = """
+INSERT INTO segments (name, version, title, rule, reads_standing, created_at)
+VALUES (:name, :version, :title, CAST(:rule AS jsonb), :standing, :now)
+"""
+_FORGET_READS = "UPDATE segments SET reads_standing = false WHERE name = :name AND version < :version"
+_REPLACEMENTS = "SELECT segment, placed, moved, started_at, finished_at FROM replacements"
+_MEMBERS = """
+SELECT customer_id, since, next_transition_at FROM placements
+WHERE segment = :segment AND class = :class AND customer_id > :after ORDER BY customer_id LIMIT :limit
+"""
+_OF_CUSTOMER = """
+SELECT segment, class, since, rule_version, next_transition_at FROM placements
+WHERE customer_id = :customer AND class <> 'out' ORDER BY segment
+"""
+_AS_OF = """
+SELECT segment, to_class AS class, at AS since, rule_version, CAST(NULL AS timestamptz) AS next_transition_at
+FROM (SELECT DISTINCT ON (segment) segment, to_class, at, rule_version FROM placement_history
+      WHERE customer_id = :customer AND at <= :at ORDER BY segment, at DESC, id DESC) AS newest
+WHERE to_class <> 'out' ORDER BY segment
+"""
+_LAST_MOVE = """
+SELECT from_class, to_class, at, rule_version, cause, CAST(inputs AS text) AS inputs FROM placement_history
+WHERE customer_id = :customer AND segment = :segment ORDER BY at DESC, id DESC LIMIT 1
+"""
+_QUINTILES = """
+SELECT count(*) AS customers,
+       percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY :today - last_day) AS recency,
+       percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY orders) AS orders,
+       percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY spend) AS spend
+FROM purchase_states WHERE orders > 0
+"""
+# purchases.rfm.score in SQL: a test holds it against the placements that follow.
+_SCORES = """
+(SELECT 5 - count(*) FROM unnest(CAST(:{0}_recency AS int[])) AS cut WHERE :today - s.last_day > cut) || '-' ||
+(SELECT 1 + count(*) FROM unnest(CAST(:{0}_orders AS int[])) AS cut WHERE s.orders >= cut) || '-' ||
+(SELECT 1 + count(*) FROM unnest(CAST(:{0}_spend AS bigint[])) AS cut WHERE s.spend >= cut)
+"""
+_RFM_MOVES = f"""
+SELECT before, after, count(*) AS customers
+FROM (SELECT {_SCORES.format("old")} AS before, {_SCORES.format("new")} AS after
+      FROM purchase_states AS s WHERE s.orders > 0) AS scored
+WHERE before <> after GROUP BY before, after ORDER BY count(*) DESC, before, after
 """
 _foreign = msgspec.json.Decoder(dict[str, Foreign])
 
@@ -222,9 +267,55 @@ async def definitions(tx: Tx) -> Sequence[RowMapping]:
     return await fetch(tx, _DEFINITIONS)
 
 
-def scalars(inputs: RowMapping) -> Mapping[str, Scalar]:
-    """The inputs of a row, read from JSON text."""
-    return cast(Mapping[str, Scalar], msgspec.json.decode(inputs["inputs"]))
+async def define(
+    tx: Tx, name: str, version: int, title: str | None, rule: str, standing: bool, now: datetime
+) -> None:
+    """Writes a version of an own segment; of older ones nobody asks any more what they read."""
+    await execute(tx, _DEFINE, name=name, version=version, title=title, rule=rule, standing=standing, now=now)
+    await execute(tx, _FORGET_READS, name=name, version=version)
+
+
+async def replacements(tx: Tx) -> dict[str, dict[str, Any]]:
+    """How far everybody has been placed by each rule that changed."""
+    rows = [dict(row) for row in await fetch(tx, _REPLACEMENTS)]
+    return {row.pop("segment"): row for row in rows}
+
+
+async def members(tx: Tx, segment: str, place: str, after: str, limit: int) -> Sequence[RowMapping]:
+    """Who stands in a class, by id."""
+    return await fetch(tx, _MEMBERS, segment=segment, **{"class": place}, after=after, limit=limit)
+
+
+async def of_customer(tx: Tx, customer: str, as_of: datetime | None = None) -> Sequence[RowMapping]:
+    """Where a customer stands, or stood at an instant; by segment."""
+    if as_of is not None:
+        return await fetch(tx, _AS_OF, customer=customer, at=as_of)
+    return await fetch(tx, _OF_CUSTOMER, customer=customer)
+
+
+async def last_move(tx: Tx, customer: str, segment: str) -> RowMapping | None:
+    """The last change of a customer's class in a segment; ``inputs`` in JSON."""
+    rows = await fetch(tx, _LAST_MOVE, customer=customer, segment=segment)
+    return rows[0] if rows else None
+
+
+async def quintiles(tx: Tx, today: date) -> tuple[int, list[int], list[int], list[int]]:
+    """How many have bought, and the quintiles of days since the last purchase, orders, and spend in minor units."""
+    row = (await fetch(tx, _QUINTILES, today=today))[0]
+    return row["customers"], row["recency"], row["orders"], row["spend"]
+
+
+async def rfm_moves(
+    tx: Tx, today: date, unit: int, old: Sequence[Sequence[int]], new: Sequence[Sequence[int]]
+) -> list[tuple[str, str, int]]:
+    """(from, to, customers) between two sets of cut-points for recency, orders, spend in major units of ``unit``."""
+    points = {
+        f"{name}_{part}": [cut * unit for cut in cuts] if part == "spend" else list(cuts)
+        for name, three in (("old", old), ("new", new))
+        for part, cuts in zip(("recency", "orders", "spend"), three, strict=True)
+    }
+    rows = await fetch(tx, _RFM_MOVES, today=today, **points)
+    return [(row["before"], row["after"], row["customers"]) for row in rows]
 
 
 def _known(*row: Any) -> tuple[str, Known]:
