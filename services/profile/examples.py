@@ -66,6 +66,14 @@ VIEW: dict[str, Any] = {
         "due_at": "2026-11-27T01:00:00Z",
     },
     "open_complaints": 0,
+    "quality": {
+        "score": 86,
+        "reasons": [
+            {"code": "unverified", "field": "phone", "points": 10},
+            {"code": "missing", "field": "time_zone", "points": 4},
+        ],
+        "verify_by": "2026-11-01",
+    },
 }
 ROW = {
     "customer_id": CUSTOMER_ID,

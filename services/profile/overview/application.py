@@ -8,6 +8,7 @@ import msgspec
 
 from services.profile.customers.application import Customers
 from services.profile.customers.domain import CustomerFile
+from services.profile.customers.quality import Quality, quality
 from services.profile.identities.domain import Person
 from services.profile.overview import store
 from services.profile.overview.domain import Judged, Listed, Said, judge
@@ -25,6 +26,7 @@ class Overview(msgspec.Struct, frozen=True):
     said: Said
     judged: Judged
     next_contact: ContactNews | None
+    quality: Quality
     merged_into: str | None
     segments: list[str]
 
@@ -43,8 +45,10 @@ class Overviews:
     async def of(self, tx: Tx, file: CustomerFile, person: Person) -> Overview:
         """The customer of a file that was read in this transaction, all his ids taken together."""
         said, next_contact, segments = await store.one(tx, file.customer_id, person.ids)
-        judged = judge(said.purchases, await in_force(tx), self.house, self.clock.now())
-        return Overview(file, said, judged, next_contact, person.merged_into, segments)
+        now = self.clock.now()
+        judged = judge(said.purchases, await in_force(tx), self.house, now)
+        found = quality(file, self.house.day, now)
+        return Overview(file, said, judged, next_contact, found, person.merged_into, segments)
 
     async def many(self, tx: Tx, filters: Mapping[str, str | None], limit: int) -> list[tuple[Listed, Judged]]:
         """Customers by tag, owner, segment, lifecycle, tier, risk, prefix of the name (``q``); by id, ``after`` one."""

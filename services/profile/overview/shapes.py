@@ -1,10 +1,11 @@
 """The 360° view as JSON."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from services.profile.customers.quality import Fault, Quality
 from services.profile.customers.shapes import FileView, file_view
 from services.profile.overview.application import Overview
 from services.profile.overview.domain import Judged, Listed, Sum, Value
@@ -69,6 +70,23 @@ class NextContactView(BaseModel):
     due_at: datetime
 
 
+class FaultView(BaseModel):
+    """The points that a field of the file costs, and why."""
+
+    code: Fault
+    field: str
+    points: int
+
+
+class QualityView(BaseModel):
+    """How far the file can be relied on: ``score`` from 0 to 100, why it isn't 100, and the day by which something in
+    it wants to be asked for again (null: nothing does)."""
+
+    score: int
+    reasons: list[FaultView]
+    verify_by: date | None
+
+
 class CustomerView(FileView):
     """A customer, whole: the file's fields beside what the facts and the other services say."""
 
@@ -82,6 +100,7 @@ class CustomerView(FileView):
     risk: RiskView | None
     next_contact: NextContactView | None
     open_complaints: int
+    quality: QualityView
 
 
 class CustomerRow(BaseModel):
@@ -117,7 +136,13 @@ def view(overview: Overview) -> CustomerView:
         if contact and contact.due_at
         else None,
         open_complaints=standing.complaints,
+        quality=_quality(overview.quality),
     )
+
+
+def _quality(found: Quality) -> QualityView:
+    reasons = [FaultView(code=why.code, field=why.field, points=why.points) for why in found.reasons]
+    return QualityView(score=found.score, reasons=reasons, verify_by=found.verify_by)
 
 
 def row(listed: Listed, judged: Judged) -> CustomerRow:

@@ -215,3 +215,15 @@ VALUES ('a', 'A', '{{tea}}', '{{"shoe": 42}}', '{NOW}', '{NOW}');
 INSERT INTO customers (customer_id, bare, created_at, updated_at) VALUES ('b', true, '{NOW}', '{NOW}');
 INSERT INTO contact_points VALUES ('a', 1, 'email', 'a@example.com', false);
 """
+
+
+async def test_the_view_says_how_far_a_file_can_be_relied_on_and_when_to_verify_it(profile: Profile) -> None:
+    points = [{"kind": "email", "value": "a@example.com", "verified": True}]
+    await create(profile, name="A", contact_points=points, locale="en", as_of=builders.at(400))
+    told = (await profile.view("a"))["quality"]
+    assert (told["score"], told["verify_by"]) == (40, (NOW - timedelta(days=400 - 365)).date().isoformat())
+    assert {"code": "outdated", "field": "email", "points": 10} in told["reasons"]
+    again = await patch(profile, contact_points=points)
+    assert (again["quality"]["score"], again["quality"]["verify_by"]) == (
+        50, (NOW + timedelta(days=365)).date().isoformat()
+    )  # fmt: skip

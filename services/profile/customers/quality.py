@@ -1,0 +1,91 @@
+"""How far a file can be relied on: what is filled in, what of it is verified, and how long ago it was said."""
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from services.profile.customers.contact_points import KINDS
+from services.profile.customers.domain import CustomerFile
+
+Fault = Literal["missing", "unverified", "outdated"]
+UNVERIFIED_DAYS = 30
+"""Within so many days of being written an address is to be verified."""
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """What a field is worth to the score, and the days after which it is to be asked for again: it then loses half.
+
+    An address that isn't verified loses half, too.
+    """
+
+    field: str
+    points: int
+    days: int | None = None
+
+
+_OF_ALL = (
+    Expected("name", 20),
+    Expected("email", 20, 365),
+    Expected("phone", 20, 365),
+    Expected("locale", 10),
+    Expected("preferred_channel", 10, 730),
+)
+OF_A_PERSON = (*_OF_ALL, Expected("birthday", 10), Expected("time_zone", 4), Expected("interests", 6, 730))
+OF_A_COMPANY = (
+    *_OF_ALL, Expected("industry", 8), Expected("company_size", 6, 730), Expected("business_model", 6, 730),
+)  # fmt: skip
+"""What is expected of a file of each kind: 100 points."""
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """The points that a field costs, and why."""
+
+    code: Fault
+    field: str
+    points: int
+
+
+class Quality(msgspec.Struct, frozen=True):
+    """``score`` from 0 to 100, and why it isn't 100. ``verify_by``: the first day on which something that is filled in
+    wants to be asked for again, even if it is past; None where nothing ever does."""
+
+    score: int
+    reasons: tuple[Reason, ...]
+    verify_by: date | None
+
+
+def quality(file: CustomerFile, day: Callable[[datetime], date], now: datetime) -> Quality:
+    """The quality of a file at ``now``; ``day`` answers the day of an instant in the house's zone.
+
+    100 less, of each expected field: all its points where it is missing; half of them where it is an address of which
+    the first isn't verified, and half where it was last said too many days ago.
+    """
+    reasons, due = [], []
+    for expected in OF_A_COMPANY if file.kind == "company" else OF_A_PERSON:
+        value, verified, said_at = _held(file, expected.field)
+        if not value:
+            reasons.append(Reason("missing", expected.field, expected.points))
+            continue
+        for code, days in _terms(expected, verified):
+            by = day(said_at) + timedelta(days=days)
+            due.append(by)
+            if code == "unverified" or day(now) >= by:
+                reasons.append(Reason(code, expected.field, expected.points // 2))
+    return Quality(100 - sum(reason.points for reason in reasons), tuple(reasons), min(due, default=None))
+
+
+def _terms(expected: Expected, verified: bool) -> Iterator[tuple[Fault, int]]:
+    if not verified:
+        yield "unverified", UNVERIFIED_DAYS
+    if expected.days is not None:
+        yield "outdated", expected.days
+
+
+def _held(file: CustomerFile, field: str) -> tuple[object, bool, datetime]:
+    if field not in KINDS:
+        return getattr(file, field), True, file.said_at.get(field, file.created_at)
+    first = next((point for point in file.contact_points if point.kind == field), None)
+    said_at = file.said_at.get(f"contact_points.{field}", file.created_at)
+    return first, first is None or first.verified, said_at
