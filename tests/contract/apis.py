@@ -114,7 +114,7 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     return {
         "profile": {
             **everywhere, "channel": "email", "purpose": "marketing", "sku": "sku-1",
-            "/duplicates/{id}": encode_cursor((CUSTOMER, "web:2002")),
+            "identifier_id": "i_" + 32 * "0", "/duplicates/{id}": encode_cursor((CUSTOMER, "web:2002")),
         },
         "loyalty": everywhere,
         "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},

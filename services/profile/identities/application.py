@@ -1,17 +1,15 @@
-"""Joining the ids of one person and parting them again; finding him by any of them, or by an address."""
+"""Joining the ids of one person, and parting them again."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
 from services.profile.customers.application import SERVICE, Customers
-from services.profile.customers.contact_points import ContactKind, ContactPoint, normalised
 from services.profile.identities import store
 from services.profile.identities.announcements import announcement
 from services.profile.identities.domain import (
     AlreadyMerged,
     AlreadyUndone,
-    Ambiguous,
     MergeView,
     Person,
     SamePerson,
@@ -109,14 +107,6 @@ class Identities:
         applied = [(data.merge_id, data.version, data.service, data.occurred_at) for data in said]
         await store.acknowledge(tx, applied)
         return Outcome()
-
-    async def whose(self, tx: Tx, kind: ContactKind, value: str) -> str | None:
-        """The customer who has an address, None if nobody has. Raises Ambiguous, InvalidContactPoint."""
-        address = normalised(ContactPoint(kind, value), self.customers.phone_region).value
-        found = await store.whose(tx, kind, address)
-        if len(found) > 1:
-            raise Ambiguous
-        return found[0] if found else None
 
     async def _settle(self, tx: Tx, fact: MergeFact, cause: Cause, trace: str | None) -> MergeView:
         concerned = await merges.settle(tx, [fact])

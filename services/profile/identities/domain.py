@@ -57,7 +57,3 @@ class AlreadyMerged(Exception):
 
 class AlreadyUndone(Exception):
     """The merge doesn't stand any more."""
-
-
-class Ambiguous(Exception):
-    """Several persons have what was looked up."""

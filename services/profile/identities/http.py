@@ -1,19 +1,17 @@
-"""The routes of merges, and of finding a customer by what a till knows of him."""
+"""The routes of merges."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Body, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from services.profile import examples
-from services.profile.customers.contact_points import InvalidContactPoint
 from services.profile.fields import CustomerId, IdInPath, outgoing_trace, request_cause
 from services.profile.identities.application import Identities
 from services.profile.identities.domain import (
     AlreadyMerged,
     AlreadyUndone,
-    Ambiguous,
     MergeView,
     SamePerson,
     UnknownCustomer,
@@ -21,7 +19,7 @@ from services.profile.identities.domain import (
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
 from shared.http.idempotency import Attempt, idempotency_key
-from shared.http.problems import conflict, documented, invalid, not_found
+from shared.http.problems import conflict, invalid, not_found
 from shared.http.routing import Router
 from shared.service import Wake
 
@@ -39,7 +37,6 @@ _MERGE: dict[str, Any] = {
     "acknowledged_by": ["churn", "loyalty", "profile"],
 }
 _UNDONE = _MERGE | {"version": 2, "active": False, "undone_at": "2026-11-21T02:00:00Z", "acknowledged_by": []}
-_ASKED = {"kind": "phone", "value": "+886223456789"}
 
 
 class NewMerge(BaseModel):
@@ -64,23 +61,8 @@ class MergeAnswer(BaseModel):
     acknowledged_by: list[str]
 
 
-class Lookup(BaseModel):
-    """An address as the customer says it, in any common spelling."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    kind: Literal["phone", "email", "messaging"]
-    value: Annotated[str, Field(min_length=1, max_length=500)]
-
-
-class Found(BaseModel):
-    """Who it is: the id that answers for all his ids."""
-
-    customer_id: str
-
-
 def identities_router(identities: Identities, db: Database, wake: Wake) -> Router:
-    """``POST /merges``, ``GET /merges/{id}``, ``POST /merges/{id}/undo``, ``POST /lookups``."""
+    """``POST /merges``, ``GET /merges/{id}``, ``POST /merges/{id}/undo``."""
     router = Router(tags=["identities"])
 
     @router.post("/merges", status_code=201, responses=examples.answer(_MERGE, 201))
@@ -132,23 +114,6 @@ def identities_router(identities: Identities, db: Database, wake: Wake) -> Route
             await attempt.remember(tx, status=200, resource_id=id)
         wake()
         return undone
-
-    @router.post(
-        "/lookups",
-        responses={**examples.answer({"customer_id": examples.CUSTOMER_ID}), 404: documented(404)},
-    )
-    async def look_up(_: Reader, asked: Annotated[Lookup, Body(examples=[_ASKED])]) -> Found:
-        """Whose an address is. It changes nothing, so it takes no Idempotency-Key; the address stays out of URLs."""
-        async with db.transaction() as tx:
-            try:
-                found = await identities.whose(tx, asked.kind, asked.value)
-            except InvalidContactPoint as error:
-                raise invalid("/value", str(error), code=error.code) from error
-            except Ambiguous as error:
-                raise conflict("ambiguous", "Several customers have it.") from error
-        if found is None:
-            raise not_found()
-        return Found(customer_id=found)
 
     return router
 

@@ -1,4 +1,4 @@
-"""When each version of a merge happened, who took it in, and whose an address is."""
+"""When each version of a merge happened, and who took it in."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -32,12 +32,6 @@ SELECT s.survivor_id, max(m.occurred_at) AS joined_at
 FROM survivors AS s JOIN merges AS m ON m.from_id = s.customer_id AND m.active
 WHERE s.survivor_id = ANY(:survivors) GROUP BY s.survivor_id
 """
-# The index on (kind, value); two rows are enough to tell that it isn't one person's.
-_WHOSE = """
-SELECT DISTINCT coalesce(s.survivor_id, p.customer_id) AS customer_id
-FROM contact_points AS p LEFT JOIN survivors AS s ON s.customer_id = p.customer_id
-WHERE p.kind = :kind AND p.value = :address LIMIT 2
-"""
 
 
 async def find(tx: Tx, merge_id: str) -> MergeView | None:
@@ -62,8 +56,3 @@ async def joined_at(tx: Tx, survivors: Sequence[str]) -> dict[str, datetime]:
     """When the last id was joined to each of these survivors."""
     rows = await fetch(tx, _JOINED_AT, survivors=survivors)
     return {row["survivor_id"]: row["joined_at"] for row in rows}
-
-
-async def whose(tx: Tx, kind: str, address: str) -> list[str]:
-    """Who has an address, two at the most."""
-    return [row["customer_id"] for row in await fetch(tx, _WHOSE, kind=kind, address=address)]

@@ -369,21 +369,3 @@ async def test_the_survivors_address_is_used_and_where_he_has_none_the_others(pr
     await undo(profile, made)
     assert await reach("till", "sms") == (None, "T")
     assert await reach("web", "email") == ("web@example.com", "W")
-
-
-async def test_a_lookup_answers_the_survivor_by_any_spelling(profile: Profile) -> None:
-    await make(profile, "till", phone="0912345678")
-    await make(profile, "web", email="Web@Example.com", phone="+886 912 345 678")
-
-    async def look(kind: str, value: str) -> tuple[int, str]:
-        answer = await profile.client.post("/lookups", json={"kind": kind, "value": value})
-        return answer.status_code, answer.json().get("customer_id") or answer.json()["code"]
-
-    assert await look("email", " web@example.COM ") == (200, "web")
-    assert await look("phone", "+886912345678") == (409, "ambiguous")
-    assert await look("email", "nobody@example.com") == (404, "not-found")
-    assert await look("phone", "no number") == (422, "invalid-contact-point")
-    assert (await look("card", "1"))[0] == 422
-    await merge(profile, "web", "till")
-    assert await look("phone", "0912-345-678") == (200, "till")
-    assert await look("email", "web@example.com") == (200, "till")

@@ -21,6 +21,15 @@ CREATE TABLE merge_acknowledgements (
     applied_at timestamptz NOT NULL,
     PRIMARY KEY (merge_id, version, service)
 );
+CREATE TABLE identifiers (
+    identifier_id text PRIMARY KEY,
+    customer_id text NOT NULL REFERENCES customers ON DELETE CASCADE,
+    kind text NOT NULL,
+    value text NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    UNIQUE (kind, value)
+);
+CREATE INDEX identifiers_customer ON identifiers (customer_id, identifier_id);
 -- Pairs that somebody has looked at and found to be two.
 CREATE TABLE rejected_duplicates (
     first_id text NOT NULL,
