@@ -13,6 +13,8 @@ from services.profile.duplicates.application import Duplicates
 from services.profile.duplicates.http import duplicates_router
 from services.profile.events.application import Events
 from services.profile.events.http import events_router
+from services.profile.identifiers.application import Identifiers
+from services.profile.identifiers.http import identifiers_router
 from services.profile.identities.application import Identities
 from services.profile.identities.http import identities_router
 from services.profile.jobs import jobs
@@ -69,6 +71,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             consents_router(Consents(), customers, db, clock, wake),
             preferences_router(customers, db, wake),
             identities_router(identities, db, wake),
+            identifiers_router(Identifiers(customers), customers, db),
             duplicates_router(Duplicates(customers), identities, db, wake),
             purchases_router(history, customers, db),
             attributes_router(db),
