@@ -16,7 +16,7 @@ from shared.db import Tx
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """The reads of this module. ``of``: the owner of the files that count; of everybody where it is empty."""
+    """The reads of this module. ``of``: whose orders count; everybody's where it is empty."""
 
     counting: Counting
     house: House

@@ -39,15 +39,25 @@ class Question:
 
     since: date | None
     until: date | None
+    segment: str | None
     owner: str | None
+
+    @property
+    def of(self) -> dict[str, str]:
+        """The filters."""
+        given = {"segment": self.segment, "owner": self.owner}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 async def _question(
     since: FromDay = None,
     until: ToDay = None,
+    segment: Annotated[
+        Id | None, Query(description="Only who is in it now: a segment of your own, or `lifecycle:mature`")
+    ] = None,
     owner: Annotated[Id | None, Query(description="Only customers whose file names this owner")] = None,
 ) -> Question:
-    return Question(since, until, owner)
+    return Question(since, until, segment, owner)
 
 
 Asking = Annotated[Question, Depends(_question)]
@@ -64,8 +74,8 @@ def metrics_router(metrics: Metrics, db: Database) -> Router:
         except ValueError as error:
             raise invalid("/query/from", str(error)) from error
         async with db.transaction() as tx:
-            asked = Asked(period, question.owner, await metrics.as_of(tx))
-            yield tx, asked, {"owner": question.owner} if question.owner is not None else {}
+            asked = Asked(period, question.segment, question.owner, await metrics.as_of(tx))
+            yield tx, asked, question.of
 
     @router.get("/kpis/retention", responses=examples.answer(_example("retention")))
     async def read_retention(_: Reader, question: Asking) -> RatioView:
@@ -115,6 +125,7 @@ def _example(name: Name, **more: Any) -> dict[str, Any]:
         "definition_version": version,
         "definition": definition,
         "period": {"from": "2026-08-23", "to": "2026-11-21"},
+        "segment": None,
         "owner": None,
         "as_of": "2026-11-20T08:15:00Z",
         **figures,

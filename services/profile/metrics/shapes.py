@@ -33,6 +33,7 @@ class KpiView(BaseModel):
     definition_version: int
     definition: str
     period: PeriodView
+    segment: str | None
     owner: str | None
     as_of: datetime | None
 
@@ -126,6 +127,7 @@ class Asked:
     """What every answer repeats of its question."""
 
     period: Period
+    segment: str | None
     owner: str | None
     as_of: datetime | None
 
@@ -202,6 +204,7 @@ def _head(name: Name, asked: Asked) -> dict[str, Any]:
         "definition_version": version,
         "definition": definition,
         "period": PeriodView.model_validate({"from": asked.period.since, "to": asked.period.until}),
+        "segment": asked.segment,
         "owner": asked.owner,
         "as_of": asked.as_of,
     }

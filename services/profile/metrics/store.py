@@ -14,6 +14,9 @@ from shared.db import Tx, fetch
 _PERSON = "coalesce(v.survivor_id, o.customer_id)"
 _FILTERS = {
     "owner": f"EXISTS (SELECT FROM customers AS c WHERE c.customer_id = {_PERSON} AND c.owner = :owner)",
+    # A built-in segment's members are those of one of its classes, named with it.
+    "segment": f"""EXISTS (SELECT FROM placements AS p WHERE p.customer_id = {_PERSON} AND (
+        (p.segment = :segment AND p.class = 'in') OR p.segment || ':' || p.class = :segment))""",
 }
 _ORDERS = f"""
 orders AS (
@@ -116,7 +119,7 @@ FROM (SELECT min(month) AS first, max(month) AS last, count(*) AS bought
 """
 
 Filters = dict[str, str]
-"""Of whom the figures are: ``owner`` of the file."""
+"""Of whom the figures are: ``owner`` of the file, ``segment`` where he stands now."""
 
 
 async def retention(tx: Tx, period: Period, of: Filters) -> Ratio:

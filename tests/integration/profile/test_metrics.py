@@ -213,6 +213,23 @@ async def test_ids_of_one_person_count_once_and_an_owner_sees_his_own(profile: P
     assert (await kpi(profile, "sales", owner="nobody"))["value"] is None
 
 
+async def test_a_segment_is_who_stands_in_it_now(profile: Profile) -> None:
+    for customer in ("pos:1", "web:1", "pos:2"):
+        await profile.take(record("purchase-recorded", purchase(customer)))
+    placed = """
+        INSERT INTO placements (customer_id, segment, class, since, rule_version, inputs)
+        VALUES ('pos:1', 'lifecycle', 'mature', now(), 1, '{}'), ('web:1', 'lifecycle', 'new', now(), 1, '{}'),
+               ('pos:1', 'vip', 'in', now(), 1, '{}'), ('pos:2', 'vip', 'out', now(), 1, '{}')
+    """
+    async with profile.service.db.transaction() as tx:
+        await execute(tx, placed)
+    await counting_of(profile).run()
+    assert (await kpi(profile, "sales", segment="lifecycle:new"))["orders"] == 1
+    assert (await kpi(profile, "sales", segment="vip"))["orders"] == 1
+    assert (await kpi(profile, "sales", segment="lifecycle"))["orders"] == 0
+    assert (await kpi(profile, "churn", segment="vip", owner="staff:7"))["count"] == 0
+
+
 async def test_history_that_is_loaded_counts_as_what_it_was(profile: Profile) -> None:
     await profile.take(record("purchase-recorded", purchase(days_ago=40), backfill=True))
     await counting_of(profile).run()
