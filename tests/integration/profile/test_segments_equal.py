@@ -1,0 +1,161 @@
+"""Whatever the way to it, a customer stands where his facts put him: incrementally, by time, after merges, by night."""
+
+import asyncio
+import itertools
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.profile.policies.application import in_force
+from services.profile.purchases.domain import fold
+from services.profile.purchases.lifecycle import stage
+from services.profile.purchases.rfm import score
+from shared.db import execute, fetch
+from shared.messaging import facts
+from tests.integration.profile.house import Profile
+from tests.integration.profile.test_identities import merge, undo
+from tests.integration.profile.test_segments import HOUSE, bought, changes, live_until, places, placing
+from tests.kit.builders import NOW, about_order, purchase, record, returned
+
+SERVICE = "profile"
+RULE = {
+    "any": [
+        {"all": [{"fact": "order_count", "op": ">=", "value": 3}, {"fact": "rfm_r", "op": ">", "value": 3}]},
+        {"fact": "days_since_first_purchase", "op": "in", "value": [7, 40]},
+    ]
+}
+steps = st.one_of(
+    st.tuples(st.just("buy"), st.integers(0, 2), st.integers(0, 400), st.booleans()),
+    st.tuples(st.just("return"), st.integers(0, 2), st.integers(0, 5), st.just(False)),
+    st.tuples(st.just("cancel"), st.integers(0, 2), st.integers(0, 5), st.just(False)),
+    st.tuples(st.just("wait"), st.just(0), st.integers(1, 120), st.just(False)),
+    st.tuples(st.just("place"), st.just(0), st.just(0), st.just(False)),
+)
+examples = itertools.count()
+
+
+@given(st.lists(steps, min_size=1, max_size=12))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_incremental_equals_recomputed_for_any_history(
+    profile: Profile, history: list[tuple[str, int, int, bool]]
+) -> None:
+    if not (await profile.client.get("/segments/mixed")).is_success:
+        await profile.client.post("/segments", json={"name": "mixed", "rule": RULE})
+    number = next(examples)
+    who = [f"e{number}:{n}" for n in range(3)]
+    placed: list[str] = []
+    for act, customer, days, backfill in history:
+        passed = (profile.clock.now() - NOW) / timedelta(days=1)
+        if act == "buy":
+            order = f"o-{number}-{len(placed)}"
+            placed.append(order)
+            data = purchase(who[customer], order, days_ago=days - passed, total="900")
+            await profile.take(record("purchase-recorded", data, backfill=backfill))
+        elif act in ("return", "cancel") and days < len(placed):
+            topic = "purchase-returned" if act == "return" else "purchase-cancelled"
+            about: Any = returned if act == "return" else about_order
+            await profile.take(record(topic, about(placed[days], customer_id=who[customer], days_ago=-passed)))
+        elif act == "wait":
+            await live_until(profile, profile.clock.now() + timedelta(days=days))
+        else:
+            await placing(profile).run()
+    await live_until(profile, profile.clock.now())
+    await stand_where_their_facts_put_them(profile, who)
+    async with profile.service.db.transaction() as tx:
+        before = await fetch(tx, "SELECT * FROM placements ORDER BY customer_id, segment")
+    assert await placing(profile).recompute() == 0
+    async with profile.service.db.transaction() as tx:
+        assert await fetch(tx, "SELECT * FROM placements ORDER BY customer_id, segment") == before
+
+
+async def stand_where_their_facts_put_them(profile: Profile, who: list[str]) -> None:
+    """Against the orders themselves, folded here."""
+    async with profile.service.db.transaction() as tx:
+        histories = await facts.orders_of(tx, who)
+        policies = await in_force(tx)
+        met = {row["customer_id"] for row in await fetch(tx, "SELECT customer_id FROM customers")}
+    today = HOUSE.day(profile.clock.now())
+    for customer in met & set(who):
+        stood = await places(profile, customer)
+        state = fold(histories[customer], HOUSE)
+        scores = score(state, policies.rfm, HOUSE.currency, today)
+        expected = f"{scores.r}-{scores.f}-{scores.m}" if scores else None
+        assert (stood["lifecycle"], stood.get("rfm")) == (stage(state, policies.lifecycle, today), expected)
+        since_first = (today - state.first_day).days if state.first_day else None
+        mixed = (state.orders >= 3 and scores is not None and scores.r > 3) or since_first in (7, 40)
+        assert stood.get("mixed", "out") == ("in" if mixed else "out")
+
+
+async def test_the_night_puts_right_what_was_put_wrong(profile: Profile) -> None:
+    await bought(profile, "a", 0)
+    await bought(profile, "b", 5)
+    await placing(profile).run()
+    right = await places(profile, "a")
+    async with profile.service.db.transaction() as tx:
+        await execute(tx, "UPDATE placements SET class = 'lost' WHERE customer_id = 'a' AND segment = 'lifecycle'")
+    assert await placing(profile).recompute() == 1
+    assert await places(profile, "a") == right
+    assert await placing(profile).recompute() == 0
+
+
+async def test_a_joined_id_stands_nowhere_its_survivor_stands_for_both_and_an_undo_parts_them(
+    profile: Profile,
+) -> None:
+    await bought(profile, "a", 1)
+    await bought(profile, "b", 2, 3)
+    await placing(profile).run()
+    apart = {who: await places(profile, who) for who in "ab"}
+    made = await merge(profile, "b", "a")
+    await placing(profile).run()
+    assert await places(profile, "b") == {}
+    assert (await places(profile, "a"))["rfm"] == "5-2-1"
+    assert {data["cause"] for data in await changes(profile, customer_id="b", to=None)} == {"merge"}
+    answered = (await profile.client.get("/customers/b/segments")).json()
+    assert answered == (await profile.client.get("/customers/a/segments")).json()
+    assert await placing(profile).recompute() == 0
+    profile.clock.set(profile.clock.now() + timedelta(minutes=1))
+    await undo(profile, made)
+    await placing(profile).run()
+    assert {who: await places(profile, who) for who in "ab"} == apart
+    assert await placing(profile).recompute() == 0
+
+
+async def test_two_at_work_on_the_same_marks_publish_every_change_once(profile: Profile) -> None:
+    for n in range(20):
+        await bought(profile, f"c{n}", n)
+    await asyncio.gather(*(placing(profile).run() for _ in range(4)))
+    said = [(data["customer_id"], data["segment"]) for data in await changes(profile)]
+    assert len(said) == len(set(said)) == 60
+
+
+async def test_everybody_is_placed_again_from_where_it_stopped(profile: Profile) -> None:
+    for n in range(4):
+        await bought(profile, f"c{n}", n)
+    await placing(profile).run()
+    await profile.client.post("/segments", json={"name": "mixed", "rule": {"fact": "points", "op": ">=", "value": 0}})
+    async with profile.service.db.transaction() as tx:
+        await execute(tx, "UPDATE replacements SET after = 'c1', placed = 2")
+    await placing(profile).run()
+    members = (await profile.client.get("/segments/mixed/members")).json()["items"]
+    assert [member["customer_id"] for member in members] == ["c2", "c3"]
+    assert (await profile.client.get("/segments/mixed")).json()["placing"]["placed"] == 4
+
+
+async def test_the_job_is_due_at_the_very_instant_of_the_next_change_and_then_no_more(profile: Profile) -> None:
+    [place] = [job for job in profile.service.runner.jobs if job.name == "place"]
+    assert await place.next_due() is None
+    await bought(profile, "a", 0)
+    assert await place.next_due() == profile.clock.now()
+    await place.run()
+    due = await place.next_due()
+    assert due is not None
+    assert HOUSE.day(due) - HOUSE.day(NOW) == timedelta(days=31)
+    profile.clock.set(due - timedelta(microseconds=1))
+    assert await place.run() == 0
+    profile.clock.set(due)
+    assert await place.run() == 1
+    after = await place.next_due()
+    assert after is not None
+    assert after > due
