@@ -23,6 +23,8 @@ from services.profile.metrics.http import metrics_router
 from services.profile.notes.application import Notes
 from services.profile.notes.http import notes_router
 from services.profile.overview.application import Overviews
+from services.profile.patterns.application import Patterns
+from services.profile.patterns.http import patterns_router
 from services.profile.preferences.http import preferences_router
 from services.profile.products.application import Catalogue
 from services.profile.products.http import products_router
@@ -78,6 +80,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             contact_persons_router(ContactPersons(customers), customers, db),
             notes_router(Notes(customers), customers, db),
             timeline_router(timeline, customers, db),
+            patterns_router(Patterns(house, clock), customers, db),
             products_router(catalogue, db),
             recommendations_router(Recommendations(catalogue, counting, house, clock), customers, db),
             metrics_router(Metrics(counting, house, clock), db),
