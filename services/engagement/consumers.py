@@ -1,13 +1,16 @@
-"""Topic -> use case."""
+"""Topic -> use case. Merges come first: their lock comes before any other."""
 
+from services.engagement.contacts.merging import Merging
 from services.engagement.customers.application import Customers
 from services.engagement.feedback.application import Feedback
 from shared.messaging.intake import UseCase
 
 
-def use_cases(customers: Customers, feedback: Feedback) -> dict[str, UseCase]:
+def use_cases(merging: Merging, customers: Customers, feedback: Feedback) -> dict[str, UseCase]:
     """What engagement reads."""
     return {
+        "customer-merged": merging.apply,
+        "customer-unmerged": merging.apply,
         "purchase-recorded": customers.apply_orders,
         "purchase-returned": customers.apply_orders,
         "purchase-cancelled": customers.apply_orders,

@@ -7,6 +7,7 @@ from services.engagement.consumers import use_cases
 from services.engagement.contacts.application import SERVICE, Planner
 from services.engagement.contacts.hand_over import HandOver
 from services.engagement.contacts.http import CONTACT_ERRORS, contacts_router
+from services.engagement.contacts.merging import Merging
 from services.engagement.customers.application import Customers
 from services.engagement.feedback.application import Feedback
 from services.engagement.feedback.http import feedback_router
@@ -36,7 +37,7 @@ def build(surroundings: Surroundings, settings: EngagementSettings) -> Service:
         SERVICE,
         db=db,
         surroundings=surroundings,
-        use_cases=use_cases(customers, Feedback(clock, house_zone)),
+        use_cases=use_cases(Merging(clock, planner), customers, Feedback(clock, house_zone)),
         jobs=jobs(planner, hand_over),
         routers=[
             policies_router(db, clock),

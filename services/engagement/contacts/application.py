@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from services.engagement.contacts import events, journal, store
-from services.engagement.contacts.domain import Contact, Wanted
+from services.engagement.contacts.domain import Contact, Status, Wanted
 from services.engagement.contacts.gates import Decision, Gate
 from services.engagement.contacts.planning import PLANNED_HERE, plan
+from services.engagement.contacts.store import Stored
 from services.engagement.customers import application as customers
 from services.engagement.customers.application import Flagged
 from services.engagement.policies import application as policies
@@ -16,7 +17,8 @@ from services.engagement.tasks import application as tasks
 from services.engagement.triggers import Trigger
 from shared.clock import Clock
 from shared.db import Database, Tx
-from shared.messaging import outbox
+from shared.messaging import merges, outbox
+from shared.messaging.merges import Groups
 from shared.messaging.outbox import Outgoing
 
 SERVICE = "engagement"
@@ -61,20 +63,27 @@ class Planner:
         async with self._db.transaction() as tx:
             return await customers.planning_due(tx)
 
-    async def plan(self, tx: Tx, flagged: Sequence[Flagged]) -> None:
-        """Plans locked customers now. A contact is published when it is new, or its time moved."""
+    async def plan(self, tx: Tx, flagged: Sequence[Flagged], dropped: str = "no-longer-wanted") -> None:
+        """Plans locked persons now. A contact is published when it is new, or its time moved; ``dropped`` is why those
+        end that are wanted no longer."""
         now = self._clock.now()
         rules = await policies.in_force(tx)
-        known = await store.counted(tx, [customer for customer, _, _ in flagged], now - COUNTED)
+        groups = await merges.groups_of(tx, [customer for customer, _, _ in flagged])
+        known = await contacts_of(tx, groups, [customer for customer, _, _ in flagged], now)
         changes = _Changes()
         for customer_id, customer, trigger in flagged:
             contacts = known[customer_id]
             wanted = plan(customer, contacts, rules, now, self._house_zone)
-            _compare(changes, customer_id, customer.file.owner, contacts, wanted, trigger, now)
+            own = [contact for contact in contacts if contact.customer_id == customer_id]
+            _compare(changes, customer_id, customer.file.owner, own, wanted, trigger, dropped, now)
         await store.insert(tx, changes.new, now)
         still_there = await store.move(tx, changes.moved)
         still_there |= await store.change(
-            tx, [(contact.id, "cancelled", why) for contact, why, _ in changes.dropped], now, ("planned",)
+            tx,
+            [(contact.id, "cancelled", why) for contact, why, _ in changes.dropped],
+            now,
+            ("planned",),
+            taken_back=True,
         )
         known_ids = still_there | {id for id, *_ in changes.new}
         published = [event for id, event in changes.published if id in known_ids]
@@ -84,20 +93,48 @@ class Planner:
         """Takes back the planned win-backs of locked customers, with their tasks, and publishes why."""
         now = self._clock.now()
         found = await store.planned_for(tx, sorted(by), "win-back")
-        if not found:
-            return
-        await store.change(tx, [(s.contact.id, "cancelled", reason) for s in found], now, ("planned",))
+        why = [(s.contact, [_why_not(s.contact, reason, by[s.contact.customer_id])]) for s in found]
+        await journal.note(tx, why, now)
+        await self._cancel(tx, found, by, reason)
+        await note_joined(tx, [s.contact for s in found])
+
+    async def join(self, tx: Tx, by: Mapping[str, Trigger]) -> None:
+        """Takes back all that is planned of locked ids that another one answers for now."""
+        await self._cancel(tx, await store.planned_for(tx, sorted(by)), by, "merged", taken_back=True)
+
+    async def part(self, tx: Tx, by: Mapping[str, Trigger]) -> None:
+        """Takes back what is planned of locked persons and wasn't set by staff, and what ended for another's sake."""
+        found = [s for s in await store.planned_for(tx, sorted(by)) if not s.contact.pinned]
+        await self._cancel(tx, found, by, "unmerged", taken_back=True)
+        await store.take_joined_back(tx, sorted(by))
+
+    async def _cancel(
+        self, tx: Tx, found: Sequence[Stored], by: Mapping[str, Trigger], reason: str, *, taken_back: bool = False
+    ) -> None:
+        now = self._clock.now()
+        cancelled: list[tuple[str, Status, str | None]] = [(s.contact.id, "cancelled", reason) for s in found]
+        await store.change(tx, cancelled, now, ("planned",), taken_back=taken_back)
         await tasks.close(tx, [s.contact.task_id for s in found if s.contact.task_id], "cancelled", now, outcome=reason)
-        gone = [(s.contact, by[s.contact.customer_id]) for s in found]
-        await journal.note(tx, [(contact, [_why_not(contact, reason, cause)]) for contact, cause in gone], now)
-        await outbox.append(
-            tx, SERVICE, [events.suppressed(contact, reason, cause, now) for contact, cause in gone], now
-        )
+        published = [events.suppressed(s.contact, reason, by[s.contact.customer_id], now) for s in found]
+        await outbox.append(tx, SERVICE, published, now)
+
+
+async def note_joined(tx: Tx, ended: Sequence[Contact]) -> None:
+    """Notes which contacts ended for what is known of several ids together."""
+    groups = await merges.groups_of(tx, [contact.customer_id for contact in ended])
+    await store.mark_joined(tx, [contact.id for contact in ended if groups.is_joined(contact.customer_id)])
+
+
+async def contacts_of(tx: Tx, groups: Groups, persons: Sequence[str], now: datetime) -> dict[str, list[Contact]]:
+    """The contacts that count of each person, by survivor, under whichever of his ids they were planned."""
+    members = {person: groups.members(person) for person in persons}
+    found = await store.counted(tx, sorted(id for ids in members.values() for id in ids), now - COUNTED)
+    return {person: [contact for id in ids for contact in found[id]] for person, ids in members.items()}
 
 
 def _compare(
     changes: _Changes, customer_id: str, owner: str | None, contacts: Sequence[Contact], wanted: Sequence[Wanted],
-    trigger: Trigger, now: datetime,
+    trigger: Trigger, dropped: str, now: datetime,
 ) -> None:  # fmt: skip
     movable = {
         c.purpose: c for c in contacts if c.is_open and not c.is_fixed(now) and c.purpose in PLANNED_HERE
@@ -107,7 +144,7 @@ def _compare(
         if stands is None:
             id = uuid4().hex
             changes.new.append((id, customer_id, want, trigger, owner))
-        elif (stands.due_at, stands.episode) != (want.due_at, want.episode):
+        elif (stands.due_at, stands.answers) != (want.due_at, (want.episode_of or customer_id, want.episode)):
             id = stands.id
             changes.moved.append((id, want, trigger))
         else:
@@ -115,8 +152,8 @@ def _compare(
         if stands is None or stands.due_at != want.due_at:
             changes.published.append((id, events.planned(id, customer_id, want, want.due_at, trigger, now)))
     for contact in movable.values():
-        changes.dropped.append((contact, "no-longer-wanted", trigger))
-        changes.published.append((contact.id, events.suppressed(contact, "no-longer-wanted", trigger, now)))
+        changes.dropped.append((contact, dropped, trigger))
+        changes.published.append((contact.id, events.suppressed(contact, dropped, trigger, now)))
 
 
 def _why_not(contact: Contact, reason: str, by: Trigger) -> Decision:

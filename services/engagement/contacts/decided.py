@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from services.engagement.contacts import events, journal, store
-from services.engagement.contacts.application import SERVICE
-from services.engagement.contacts.domain import Contact
+from services.engagement.contacts.application import SERVICE, note_joined
+from services.engagement.contacts.domain import Contact, Status
 from services.engagement.contacts.gates import ByStaff, Decision, Postpone, Send, Suppress, Verdict
 from services.engagement.contacts.store import Stored
 from services.engagement.customers import application as customers
@@ -29,6 +29,7 @@ class Work:
         self._retries: dict[str, datetime] = {}
         self._postponed: dict[str, datetime] = {}
         self._suppressed: list[tuple[Stored, str]] = []
+        self._taken_back: list[tuple[Stored, str]] = []
         self._tasks: list[Task] = []
         self._published: list[Outgoing] = []
 
@@ -39,6 +40,11 @@ class Work:
         decision = Decision("reachability", False, "channels", rules.channels.number, fact, again)
         self._decided.append((stored.contact, [decision]))
         self._retries[stored.contact.id] = again
+
+    def take_back(self, stored: Stored, reason: str) -> None:
+        """It shall not be made, and the next plan goes as if it had never been."""
+        self._taken_back.append((stored, reason))
+        self._published.append(events.suppressed(stored.contact, reason, stored.trigger, self._now))
 
     def add(self, stored: Stored, verdict: Verdict, decisions: Sequence[Decision], owner: str | None) -> None:
         """A verdict with the decisions it follows from."""
@@ -64,11 +70,15 @@ class Work:
         await store.postpone(tx, self._postponed, moves=True)
         await store.postpone(tx, self._retries, moves=False)
         await store.change(tx, [(s.contact.id, "suppressed", why) for s, why in self._suppressed], now, ("planned",))
+        gone: list[tuple[str, Status, str | None]] = [(s.contact.id, "cancelled", why) for s, why in self._taken_back]
+        await store.change(tx, gone, now, ("planned",), taken_back=True)
         await tasks.open_tasks(tx, self._tasks)
         await store.assign(tx, {task.contact_id: task.id for task in self._tasks if task.contact_id})
         await journal.note(tx, self._decided, now)
         await outbox.append(tx, SERVICE, self._published, now)
-        await customers.flag(tx, {s.contact.customer_id: s.trigger for s, _ in self._suppressed}, now)
+        await note_joined(tx, [stored.contact for stored, _ in self._suppressed])
+        ended = [*self._suppressed, *self._taken_back]
+        await customers.flag(tx, {s.contact.customer_id: s.trigger for s, _ in ended}, now)
 
 
 async def look_into(tx: Tx, doubtful: Sequence[Stored], now: datetime) -> None:

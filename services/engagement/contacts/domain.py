@@ -24,7 +24,8 @@ TRANSITIONS: dict[Status, tuple[Status, ...]] = {
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
-    """A contact with a customer. ``episode`` is what it answers (a forecast's sequence; 0 for the rhythm).
+    """A contact with a customer. ``episode`` is what it answers (a forecast's sequence; 0 for the rhythm),
+    ``episode_of`` of which of the person's ids; empty for the contact's own.
 
     ``pinned``: staff set its time. ``task_id``: a person has it in hand. ``made_at``: sent, done, or in flight since.
     """
@@ -41,6 +42,12 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str | None = None
     made_at: datetime | None = None
     reasons: tuple[Because, ...] = ()
+    episode_of: str = ""
+
+    @property
+    def answers(self) -> tuple[str, int]:
+        """The id whose risk it answers, and its episode: each id's forecasts have numbers of their own."""
+        return self.episode_of or self.customer_id, self.episode
 
     @property
     def is_open(self) -> bool:
@@ -62,6 +69,7 @@ class Wanted(msgspec.Struct, frozen=True):
     policy_version: int
     reasons: tuple[Because, ...]
     episode: int = 0
+    episode_of: str = ""
 
 
 class IllegalTransition(Exception):

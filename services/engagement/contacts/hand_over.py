@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from services.engagement.contacts import events, store
-from services.engagement.contacts.application import COUNTED, SERVICE
+from services.engagement.contacts.application import SERVICE, contacts_of
 from services.engagement.contacts.decided import Work, later, look_into
 from services.engagement.contacts.domain import Contact, Status
 from services.engagement.contacts.gates import (
@@ -117,13 +117,13 @@ class HandOver:
         """
         now = self._clock.now()
         async with self._db.transaction() as tx:
-            states = await customers.lock_free(tx, sorted({s.contact.customer_id for s in due}))
+            groups, states = await customers.lock_free(tx, sorted({s.contact.customer_id for s in due}))
             ids = sorted(states)
-            held = await store.lock(tx, [s.contact.id for s in due if s.contact.customer_id in states])
+            held = await store.lock(tx, [s.contact.id for s in due if groups.survivor(s.contact.customer_id) in states])
             found = [s for s in held if _is_due(s.contact, now)]
             rules = await policies.in_force(tx)
-            complaints = await tasks.with_open_complaint(tx, ids)
-            known = await store.counted(tx, ids, now - COUNTED)
+            complaints = await tasks.with_open_complaint(tx, [id for person in ids for id in groups.members(person)])
+            known = await contacts_of(tx, groups, ids, now)
             texts = await templates.load(tx, self._locale)
             in_hand = {
                 id: taken_by(states[id], [c for c in known[id] if c.made_at or c.task_id], rules, self._house_zone)
@@ -132,12 +132,16 @@ class HandOver:
             work, letters = Work(now), []
             for stored in sorted(found, key=_claim):
                 contact = stored.contact
+                if contact.customer_id not in states:
+                    # It went back to the planned ones after his id was merged: the survivor's plan stands for him.
+                    work.take_back(stored, "merged")
+                    continue
                 answer = reach.get(_asked(contact, rules))
                 if answer is None and self._delivers(contact):
                     work.unanswered(stored, rules)
                     continue
                 customer, taken = states[contact.customer_id], in_hand[contact.customer_id]
-                complaint_open = contact.customer_id in complaints
+                complaint_open = not complaints.isdisjoint(groups.members(contact.customer_id))
                 verdict, decisions = judge(
                     contact, Situation(customer, taken, complaint_open, answer, now), rules
                 )
@@ -216,8 +220,8 @@ class HandOver:
         now = self._clock.now()
         async with self._db.transaction() as tx:
             stuck = await store.stuck(tx, now - DOUBT, BATCH)
-            free = await customers.lock_free(tx, sorted({s.contact.customer_id for s in stuck}))
-            held = await store.lock(tx, [s.contact.id for s in stuck if s.contact.customer_id in free])
+            groups, free = await customers.lock_free(tx, sorted({s.contact.customer_id for s in stuck}))
+            held = await store.lock(tx, [s.contact.id for s in stuck if groups.survivor(s.contact.customer_id) in free])
             doubtful = [s for s in held if s.contact.status == "handing-over" and s.contact.task_id is None]
             await look_into(tx, doubtful, now)
         return len(doubtful)

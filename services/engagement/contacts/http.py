@@ -32,6 +32,7 @@ from shared.http.idempotency import Attempt, Replay, idempotency_key
 from shared.http.pagination import Page, PageRequest
 from shared.http.problems import conflict, invalid, not_found
 from shared.http.routing import Router
+from shared.messaging import merges
 
 Reader = Annotated[Principal, staff_only("engagement:read", "engagement:write")]
 Anybody = Annotated[Principal, requires("engagement:read", "engagement:write")]
@@ -115,23 +116,30 @@ def contacts_router(db: Database, clock: Clock, wake: Callable[[], None]) -> Rou
 
     @router.get("/customers/{id}/next-contacts", responses=answers({"items": [CONTACT], "next_cursor": None}))
     async def next_contacts(principal: Anybody, id: str) -> Page[ContactView]:
-        """The customer's open contacts, soonest first: at most one a purpose. Nobody planned yet has none."""
-        own_or_404(principal, id)
+        """The customer's open contacts under all his ids, soonest first: at most one a purpose. Nobody planned yet has
+        none."""
         async with db.transaction() as tx:
-            found = await store.next_of(tx, id)
+            found = await store.next_of(tx, await _own_ids(tx, principal, id))
         return Page(items=[contact_view(stored) for stored in found])
 
     @router.get("/customers/{id}/decisions", responses=page(DECISION))
     async def decisions(principal: Anybody, id: str, paging: PageRequest) -> Page[DecisionView]:
-        """Why and why not: what each gate said of the customer's contacts, newest first."""
-        own_or_404(principal, id)
+        """Why and why not: what each gate said of the customer's contacts under all his ids, newest first."""
         after = paging.after(tuple[int])
         async with db.transaction() as tx:
-            rows = await journal.decisions(tx, id, after[0] if after else 2**62, paging.limit + 1)
+            ids = await _own_ids(tx, principal, id)
+            rows = await journal.decisions(tx, ids, after[0] if after else 2**62, paging.limit + 1)
         items = [DecisionView.model_validate(dict(row)) for row in rows[: paging.limit]]
         return Page(items=items, next_cursor=paging.next_cursor(rows, lambda row: (row["id"],)))
 
     return router
+
+
+async def _own_ids(tx: Tx, principal: Principal, id: str) -> list[str]:
+    """All ids of the person, whom only he himself and staff may ask for."""
+    ids = (await merges.groups_of(tx, [id])).members(id)
+    own_or_404(principal, *ids)
+    return ids
 
 
 async def _shown(tx: Tx, id: str, response: Response, principal: Principal | None = None) -> ContactView:
@@ -139,7 +147,7 @@ async def _shown(tx: Tx, id: str, response: Response, principal: Principal | Non
     if stored is None:
         raise not_found()
     if principal is not None:
-        own_or_404(principal, stored.contact.customer_id)
+        await _own_ids(tx, principal, stored.contact.customer_id)
     response.headers["ETag"] = etag(stored.version)
     return contact_view(stored)
 

@@ -28,7 +28,7 @@ CREATE INDEX decisions_of_customer ON decisions (customer_id, id DESC);
 
 _DECISIONS = """
 SELECT id, contact_id, purpose, gate, passed, policy, policy_version, fact, earliest_at, decided_at FROM decisions
-WHERE customer_id = :customer AND id < :before ORDER BY id DESC LIMIT :limit
+WHERE customer_id = ANY(:customers) AND id < :before ORDER BY id DESC LIMIT :limit
 """
 _DECIDED = (
     "contact_id", "customer_id", "purpose", "gate", "passed", "policy", "policy_version", "fact", "earliest_at",
@@ -50,6 +50,6 @@ async def note(tx: Tx, decided: Sequence[tuple[Contact, Sequence[Decision]]], no
         await copy(tx, "decisions", _DECIDED, rows)
 
 
-async def decisions(tx: Tx, customer: str, before: int, limit: int) -> Sequence[RowMapping]:
-    """A customer's decisions, newest first."""
-    return await fetch(tx, _DECISIONS, customer=customer, before=before, limit=limit)
+async def decisions(tx: Tx, customers: Sequence[str], before: int, limit: int) -> Sequence[RowMapping]:
+    """The decisions on a person's ids, newest first."""
+    return await fetch(tx, _DECISIONS, customers=customers, before=before, limit=limit)

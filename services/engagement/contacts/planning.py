@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import msgspec
+
 from services.engagement.contacts.domain import Contact, Wanted
 from services.engagement.contacts.timing import Taken, place, zone_of
 from services.engagement.customers.domain import Because, Customer
@@ -45,7 +47,9 @@ def plan(
         if wish.purpose == "welcome" and (until := welcome_until(customer, policies)) and due_at > until:
             continue
         wanted.append(
-            Wanted(wish.purpose, wish.channel, due_at, wish.policy_version, wish.reasons, wish.episode)
+            Wanted(
+                wish.purpose, wish.channel, due_at, wish.policy_version, wish.reasons, wish.episode, wish.episode_of
+            )
         )
     return wanted
 
@@ -142,16 +146,18 @@ def _win_back(
     customer: Customer, contacts: Sequence[Contact], policies: Policies, now: datetime
 ) -> Wanted | None:
     """One contact for each time the customer came to be at risk, unless the last one is too recent."""
-    since = customer.at_risk_since
+    since, risk = customer.at_risk_since, customer.risk
     before = [c for c in contacts if c.purpose == "win-back" and not c.is_open]
-    if since is None or any(c.episode >= customer.risk.episode for c in before):
+    answered = [c.answers[1] for c in before if c.answers[0] == (risk.of or c.customer_id)]
+    if since is None or max(answered, default=-1) >= risk.episode:
         return None
     rule = policies.win_back
     pause = timedelta(days=rule.policy.again_after_days)
     earliest = [c.made_at + pause for c in before if c.made_at]
     wish = max([now, since + timedelta(hours=rule.policy.after_hours), *earliest])
-    because = customer.risk.reasons or (Because("at-risk", f"at risk since {since.date().isoformat()}"),)
-    return _wanted("win-back", customer, policies, wish, rule.number, because, customer.risk.episode)
+    because = risk.reasons or (Because("at-risk", f"at risk since {since.date().isoformat()}"),)
+    wanted = _wanted("win-back", customer, policies, wish, rule.number, because)
+    return msgspec.structs.replace(wanted, episode=risk.episode, episode_of=risk.of)
 
 
 def _welcome(
@@ -173,6 +179,6 @@ def _tenure_days(customer: Customer, now: datetime) -> int:
 
 def _wanted(
     purpose: ContactPurpose, customer: Customer, policies: Policies, due_at: datetime, version: int,
-    reasons: tuple[Because, ...], episode: int = 0,
+    reasons: tuple[Because, ...],
 ) -> Wanted:  # fmt: skip
-    return Wanted(purpose, channel_for(customer, purpose, policies), due_at, version, reasons, episode)
+    return Wanted(purpose, channel_for(customer, purpose, policies), due_at, version, reasons)

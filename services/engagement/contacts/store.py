@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 from services.engagement.contacts.domain import Contact, Status, Wanted
 from services.engagement.customers.domain import Because
 from services.engagement.triggers import Trigger, read_trigger, write_trigger
-from shared.db import Tx, columns, copy, fetch
+from shared.db import Tx, columns, copy, execute, fetch
 
 CONTACTS_V1 = """
 CREATE TABLE contacts (
@@ -43,21 +43,29 @@ CREATE INDEX contacts_by_status ON contacts (status, due_at, id);
 CREATE INDEX contacts_to_hand_over ON contacts (hand_over_at, id) WHERE status = 'planned' AND task_id IS NULL;
 CREATE INDEX contacts_in_flight ON contacts (made_at) WHERE status = 'handing-over' AND task_id IS NULL;
 """
+REGROUPED_V3 = """
+ALTER TABLE contacts ADD COLUMN episode_of text NOT NULL DEFAULT '';
+-- Planned no longer: later plans go as if it had never been.
+ALTER TABLE contacts ADD COLUMN taken_back boolean NOT NULL DEFAULT false;
+-- Ended for what was known of several ids together: an undo takes it back.
+ALTER TABLE contacts ADD COLUMN ended_joined boolean NOT NULL DEFAULT false;
+"""
 
 _READ = """
-SELECT id, customer_id, purpose, channel, due_at, status, policy_version, episode, reasons, trigger, assignee, pinned,
-    task_id, attempts, hand_over_at, made_at, created_at, closed_at, closed_reason, version
+SELECT id, customer_id, purpose, channel, due_at, status, policy_version, episode, episode_of, reasons, trigger,
+    assignee, pinned, task_id, attempts, hand_over_at, made_at, created_at, closed_at, closed_reason, version
 FROM contacts
 """
 # Open ones, those closed lately (the caps and the rhythm count them), and every win-back and welcome (once each).
 _COUNTED = f"""{_READ}
 WHERE customer_id = ANY(:customers)
   AND (status IN ('planned', 'handing-over') OR closed_at > :since OR purpose IN ('win-back', 'welcome'))
+  AND NOT taken_back
 """
 _BY_ID = f"{_READ} WHERE id = :id"
 _LOCKED = f"{_READ} WHERE id = ANY(:ids) ORDER BY id FOR UPDATE"
 _NEXT = f"""{_READ}
-WHERE customer_id = :customer AND status IN ('planned', 'handing-over') ORDER BY due_at, id
+WHERE customer_id = ANY(:customers) AND status IN ('planned', 'handing-over') ORDER BY due_at, id
 """
 _LIST = f"""{_READ}
 WHERE (CAST(:status AS text) IS NULL OR status = :status)
@@ -79,16 +87,16 @@ SELECT (SELECT min(hand_over_at) FROM contacts WHERE status = 'planned' AND task
 """
 _MOVE = """
 UPDATE contacts AS c SET due_at = new.due_at, hand_over_at = new.due_at, channel = new.channel,
-    policy_version = new.policy_version, episode = new.episode, reasons = new.reasons, trigger = new.trigger,
-    version = c.version + 1
+    policy_version = new.policy_version, episode = new.episode, episode_of = new.episode_of, reasons = new.reasons,
+    trigger = new.trigger, version = c.version + 1
 FROM unnest(CAST(:ids AS text[]), CAST(:due AS timestamptz[]), CAST(:channels AS text[]), CAST(:versions AS int[]),
-            CAST(:episodes AS bigint[]), CAST(:reasons AS text[]), CAST(:triggers AS text[]))
-    AS new (id, due_at, channel, policy_version, episode, reasons, trigger)
+            CAST(:episodes AS bigint[]), CAST(:of AS text[]), CAST(:reasons AS text[]), CAST(:triggers AS text[]))
+    AS new (id, due_at, channel, policy_version, episode, episode_of, reasons, trigger)
 WHERE c.id = new.id AND c.status = 'planned' AND c.task_id IS NULL
 RETURNING c.id
 """
 _CHANGE = """
-UPDATE contacts AS c SET status = new.status, closed_reason = new.reason,
+UPDATE contacts AS c SET status = new.status, closed_reason = new.reason, taken_back = :taken_back,
     closed_at = CASE WHEN new.status IN ('planned', 'handing-over') THEN NULL ELSE CAST(:now AS timestamptz) END,
     made_at = CASE WHEN new.status IN ('sent', 'done', 'handing-over') THEN coalesce(c.made_at, :now) END,
     version = c.version + 1
@@ -96,13 +104,16 @@ FROM unnest(CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:reasons AS te
 WHERE c.id = new.id AND c.status = ANY(:allowed)
 RETURNING c.id
 """
+_ENDED_JOINED = "UPDATE contacts SET ended_joined = true WHERE id = ANY(:ids)"
+_PART = "UPDATE contacts SET taken_back = true WHERE customer_id = ANY(:customers) AND ended_joined AND NOT taken_back"
 _TAKE_UP = """
 UPDATE contacts SET status = 'handing-over', made_at = :now, version = version + 1
 WHERE id = :id AND status = 'planned' AND version = :version
 RETURNING id
 """
 _WITHDRAWN = f"""{_READ}
-WHERE customer_id = ANY(:customers) AND purpose = :purpose AND status = 'planned' ORDER BY id FOR UPDATE
+WHERE customer_id = ANY(:customers) AND (CAST(:purpose AS text) IS NULL OR purpose = :purpose) AND status = 'planned'
+ORDER BY id FOR UPDATE
 """
 _POSTPONE = """
 UPDATE contacts AS c SET hand_over_at = new.until, due_at = CASE WHEN :moves THEN new.until ELSE c.due_at END,
@@ -120,8 +131,8 @@ UPDATE contacts SET due_at = :due_at, hand_over_at = :due_at, pinned = true, tas
 WHERE id = :id
 """
 _INSERTED = (
-    "id", "customer_id", "purpose", "channel", "due_at", "hand_over_at", "policy_version", "episode", "reasons",
-    "trigger", "assignee", "created_at",
+    "id", "customer_id", "purpose", "channel", "due_at", "hand_over_at", "policy_version", "episode",
+    "episode_of", "reasons", "trigger", "assignee", "created_at",
 )  # fmt: skip
 _reasons = msgspec.json.Decoder(tuple[Because, ...])
 
@@ -140,7 +151,8 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 async def counted(tx: Tx, customers: Sequence[str], since: datetime) -> dict[str, list[Contact]]:
-    """Each customer's contacts that a plan counts: open, closed after ``since``, win-backs and welcomes."""
+    """Each customer's contacts that a plan counts: open, closed after ``since``, win-backs and welcomes; none that was
+    taken back."""
     found: dict[str, list[Contact]] = {customer: [] for customer in customers}
     for row in await fetch(tx, _COUNTED, customers=customers, since=since):
         found[row["customer_id"]].append(_contact(row))
@@ -158,9 +170,9 @@ async def lock(tx: Tx, ids: Collection[str]) -> list[Stored]:
     return [_stored(row) for row in await fetch(tx, _LOCKED, ids=sorted(ids))]
 
 
-async def next_of(tx: Tx, customer: str) -> list[Stored]:
-    """A customer's open contacts, soonest first."""
-    return [_stored(row) for row in await fetch(tx, _NEXT, customer=customer)]
+async def next_of(tx: Tx, customers: Sequence[str]) -> list[Stored]:
+    """The open contacts of a person's ids, soonest first."""
+    return [_stored(row) for row in await fetch(tx, _NEXT, customers=customers)]
 
 
 async def listed(tx: Tx, after: tuple[datetime, str], limit: int, filters: Mapping[str, Any]) -> list[Stored]:
@@ -192,7 +204,7 @@ async def insert(
     rows = [
         (
             id, customer, wanted.purpose, wanted.channel, wanted.due_at, wanted.due_at, wanted.policy_version,
-            wanted.episode, _written(wanted.reasons), write_trigger(trigger), assignee, now,
+            wanted.episode, wanted.episode_of, _written(wanted.reasons), write_trigger(trigger), assignee, now,
         )
         for id, customer, wanted, trigger, assignee in new
     ]  # fmt: skip
@@ -205,24 +217,47 @@ async def move(tx: Tx, moved: Sequence[tuple[str, Wanted, Trigger]]) -> set[str]
     if not moved:
         return set()
     rows = [
-        (id, w.due_at, w.channel, w.policy_version, w.episode, _written(w.reasons), write_trigger(trigger))
+        (
+            id, w.due_at, w.channel, w.policy_version, w.episode, w.episode_of, _written(w.reasons),
+            write_trigger(trigger),
+        )
         for id, w, trigger in sorted(moved, key=lambda item: item[0])
-    ]
-    names = ("ids", "due", "channels", "versions", "episodes", "reasons", "triggers")
-    return {row["id"] for row in await fetch(tx, _MOVE, **dict(zip(names, columns(rows, 7), strict=True)))}
+    ]  # fmt: skip
+    names = ("ids", "due", "channels", "versions", "episodes", "of", "reasons", "triggers")
+    return {row["id"] for row in await fetch(tx, _MOVE, **dict(zip(names, columns(rows, 8), strict=True)))}
 
 
 async def change(
-    tx: Tx, changes: Sequence[tuple[str, Status, str | None]], now: datetime, allowed: Sequence[Status]
+    tx: Tx,
+    changes: Sequence[tuple[str, Status, str | None]],
+    now: datetime,
+    allowed: Sequence[Status],
+    *,
+    taken_back: bool = False,
 ) -> set[str]:
-    """Gives contacts another status with its reason, where they stand in one of ``allowed``; answers which."""
+    """Gives contacts another status with its reason, where they stand in one of ``allowed``; answers which.
+
+    ``taken_back``: later plans don't count them.
+    """
     if not changes:
         return set()
     ids, statuses, reasons = columns(sorted(changes), 3)
     rows = await fetch(
-        tx, _CHANGE, ids=ids, statuses=statuses, reasons=reasons, now=now, allowed=list(allowed)
+        tx, _CHANGE, ids=ids, statuses=statuses, reasons=reasons, now=now, allowed=list(allowed), taken_back=taken_back
     )
     return {row["id"] for row in rows}
+
+
+async def mark_joined(tx: Tx, ids: Sequence[str]) -> None:
+    """Notes of ended contacts that several ids were one person then."""
+    if ids:
+        await execute(tx, _ENDED_JOINED, ids=sorted(ids))
+
+
+async def take_joined_back(tx: Tx, customers: Sequence[str]) -> None:
+    """Has later plans not count what ended while these customers were joined with others."""
+    if customers:
+        await execute(tx, _PART, customers=customers)
 
 
 async def take_up(tx: Tx, id: str, version: int, now: datetime) -> bool:
@@ -230,8 +265,8 @@ async def take_up(tx: Tx, id: str, version: int, now: datetime) -> bool:
     return bool(await fetch(tx, _TAKE_UP, id=id, version=version, now=now))
 
 
-async def planned_for(tx: Tx, customers: Sequence[str], purpose: str) -> list[Stored]:
-    """The customers' planned contacts of a purpose, locked."""
+async def planned_for(tx: Tx, customers: Sequence[str], purpose: str | None = None) -> list[Stored]:
+    """The customers' planned contacts, of one purpose or of all, locked."""
     return [_stored(row) for row in await fetch(tx, _WITHDRAWN, customers=customers, purpose=purpose)]
 
 
@@ -269,6 +304,7 @@ def _contact(row: RowMapping) -> Contact:
         status=row["status"],
         policy_version=row["policy_version"],
         episode=row["episode"],
+        episode_of=row["episode_of"],
         pinned=row["pinned"],
         task_id=row["task_id"],
         made_at=row["made_at"],

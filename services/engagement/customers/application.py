@@ -1,6 +1,10 @@
-"""Taking in what planning has to know. Consumers only fold and flag: planning itself is a job."""
+"""Taking in what planning has to know. Consumers only fold and flag: planning itself is a job.
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+Each id's row is folded over the id's own facts, joined or not. A person is all his ids' rows put together where he is
+planned, so that a merge and its undo have no state to put back. The survivor's row is the person's lock.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 
@@ -15,15 +19,17 @@ from services.engagement.customers.domain import (
     consented,
     filed,
     fold,
+    one_person,
 )
 from services.engagement.triggers import Trigger, by_event
 from shared.clock import Clock
 from shared.contracts.customers import ConsentChanged, CustomerFields
 from shared.contracts.risk import CustomerAtRisk, RiskLowered
 from shared.db import Tx
-from shared.messaging import facts
+from shared.messaging import facts, merges
 from shared.messaging.events import Event
 from shared.messaging.intake import Outcome
+from shared.messaging.merges import Groups
 
 Flagged = tuple[str, Customer, Trigger]
 Withdraw = Callable[[Tx, Mapping[str, Trigger], str], Awaitable[None]]
@@ -48,7 +54,7 @@ class Customers:
         outcome = Outcome(recorded.duplicates, recorded.conflicts)
         if not recorded.customers:
             return outcome
-        before = await store.lock(tx, recorded.customers)
+        groups, before = await _lock_members(tx, recorded.customers)
         after = {}
         refold = set(recorded.refold)
         for customer in recorded.plain.keys() - refold:
@@ -70,69 +76,77 @@ class Customers:
             if purchases != before[customer].purchases
         }
         triggers = _triggers(recorded.fresh, states)
-        await store.save(tx, states, triggers, self._clock.now())
-        buyers = {c: triggers.get(c, by_event(recorded.fresh[-1])) for c in states if _bought(before[c], states[c])}
+        await self._save(tx, states, triggers, groups)
+        was, now = _persons(states, groups, before), _persons(states, groups, before | states)
+        because = {groups.survivor(c): triggers[c] for c in triggers}
+        buyers = {p: because.get(p, by_event(recorded.fresh[-1])) for p in now if _bought(was[p], now[p])}
         if buyers:
             await self._withdraw(tx, buyers, "bought")
         return outcome
 
     async def apply_file(self, tx: Tx, events: Sequence[Event]) -> Outcome:
         """Files made and changed, consents given and withdrawn."""
-        before, after = await self._folded(tx, events)
+        groups, before, after = await _folded(tx, events)
         changed = {
             customer: by_event(event)
             for event in events
             if _planned_by(before[customer := event.key]) != _planned_by(after[customer])
         }
-        await store.save(tx, after, changed, self._clock.now())
+        await self._save(tx, after, changed, groups)
         return Outcome()
 
     async def apply_forecasts(self, tx: Tx, events: Sequence[Event]) -> Outcome:
         """Customers at risk get their win-back contact planned here and now; who no longer is, loses it."""
-        before, after = await self._folded(tx, events)
-        triggers = {event.key: by_event(event) for event in events}
-        await store.save(tx, after, {}, self._clock.now())
-        lowered = {c: triggers[c] for c in after if after[c].risk.band == "low" != before[c].risk.band}
-        raised = [
-            (c, after[c], triggers[c]) for c in sorted(after) if after[c].risk.episode > before[c].risk.episode
-        ]
+        groups, before, after = await _folded(tx, events)
+        triggers = {groups.survivor(event.key): by_event(event) for event in events}
+        await self._save(tx, after, {}, groups)
+        was, now = _persons(after, groups, before), _persons(after, groups, before | after)
+        lowered = {p: triggers[p] for p in now if now[p].risk.band == "low" != was[p].risk.band}
+        raised = [(p, now[p], triggers[p]) for p in sorted(now) if _raised(was[p], now[p])]
         if lowered:
             await self._withdraw(tx, lowered, "risk-lowered")
         if raised:
             await self._plan(tx, raised)
         return Outcome()
 
-    async def _folded(
-        self, tx: Tx, events: Sequence[Event]
-    ) -> tuple[dict[str, Customer], dict[str, Customer]]:
-        before = await store.lock(tx, sorted({event.key for event in events}))
-        after = dict(before)
-        for event in events:
-            after[event.key] = _after(after[event.key], event)
-        return before, after
+    async def _save(
+        self, tx: Tx, states: Mapping[str, Customer], flagged: Mapping[str, Trigger], groups: Groups
+    ) -> None:
+        due = {groups.survivor(customer): trigger for customer, trigger in flagged.items()}
+        await store.save(tx, states, {c: trigger for c, trigger in due.items() if c in states}, self._clock.now())
+        elsewhere = {c: trigger for c, trigger in due.items() if c not in states}
+        await store.flag(tx, elsewhere, self._clock.now())
 
 
 async def lock(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:
-    """The customers (sorted), locked, before their contacts. Outside a consumer: one at a time, else `lock_free`."""
-    return await store.lock(tx, customers)
+    """The persons behind the customers, by the ids asked for, locked, before their contacts. Outside a consumer: one at
+    a time, else `lock_free`."""
+    groups = await merges.groups_of(tx, customers)
+    own = await store.lock(tx, sorted({groups.survivor(customer) for customer in customers}))
+    persons = await _whole(tx, groups, own)
+    return {customer: persons[groups.survivor(customer)] for customer in customers}
 
 
-async def lock_free(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:
-    """Those of the customers that nobody else has locked, locked.
+async def lock_free(tx: Tx, customers: Sequence[str]) -> tuple[Groups, dict[str, Customer]]:
+    """Those of the persons behind the customers that nobody else has locked, by survivor, locked.
 
     A consumer locks its customers one use case after the other, so whoever waited for several would wait in a ring.
     """
-    return await store.lock_free(tx, customers)
+    groups = await merges.groups_of(tx, customers)
+    own = await store.lock_free(tx, sorted({groups.survivor(customer) for customer in customers}))
+    return groups, await _whole(tx, groups, own)
 
 
-async def read(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:
-    """The customers that are known."""
-    return await store.read(tx, customers)
+async def lock_groups(tx: Tx, customers: Sequence[str]) -> tuple[Groups, dict[str, Customer]]:
+    """The persons of the customers, by survivor; the row of every id made and locked."""
+    groups, states = await _lock_members(tx, customers)
+    return groups, _persons(customers, groups, states)
 
 
 async def flag(tx: Tx, flagged: Mapping[str, Trigger], now: datetime) -> None:
-    """Makes locked customers due for planning."""
-    await store.flag(tx, flagged, now)
+    """Makes the locked persons behind the customers due for planning."""
+    groups = await merges.groups_of(tx, flagged)
+    await store.flag(tx, {groups.survivor(customer): trigger for customer, trigger in flagged.items()}, now)
 
 
 async def flag_all(tx: Tx, trigger: Trigger, now: datetime) -> None:
@@ -141,8 +155,18 @@ async def flag_all(tx: Tx, trigger: Trigger, now: datetime) -> None:
 
 
 async def take_flagged(tx: Tx, now: datetime, limit: int) -> list[Flagged]:
-    """Customers due for planning, locked, sorted, and no longer due."""
-    return await store.take(tx, now, limit)
+    """Persons due for planning, locked, sorted, and no longer due; none means that nobody is due any more.
+
+    An id that another one answers for is due no longer, and nothing else: what concerns him flags the survivor.
+    """
+    await merges.share(tx)
+    while taken := await store.take(tx, now, limit):
+        groups = await merges.groups_of(tx, [customer for customer, _, _ in taken])
+        own = {customer: state for customer, state, _ in taken if groups.survivor(customer) == customer}
+        if own:
+            persons = await _whole(tx, groups, own)
+            return [(customer, persons[customer], trigger) for customer, _, trigger in taken if customer in own]
+    return []
 
 
 async def planning_due(tx: Tx) -> datetime | None:
@@ -156,6 +180,47 @@ async def state_hash(tx: Tx) -> str:
     for row in await store.everything(tx):
         digest.update(msgspec.json.encode(row) + b"\n")
     return digest.hexdigest()
+
+
+async def _lock_members(tx: Tx, customers: Sequence[str]) -> tuple[Groups, dict[str, Customer]]:
+    groups = await merges.groups_of(tx, customers)
+    everybody = sorted({member for customer in customers for member in groups.members(customer)})
+    return groups, await store.lock(tx, everybody)
+
+
+async def _folded(
+    tx: Tx, events: Sequence[Event]
+) -> tuple[Groups, dict[str, Customer], dict[str, Customer]]:
+    groups, before = await _lock_members(tx, sorted({event.key for event in events}))
+    after = {event.key: before[event.key] for event in events}
+    for event in events:
+        after[event.key] = _after(after[event.key], event)
+    return groups, before, after
+
+
+async def _whole(tx: Tx, groups: Groups, own: Mapping[str, Customer]) -> dict[str, Customer]:
+    """The persons whose survivors' rows these are."""
+    others = [member for person in own if groups.is_joined(person) for member in groups.members(person)]
+    rows = await store.read(tx, others) if others else {}
+    return _persons(own, groups, {**dict.fromkeys(others, Customer()), **rows, **own})
+
+
+def _persons(customers: Iterable[str], groups: Groups, states: Mapping[str, Customer]) -> dict[str, Customer]:
+    """The persons behind the customers, by survivor; ``states`` has the rows of all their ids."""
+    persons = {}
+    for customer in customers:
+        if not groups.is_joined(customer):
+            persons[customer] = states[customer]
+        elif (survivor := groups.survivor(customer)) not in persons:
+            members = groups.members(survivor)
+            persons[survivor] = one_person(survivor, {member: states[member] for member in members})
+    return persons
+
+
+def _raised(before: Customer, after: Customer) -> bool:
+    """Whether churn has said once more that he is at risk."""
+    was, now = before.risk, after.risk
+    return now.episode > (was.episode if now.of == was.of else 0)
 
 
 def _after(customer: Customer, event: Event) -> Customer:

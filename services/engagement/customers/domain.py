@@ -1,8 +1,8 @@
 """What planning has to know of a customer, folded from facts. Pure; the same whatever order the facts came in."""
 
-from collections.abc import Iterable
-from datetime import datetime
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,6 +12,7 @@ from shared.contracts.purchases import PurchaseRecorded
 from shared.contracts.risk import Band, CustomerAtRisk, RiskLowered
 
 Key = tuple[datetime, str, str]
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Bought(NamedTuple):
@@ -64,13 +65,23 @@ class Because(msgspec.Struct, frozen=True):
 
 
 class Risk(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Churn's forecast. ``episode`` is the sequence of the last customer-at-risk, ``raised_at`` its time."""
+    """Churn's forecast. ``episode`` is the sequence of the last customer-at-risk, ``raised_at`` its time.
+
+    ``assessed_at``: the time of the forecast that holds. ``of``: of a person of several ids, the one that was forecast.
+    """
 
     sequence: int = 0
     band: Band = "low"
     episode: int = 0
     raised_at: datetime | None = None
     reasons: tuple[Because, ...] = ()
+    assessed_at: datetime | None = None
+    of: str = ""
+
+    @property
+    def newness(self) -> datetime:
+        """By which forecasts of several ids are compared."""
+        return self.assessed_at or self.raised_at or _NEVER
 
 
 class Customer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -169,5 +180,58 @@ def assessed(customer: Customer, forecast: CustomerAtRisk | RiskLowered) -> Cust
         )
     if forecast.sequence > risk.sequence:
         band = forecast.band if isinstance(forecast, CustomerAtRisk) else forecast.to_band
-        risk = msgspec.structs.replace(risk, sequence=forecast.sequence, band=band)
+        risk = msgspec.structs.replace(
+            risk, sequence=forecast.sequence, band=band, assessed_at=forecast.occurred_at
+        )
     return msgspec.structs.replace(customer, risk=risk)
+
+
+def one_person(survivor: str, members: Mapping[str, Customer]) -> Customer:
+    """What all ids of a person make of him: ``members``, by id, with the survivor's among them.
+
+    Orders count together. What the survivor's file leaves open the others' fill, in the order of their ids; tenure
+    starts with the first. The newest forecast of any id holds. A consent withdrawn under any id is withdrawn.
+    """
+    ids = [survivor, *sorted(members.keys() - {survivor})]
+    states = [members[id] for id in ids]
+    newest = max(ids, key=lambda id: (members[id].risk.newness, id == survivor, id))
+    return Customer(
+        _one_history([state.purchases for state in states]),
+        _one_file([state.file for state in states]),
+        msgspec.structs.replace(members[newest].risk, of=newest),
+        _one_will([state.consents for state in states]),
+    )
+
+
+def _one_history(histories: Sequence[Purchases]) -> Purchases:
+    money: dict[str, tuple[int, int]] = {}
+    for bought in histories:
+        for currency, (orders, minor) in bought.money.items():
+            before = money.get(currency, (0, 0))
+            money[currency] = before[0] + orders, before[1] + minor
+    return Purchases(
+        sum(bought.orders for bought in histories),
+        min((bought.first_at for bought in histories if bought.first_at), default=None),
+        max((bought.last_at for bought in histories if bought.last_at), default=None),
+        max((bought.newest for bought in histories if bought.newest), default=None),
+        money,
+    )
+
+
+def _one_file(files: Sequence[File]) -> File:
+    known: dict[str, Any] = {}
+    for file in files:
+        known |= {name: value for name, value in msgspec.structs.asdict(file).items() if known.get(name) is None}
+    return File(**known | {
+        "registered_at": min((file.registered_at for file in files if file.registered_at), default=None),
+        "tenure_start": min((file.tenure_start for file in files if file.tenure_start), default=None),
+    })  # fmt: skip
+
+
+def _one_will(wills: Sequence[Mapping[str, tuple[int, bool]]]) -> dict[str, tuple[int, bool]]:
+    one: dict[str, tuple[int, bool]] = {}
+    for will in wills:
+        for name, (sequence, granted) in will.items():
+            last, so_far = one.get(name, (0, True))
+            one[name] = max(last, sequence), so_far and granted
+    return one

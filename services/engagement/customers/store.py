@@ -64,6 +64,7 @@ RETURNING c.customer_id, c.state, c.plan_trigger
 """
 _NEXT = "SELECT min(plan_due_at) AS at FROM customers WHERE plan_due_at IS NOT NULL"
 _ALL = "SELECT customer_id, state FROM customers ORDER BY customer_id"
+_JOINED = "SELECT customer_id, survivor_id FROM survivors ORDER BY customer_id"
 _FACTS = "SELECT kind, key, version, customer_id, digest FROM facts ORDER BY kind, key, version"
 
 # Deterministic: the consents stand in the order of their names, whatever order they came in.
@@ -131,8 +132,9 @@ async def next_due(tx: Tx) -> datetime | None:
 
 
 async def everything(tx: Tx) -> Iterable[tuple[object, ...]]:
-    """The facts, and every state that says something, sorted: what a rebuild must give again."""
+    """The facts, who answers for whom, and every state that says something, sorted: what a rebuild must give again."""
     facts = [(r["kind"], r["key"], r["version"], r["customer_id"], r["digest"].hex()) for r in await fetch(tx, _FACTS)]
+    joined = [(row["customer_id"], row["survivor_id"]) for row in await fetch(tx, _JOINED)]
     empty = _encoder.encode(Customer())
     states = [(r["customer_id"], _encoder.encode(_decoder.decode(r["state"]))) for r in await fetch(tx, _ALL)]
-    return [*facts, *((customer, state.decode()) for customer, state in states if state != empty)]
+    return [*facts, *joined, *((customer, state.decode()) for customer, state in states if state != empty)]

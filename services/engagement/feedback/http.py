@@ -20,6 +20,7 @@ from shared.http.auth import Principal, own_or_404, requires
 from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.problems import invalid, not_found
 from shared.http.routing import Router
+from shared.messaging import merges
 from shared.messaging.envelope import AHEAD
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
@@ -77,12 +78,12 @@ def feedback_router(db: Database, clock: Clock, wake: Callable[[], None]) -> Rou
         response: Response,
     ) -> FeedbackView:
         """Keeps the text here and publishes the fact; a customer's own token may."""
-        own_or_404(principal, body.customer_id)
         now = clock.now()
         if body.occurred_at is not None and body.occurred_at - now > AHEAD:
             raise invalid("/occurred_at", "It lies more than 24 h ahead.")
         id = uuid4().hex
         async with db.transaction() as tx:
+            own_or_404(principal, *(await merges.groups_of(tx, [body.customer_id])).members(body.customer_id))
             replay = await once.claim(tx)
             if replay is not None:
                 replay.mark(response)

@@ -184,3 +184,10 @@ def _ours(customer_id: str, days_ago: float) -> dict[str, Any]:
         "caused_by": {"source": "/shop/tw", "id": "x"},
         "occurred_at": at(days_ago),
     }
+
+
+def merged(from_id: str, into_id: str, *, version: int = 1, merge_id: str = "m") -> tuple[str, dict[str, Any]]:
+    """A customer-merged; of an even version the customer-unmerged that takes it back."""
+    return "customer-unmerged" if version % 2 == 0 else "customer-merged", {
+        **_ours(into_id, 0), "merge_id": merge_id, "version": version, "from_id": from_id, "into_id": into_id,
+    }  # fmt: skip
