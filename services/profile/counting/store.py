@@ -43,22 +43,16 @@ _ADD_BASKETS = """
 UPDATE counting SET baskets = baskets + CAST(:sign AS integer) * (
     SELECT count(*) FROM standing_orders WHERE order_id = ANY(:orders) AND skus <> '{}')
 """
-# count, not EXISTS: expecting an early hit, the planner would read the facts from their beginning.
-_PENDING = """
-SELECT (SELECT count(*) FROM stale_orders)
-     + (SELECT count(*) FROM facts WHERE recorded_in >= c.counted_to AND kind = ANY(:kinds)
-        AND recorded_in < txid_snapshot_xmin(txid_current_snapshot())) AS pending
-FROM counting AS c
-"""
 _COUNTED_AT = "SELECT counted_at FROM counting"
 
 
-async def mark(tx: Tx, now: datetime) -> None:
-    """Notes the orders of all facts recorded since the last time, by whatever event they were changed."""
+async def mark(tx: Tx, now: datetime) -> int:
+    """Notes the orders of all facts recorded since the last time, by whatever event they were changed; how many."""
     held = (await fetch(tx, _HOLD))[0]
     since, until = held["counted_to"], held["settled_to"]
-    await execute(tx, _MARK, since=since, until=until, kinds=list(ORDER_KINDS))
+    marked = await execute(tx, _MARK, since=since, until=until, kinds=list(ORDER_KINDS))
     await execute(tx, _COUNTED, until=until, now=now)
+    return marked
 
 
 async def take(tx: Tx, limit: int) -> list[str]:
@@ -78,12 +72,6 @@ async def replace(tx: Tx, orders: Sequence[str], rows: Iterable[Row], changed: S
     await execute(tx, _DELETE, orders=orders)
     await copy(tx, "standing_orders", COLUMNS, rows)
     await _count(tx, changed, 1)
-
-
-async def pending(tx: Tx) -> int:
-    """How much there is to count."""
-    found: int = (await fetch(tx, _PENDING, kinds=list(ORDER_KINDS)))[0]["pending"]
-    return found
 
 
 async def counted_at(tx: Tx) -> datetime | None:

@@ -21,7 +21,7 @@ from services.profile.purchases.lifecycle import stage
 from shared.db import execute
 from shared.messaging.records import Record
 from tests.integration.profile.house import Profile, in_batches, token
-from tests.integration.profile.test_counting import counting_of
+from tests.integration.profile.test_counting import count
 from tests.kit.builders import NOW, about_order, money, purchase, record, returned
 
 SERVICE = "profile"
@@ -48,7 +48,7 @@ async def test_on_the_sample_every_figure_equals_plain_python(profile: Profile) 
     events = replay(load(), FirstRun(SHOP_CLOSED, TAIPEI))
     for batch in in_batches([Record("purchase-recorded", one.key, one.value) for one in events], 500):
         await profile.take(*batch)
-    await counting_of(profile).run()
+    await count(profile)
     first = min(min(days) for days in sold.values())
     async with profile.service.db.transaction() as tx:
         policy = (await in_force(tx)).lifecycle
@@ -163,7 +163,7 @@ async def test_who_came_and_who_went_explain_the_difference(profile: Profile, se
             sold[customer][TODAY - timedelta(days=ago)] = 100
             records.append(record("purchase-recorded", purchase(customer, days_ago=ago)))
     await profile.take(*records)
-    await counting_of(profile).run()
+    await count(profile)
     since, until = TODAY - timedelta(days=dice.randrange(200, 700)), TODAY - timedelta(days=dice.randrange(0, 150))
     answer = await kpi(profile, "churn", since, until)
     moves = sum(row["net"] for row in answer["weeks"])
@@ -191,7 +191,7 @@ async def test_sales_are_net_of_returns_and_other_currencies_stand_aside(profile
         record("purchase-returned", returned("c", customer_id="pos:2")),
         record("purchase-cancelled", about_order("d", customer_id="pos:2")),
     )
-    await counting_of(profile).run()
+    await count(profile)
     sales = await kpi(profile, "sales")
     assert (sales["numerator"], sales["denominator"], sales["count"], sales["buyers"]) == ("135.00", 2, 3, 1)
     assert (sales["gross"], sales["returned"]) == (money("200.00"), money("65.00"))
@@ -206,7 +206,7 @@ async def test_ids_of_one_person_count_once_and_an_owner_sees_his_own(profile: P
     await profile.client.patch("/customers/pos:1", json={"owner": "staff:7"}, headers={"If-Match": "*"})
     async with profile.service.db.transaction() as tx:
         await execute(tx, "INSERT INTO survivors (customer_id, survivor_id) VALUES ('web:1', 'pos:1')")
-    await counting_of(profile).run()
+    await count(profile)
     assert ratio(await kpi(profile, "repurchase")) == (1, 2, 3)
     assert ratio(await kpi(profile, "repurchase", owner="staff:7")) == (1, 1, 2)
     assert ratio(await kpi(profile, "cohorts", owner="nobody")) == (0, 0, 0)
@@ -223,7 +223,7 @@ async def test_a_segment_is_who_stands_in_it_now(profile: Profile) -> None:
     """
     async with profile.service.db.transaction() as tx:
         await execute(tx, placed)
-    await counting_of(profile).run()
+    await count(profile)
     assert (await kpi(profile, "sales", segment="lifecycle:new"))["orders"] == 1
     assert (await kpi(profile, "sales", segment="vip"))["orders"] == 1
     assert (await kpi(profile, "sales", segment="lifecycle"))["orders"] == 0
@@ -232,7 +232,7 @@ async def test_a_segment_is_who_stands_in_it_now(profile: Profile) -> None:
 
 async def test_history_that_is_loaded_counts_as_what_it_was(profile: Profile) -> None:
     await profile.take(record("purchase-recorded", purchase(days_ago=40), backfill=True))
-    await counting_of(profile).run()
+    await count(profile)
     assert (await kpi(profile, "sales"))["orders"] == 1
 
 

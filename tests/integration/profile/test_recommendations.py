@@ -6,7 +6,7 @@ import pytest
 
 from shared.db import execute
 from tests.integration.profile.house import Profile, token
-from tests.integration.profile.test_counting import counting_of
+from tests.integration.profile.test_counting import count
 from tests.kit.builders import NOW, about_order, line, money, purchase, record, returned
 
 SERVICE = "profile"
@@ -23,7 +23,7 @@ def product(sku: str, price: str = "100", category: str = "tea", **fields: Any) 
 
 
 async def offers(profile: Profile, customer: str = "pos:1", **query: Any) -> list[dict[str, Any]]:
-    await counting_of(profile).run()
+    await count(profile)
     answer = await profile.client.get(f"/customers/{customer}/recommendations", params=query)
     assert answer.status_code == 200, answer.text
     found: list[dict[str, Any]] = answer.json()["items"]
