@@ -35,6 +35,7 @@ VIEW: dict[str, Any] = {
     **FIELDS,
     "customer_id": CUSTOMER_ID,
     "merged_into": None,
+    "team": {"after-sales": "staff:9"},
     "contact_points": [
         {"kind": "email", "value": "customer@example.com", "verified": True},
         {"kind": "phone", "value": "+886223456789", "verified": False},

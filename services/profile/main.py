@@ -8,6 +8,7 @@ from services.profile.contact_persons.application import ContactPersons
 from services.profile.contact_persons.http import contact_persons_router
 from services.profile.counting.application import Counting
 from services.profile.customers.application import SERVICE, Customers
+from services.profile.customers.hand_over import hand_over_router
 from services.profile.customers.http import customers_router
 from services.profile.duplicates.application import Duplicates
 from services.profile.duplicates.http import duplicates_router
@@ -70,6 +71,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
         routers=[
             events_router(events, db, wake),
             customers_router(customers, Overviews(customers, house, clock), db, wake),
+            hand_over_router(customers, db, wake),
             consents_router(Consents(), customers, db, clock, wake),
             preferences_router(customers, db, wake),
             identities_router(identities, db, wake),

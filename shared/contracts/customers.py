@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from shared.contracts.types import Derived, Id, Instant, Struct
 
 CustomerKind = Literal["person", "company"]
 ContactChannel = Literal["email", "sms", "phone", "messaging", "post", "staff"]
+TeamRole = Literal["account-manager", "analyst", "after-sales"]
 Purpose = Literal["service", "marketing", "survey", "loyalty"]
 
 
@@ -36,6 +37,7 @@ class CustomerFields(Derived):
     preferred_every_days: int | None = None
     interests: tuple[Id, ...] = ()
     price_sensitivity: Literal["low", "medium", "high"] | None = None
+    team: dict[TeamRole, Id] = field(default_factory=dict)
 
 
 class CustomerRegistered(CustomerFields):

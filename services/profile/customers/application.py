@@ -12,7 +12,18 @@ from services.profile.attributes import application as attributes
 from services.profile.customers import store
 from services.profile.customers.announcements import change, registration
 from services.profile.customers.contact_points import all_normalised
-from services.profile.customers.domain import CustomerFile, Said, Saying, bare_file, changed, new_file, winning
+from services.profile.customers.domain import (
+    CustomerFile,
+    Role,
+    Said,
+    Saying,
+    bare_file,
+    changed,
+    handed_over,
+    new_file,
+    part_of,
+    winning,
+)
 from services.profile.customers.parts import parts_of, whole
 from shared.clock import Clock
 from shared.contracts.types import Cause
@@ -24,6 +35,7 @@ from shared.messaging.outbox import Outgoing
 SERVICE = "profile"
 Fields = Mapping[str, Any]
 AHEAD = timedelta(hours=24)
+HANDED_AT_ONCE = 500
 _ATTRIBUTE = "attributes."
 
 
@@ -120,6 +132,23 @@ class Customers:
     ) -> list[Said]:
         """What was ever written of a file, or of a field and its parts; true since latest first."""
         return await store.history(tx, customer_id, field, after=after, limit=limit)
+
+    async def hand_over(
+        self, tx: Tx, role: Role, giver: str, taker: str, source: str, cause: Cause, trace: str | None = None
+    ) -> int:
+        """Gives up to ``HANDED_AT_ONCE`` customers of one person to another, and answers how many; 0: it is done.
+
+        Whoever asks again goes on where it stopped.
+        """
+        now = self.clock.now()
+        before = await store.find_all(tx, await store.served_by(tx, role, giver, HANDED_AT_ONCE))
+        if not before:
+            return 0
+        after = [handed_over(file, role, taker, now) for file in before]
+        await store.hand_over(tx, after, role, part_of(role), taker, source, now)
+        said = [change(old, new, cause) for old, new in zip(before, after, strict=True)]
+        await outbox.append(tx, SERVICE, [Outgoing(event, trace) for event in said if event], now)
+        return len(before)
 
     async def _save(
         self,

@@ -7,10 +7,13 @@ from typing import Any, Literal
 import msgspec
 
 from services.profile.customers.contact_points import ContactPoint
-from shared.contracts.customers import Birthday, ContactChannel, CustomerKind
+from shared.contracts.customers import Birthday, ContactChannel, CustomerKind, TeamRole
 
 PriceSensitivity = Literal["low", "medium", "high"]
 Scalar = str | int | float | bool | None
+
+
+Role = TeamRole | Literal["owner"]
 
 
 class Anniversary(msgspec.Struct, frozen=True):
@@ -43,6 +46,7 @@ class CustomerFile(msgspec.Struct, frozen=True, kw_only=True):
     birthday: Birthday | None = None
     tags: tuple[str, ...] = ()
     owner: str | None = None
+    team: Mapping[TeamRole, str] = {}
     tenure_start: datetime | None = None
     preferred_channel: ContactChannel | None = None
     preferred_hours: str | None = None
@@ -78,12 +82,12 @@ class Said(msgspec.Struct, frozen=True):
 
 
 OF_THE_ROW = ("customer_id", "created_at", "updated_at", "version", "bare", "said_at")
-MAPS = ("attributes",)
+MAPS = ("attributes", "team")
 """The fields whose keys are written one by one."""
 EDITABLE = tuple(name for name in CustomerFile.__struct_fields__ if name not in OF_THE_ROW)
 PUBLISHABLE = (
     "kind", "birthday", "locale", "time_zone", "tags", "tenure_start", "owner", "preferred_channel",
-    "preferred_hours", "preferred_every_days", "interests", "price_sensitivity",
+    "preferred_hours", "preferred_every_days", "interests", "price_sensitivity", "team",
 )  # fmt: skip
 """The fields that identify nobody: all that an event may carry of a file."""
 
@@ -96,6 +100,19 @@ def bare_file(customer_id: str, now: datetime) -> CustomerFile:
 def new_file(customer_id: str, fields: Mapping[str, Any], now: datetime) -> CustomerFile:
     """The first version of a file that somebody makes."""
     return CustomerFile(customer_id=customer_id, created_at=now, updated_at=now, **fields)
+
+
+def handed_over(file: CustomerFile, role: Role, to: str, now: datetime) -> CustomerFile:
+    """The next version, in which somebody else has the role from ``now`` on, or from when it was said to be held."""
+    part = part_of(role)
+    fields: dict[str, Any] = {"owner": to} if role == "owner" else {"team": {**file.team, role: to}}
+    said_at = {**file.said_at, part: max(now, file.said_at.get(part, now))}
+    return msgspec.structs.replace(changed(file, fields, now), said_at=said_at)
+
+
+def part_of(role: Role) -> str:
+    """The part of a file that says who has a role."""
+    return role if role == "owner" else f"team.{role}"
 
 
 def winning(file: CustomerFile, parts: Mapping[str, Any], true_at: datetime) -> dict[str, Any]:

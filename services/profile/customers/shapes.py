@@ -24,7 +24,7 @@ from services.profile.customers.domain import (
     Saying,
 )
 from services.profile.fields import CustomerId, Id, Instant
-from shared.contracts.customers import Birthday, ContactChannel, CustomerKind
+from shared.contracts.customers import Birthday, ContactChannel, CustomerKind, TeamRole
 
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 Attribute = Annotated[str, Field(max_length=500)] | bool | int | float | None
@@ -83,6 +83,7 @@ class FileFields(BaseModel):
     birthday: BirthdayShape | None = None
     tags: list[Id] = Field(default=[], max_length=100)
     owner: Id | None = None
+    team: dict[TeamRole, Id] = Field(default={}, description="Who of the staff has which role for this customer")
     tenure_start: Instant | None = None
     preferred_channel: ContactChannel | None = None
     preferred_hours: Annotated[str, Field(pattern=HOURS)] | None = None
@@ -188,6 +189,7 @@ class FileView(BaseModel):
     birthday: BirthdayShape | None
     tags: list[str]
     owner: str | None
+    team: dict[TeamRole, str]
     tenure_start: datetime | None
     preferred_channel: ContactChannel | None
     preferred_hours: str | None

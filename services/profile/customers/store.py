@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.profile.customers.domain import EDITABLE, OF_THE_ROW, CustomerFile, Said
+from services.profile.customers.domain import EDITABLE, OF_THE_ROW, CustomerFile, Role, Said
 from shared.db import Tx, columns, execute, fetch
 
 _MEET = """
@@ -20,11 +20,12 @@ _FIND = """
 SELECT customer_id, created_at, updated_at, version, bare, kind, name, locale, time_zone, tags, owner, tenure_start,
        preferred_channel, preferred_hours, preferred_every_days, interests, price_sensitivity,
        industry, occupation, company_size, business_model, special_needs, CAST(anniversaries AS text) AS anniversaries,
-       CAST(birthday AS text) AS birthday, CAST(attributes AS text) AS attributes, CAST(said_at AS text) AS said_at,
+       CAST(birthday AS text) AS birthday, CAST(attributes AS text) AS attributes,
+       CAST(team AS text) AS team, CAST(said_at AS text) AS said_at,
        (SELECT CAST(json_agg(json_build_object('kind', p.kind, 'value', p.value, 'verified', p.verified)
                              ORDER BY p.position) AS text)
         FROM contact_points AS p WHERE p.customer_id = c.customer_id) AS contact_points
-FROM customers AS c WHERE customer_id = :customer
+FROM customers AS c WHERE customer_id = ANY(:customers) ORDER BY customer_id
 """
 # A statement of its own: what the file is joined with must be read after the wait for whoever holds it.
 _LOCK = "SELECT 1 FROM customers WHERE customer_id = :customer FOR UPDATE"
@@ -41,7 +42,7 @@ SET version = :version, bare = :bare, updated_at = :updated_at, kind = :kind, na
     preferred_every_days = :preferred_every_days, interests = :interests, price_sensitivity = :price_sensitivity,
     industry = :industry, occupation = :occupation, company_size = :company_size, business_model = :business_model,
     special_needs = :special_needs, anniversaries = CAST(:anniversaries AS jsonb),
-    attributes = CAST(:attributes AS jsonb), said_at = CAST(:said_at AS jsonb)
+    team = CAST(:team AS jsonb), attributes = CAST(:attributes AS jsonb), said_at = CAST(:said_at AS jsonb)
 WHERE customer_id = :customer_id
 """
 _DROP_POINTS = "DELETE FROM contact_points WHERE customer_id = :customer"
@@ -68,7 +69,25 @@ WHERE customer_id = :customer
   AND (CAST(:at AS timestamptz) IS NULL OR (true_at, id) < (:at, :id))
 ORDER BY true_at DESC, id DESC LIMIT :limit
 """
-_JSON = ("birthday", "anniversaries", "attributes", "said_at", "contact_points")
+_OWNED = "SELECT customer_id FROM customers WHERE owner = :staff ORDER BY customer_id LIMIT :limit FOR UPDATE"
+_SERVED = """
+SELECT customer_id FROM customers WHERE team <> '{}' AND team @> CAST(:team AS jsonb)
+ORDER BY customer_id LIMIT :limit FOR UPDATE
+"""
+_HAND_OVER = """
+UPDATE customers AS c
+SET owner = coalesce(:owner, owner), team = team || CAST(:team AS jsonb), version = version + 1, updated_at = :now,
+    said_at = said_at || jsonb_build_object(CAST(:part AS text), since)
+FROM unnest(CAST(:customers AS text[]), CAST(:since AS timestamptz[])) AS new (customer_id, since)
+WHERE c.customer_id = new.customer_id
+"""
+_HANDED_OVER = """
+INSERT INTO file_fields (customer_id, field, value, source, true_at, recorded_at)
+SELECT customer_id, :part, CAST(:value AS jsonb), :source, since, :now
+FROM unnest(CAST(:customers AS text[]), CAST(:since AS timestamptz[])) AS new (customer_id, since)
+ORDER BY customer_id
+"""
+_JSON = ("birthday", "anniversaries", "attributes", "team", "said_at", "contact_points")
 
 
 async def meet(tx: Tx, customers: Sequence[str], now: datetime) -> list[str]:
@@ -80,8 +99,14 @@ async def find(tx: Tx, customer: str, *, lock: bool = False) -> CustomerFile | N
     """A customer's file, locked until the transaction ends if asked for."""
     if lock and not await fetch(tx, _LOCK, customer=customer):
         return None
-    rows = await fetch(tx, _FIND, customer=customer)
-    return msgspec.convert(_fields(dict(rows[0])), CustomerFile) if rows else None
+    found = await find_all(tx, [customer])
+    return found[0] if found else None
+
+
+async def find_all(tx: Tx, customers: Sequence[str]) -> list[CustomerFile]:
+    """The files of those of these customers who have one, in the order of their ids."""
+    rows = await fetch(tx, _FIND, customers=list(customers))
+    return [msgspec.convert(_fields(dict(row)), CustomerFile) for row in rows]
 
 
 async def exists(tx: Tx, customer: str) -> bool:
@@ -109,6 +134,7 @@ async def update(tx: Tx, file: CustomerFile) -> None:
         "anniversaries": _json(file.anniversaries),
         "birthday": _json(file.birthday) if file.birthday else None,
         "attributes": _json(file.attributes),
+        "team": _json(file.team),
         "said_at": _json(file.said_at),
     }
     await execute(tx, _UPDATE, **row)
@@ -149,6 +175,26 @@ async def history(
     at, number = after or (None, None)
     rows = await fetch(tx, _HISTORY, customer=customer, field=field, at=at, id=number, limit=limit)
     return [Said(**{**row, "value": msgspec.json.decode(row["value"])}) for row in rows]
+
+
+async def served_by(tx: Tx, role: Role, staff: str, limit: int) -> list[str]:
+    """Customers, by id, whose owner or member of the team is this person; their files are locked."""
+    if role == "owner":
+        rows = await fetch(tx, _OWNED, staff=staff, limit=limit)
+    else:
+        rows = await fetch(tx, _SERVED, team=_json({role: staff}), limit=limit)
+    return [row["customer_id"] for row in rows]
+
+
+async def hand_over(
+    tx: Tx, files: Sequence[CustomerFile], role: Role, part: str, to: str, source: str, now: datetime
+) -> None:
+    """Writes one part of many files that are locked, and adds it to their histories."""
+    customers, since = columns([(file.customer_id, file.said_at[part]) for file in files], 2)
+    handed = {"customers": customers, "since": since, "part": part, "now": now}
+    team = _json({} if role == "owner" else {role: to})
+    await execute(tx, _HAND_OVER, **handed, owner=to if role == "owner" else None, team=team)
+    await execute(tx, _HANDED_OVER, **handed, value=_json(to), source=source)
 
 
 def _json(value: object) -> str:

@@ -13,7 +13,9 @@ ALTER TABLE customers
     ADD COLUMN business_model text,
     ADD COLUMN special_needs text[] NOT NULL DEFAULT '{}',
     ADD COLUMN anniversaries jsonb NOT NULL DEFAULT '[]',
+    ADD COLUMN team jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN said_at jsonb NOT NULL DEFAULT '{}';
+CREATE INDEX customers_team ON customers USING gin (team jsonb_path_ops) WHERE team <> '{}';
 
 CREATE TABLE file_fields (
     customer_id text NOT NULL REFERENCES customers ON DELETE CASCADE,
@@ -67,7 +69,7 @@ FROM customers AS c,
                      jsonb_agg(jsonb_build_object('kind', p.kind, 'value', p.value, 'verified', p.verified)
                                ORDER BY p.position)
               FROM contact_points AS p WHERE p.customer_id = c.customer_id GROUP BY p.kind) AS f
-WHERE NOT c.bare AND f.value NOT IN ('null', '[]');
+WHERE NOT c.bare AND f.value NOT IN ('null', '[]', '{}');
 UPDATE customers SET said_at = f.said_at
 FROM (SELECT customer_id, jsonb_object_agg(field, true_at) AS said_at FROM file_fields GROUP BY customer_id) AS f
 WHERE f.customer_id = customers.customer_id;
