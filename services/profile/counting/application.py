@@ -32,12 +32,15 @@ class Counting:
 
         So many at a time that it is soon over, and few while a history is being loaded: that comes first.
         """
+        now = self.clock.now()
         async with self.db.transaction() as tx:
-            marked = await store.mark(tx, self.clock.now())
+            marked = await store.mark(tx)
         room = _AT_ONCE if marked < _AT_ONCE else _UNDER_LOAD
         total = 0
         while total < room and (made := await self._some(min(_BATCH, room - total))):
             total += made
+        async with self.db.transaction() as tx:
+            await store.settle(tx, now)
         return total
 
     async def next_due(self) -> datetime | None:
@@ -45,7 +48,7 @@ class Counting:
         return None
 
     async def counted_at(self, tx: Tx) -> datetime | None:
-        """How far the counts go; None before the first run."""
+        """When nothing was left to count; None: never yet."""
         return await store.counted_at(tx)
 
     async def _some(self, most: int) -> int:

@@ -17,7 +17,8 @@ SELECT DISTINCT coalesce(order_id, key) FROM facts
 WHERE recorded_in >= :since AND recorded_in < :until AND kind = ANY(:kinds)
 ON CONFLICT DO NOTHING
 """
-_COUNTED = "UPDATE counting SET counted_to = :until, counted_at = :now"
+_MARKED = "UPDATE counting SET counted_to = :until"
+_SETTLE = "UPDATE counting SET counted_at = :now WHERE NOT EXISTS (SELECT FROM stale_orders)"
 _TAKE = """
 DELETE FROM stale_orders
 WHERE order_id IN (SELECT order_id FROM stale_orders ORDER BY order_id LIMIT :limit) RETURNING order_id
@@ -46,12 +47,12 @@ UPDATE counting SET baskets = baskets + CAST(:sign AS integer) * (
 _COUNTED_AT = "SELECT counted_at FROM counting"
 
 
-async def mark(tx: Tx, now: datetime) -> int:
+async def mark(tx: Tx) -> int:
     """Notes the orders of all facts recorded since the last time, by whatever event they were changed; how many."""
     held = (await fetch(tx, _HOLD))[0]
     since, until = held["counted_to"], held["settled_to"]
     marked = await execute(tx, _MARK, since=since, until=until, kinds=list(ORDER_KINDS))
-    await execute(tx, _COUNTED, until=until, now=now)
+    await execute(tx, _MARKED, until=until)
     return marked
 
 
@@ -74,8 +75,13 @@ async def replace(tx: Tx, orders: Sequence[str], rows: Iterable[Row], changed: S
     await _count(tx, changed, 1)
 
 
+async def settle(tx: Tx, now: datetime) -> None:
+    """Notes that everything recorded before ``now`` is counted, unless orders still wait."""
+    await execute(tx, _SETTLE, now=now)
+
+
 async def counted_at(tx: Tx) -> datetime | None:
-    """When the counts were last brought up to date; None: never."""
+    """When nothing was left to count; None: never yet."""
     at: datetime | None = (await fetch(tx, _COUNTED_AT))[0]["counted_at"]
     return at
 

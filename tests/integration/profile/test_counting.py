@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from datetime import date
+from datetime import date, datetime
 from itertools import combinations
 from typing import Any
 
@@ -42,6 +42,11 @@ async def counted(profile: Profile) -> Counts:
         Counter({row["sku"]: row["baskets"] for row in items}),
         Counter({(row["first"], row["second"]): row["baskets"] for row in pairs}),
     )
+
+
+async def counted_at(profile: Profile) -> datetime | None:
+    async with profile.service.db.transaction() as tx:
+        return await counting_of(profile).counted_at(tx)
 
 
 async def from_scratch(profile: Profile, customers: set[str]) -> tuple[Counts, set[tuple[str, str, int, bool]]]:
@@ -136,6 +141,6 @@ async def test_a_history_being_loaded_is_counted_little_by_little(profile: Profi
         await profile.take(*batch)
     made = []
     while some := await counting.run():
-        made.append(some)
-    assert made == [100, 1000, 150]
+        made.append((some, await counted_at(profile)))
+    assert made == [(100, None), (1000, None), (150, profile.clock.now())]
     assert (await counted(profile))[0] == 1250
