@@ -9,11 +9,11 @@ from services.profile.timeline.application import Timeline
 from shared.clock import SystemClock
 from shared.contracts.topics import TOPICS
 
-ITS_OWN_FILE = {"customer-registered", "customer-changed"}
+ITS_OWN = {"customer-registered", "customer-changed", "segment-changed", "customer-lost", "customer-returned"}
 
 
-def test_every_topic_is_read_but_the_announcements_of_its_own_files() -> None:
+def test_every_topic_is_read_but_the_announcements_of_its_own_files_and_segments() -> None:
     customers = Customers(SystemClock(), "TW")
     history = PurchaseHistory(customers, House("TWD", "Asia/Taipei"))
     table = use_cases(history, Timeline(customers), Identities(customers, history))
-    assert set(table) == set(TOPICS) - ITS_OWN_FILE
+    assert set(table) == set(TOPICS) - ITS_OWN
