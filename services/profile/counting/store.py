@@ -9,14 +9,16 @@ from shared.messaging.facts import ORDER_KINDS
 
 # Every transaction below the snapshot's xmin has ended: what it recorded is seen, and nobody records below it any more.
 _HOLD = """
-SELECT counted_to, txid_snapshot_xmin(txid_current_snapshot()) AS settled_to FROM counting FOR UPDATE
+SELECT counted_to, txid_snapshot_xmin(txid_current_snapshot()) AS settled_to,
+       txid_snapshot_xmax(txid_current_snapshot()) AS next_to_come
+FROM counting FOR UPDATE
 """
-_MARK = """
+_MARK_ALL = """
 INSERT INTO stale_orders (order_id)
-SELECT DISTINCT coalesce(order_id, key) FROM facts
-WHERE recorded_in >= :since AND recorded_in < :until AND kind = ANY(:kinds)
+SELECT DISTINCT coalesce(order_id, key) FROM facts WHERE kind = ANY(:kinds) {}
 ON CONFLICT DO NOTHING
 """
+_MARK = _MARK_ALL.format("AND recorded_in >= :since AND recorded_in < :until")
 _MARKED = "UPDATE counting SET counted_to = :until"
 _SETTLE = "UPDATE counting SET counted_at = :now WHERE NOT EXISTS (SELECT FROM stale_orders)"
 _TAKE = """
@@ -51,7 +53,11 @@ async def mark(tx: Tx) -> int:
     """Notes the orders of all facts recorded since the last time, by whatever event they were changed; how many."""
     held = (await fetch(tx, _HOLD))[0]
     since, until = held["counted_to"], held["settled_to"]
-    marked = await execute(tx, _MARK, since=since, until=until, kinds=list(ORDER_KINDS))
+    if since > held["next_to_come"]:
+        # The database was restored into a server that numbers its transactions anew.
+        marked = await execute(tx, _MARK_ALL.format(""), kinds=list(ORDER_KINDS))
+    else:
+        marked = await execute(tx, _MARK, since=since, until=until, kinds=list(ORDER_KINDS))
     await execute(tx, _MARKED, until=until)
     return marked
 

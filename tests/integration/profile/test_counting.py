@@ -10,7 +10,7 @@ import pytest
 
 from services.profile.counting.application import Counting
 from services.profile.purchases.domain import House
-from shared.db import fetch
+from shared.db import execute, fetch
 from shared.messaging import facts
 from tests.integration.profile.house import Profile, in_batches
 from tests.integration.profile.test_permutations import story
@@ -125,6 +125,20 @@ async def test_a_transaction_that_ends_late_is_counted_after_all(profile: Profil
         found = await fetch(tx, "SELECT order_id, day FROM standing_orders ORDER BY order_id")
     today = date(2026, 11, 20)
     assert [(row["order_id"], row["day"]) for row in found] == [("quick", today), ("slow", today)]
+
+
+async def test_a_database_restored_elsewhere_goes_on_counting(profile: Profile) -> None:
+    await profile.take(record("purchase-recorded", purchase(order_id="a")))
+    await count(profile)
+    async with profile.service.db.transaction() as tx:
+        # As a dump carries it into a server that has seen fewer transactions.
+        await execute(tx, "UPDATE facts SET recorded_in = 1000000000000")
+        await execute(tx, "UPDATE counting SET counted_to = 1000000000001")
+    await profile.take(record("purchase-recorded", purchase(order_id="b")))
+    await count(profile)
+    await profile.take(record("purchase-recorded", purchase(order_id="c")))
+    await count(profile)
+    assert (await counted(profile))[0] == 3
 
 
 async def test_a_stock_list_is_no_basket(profile: Profile) -> None:
