@@ -58,7 +58,7 @@ def jobs(
 
     return [
         Job("count-orders", timedelta(seconds=2), counting.run, counting.next_due),
-        Job("place", timedelta(seconds=2), placing.run, placing.next_due),
+        Job("place", timedelta(seconds=4), placing.run, placing.next_due),
         Job(_RECOMPUTE, timedelta(minutes=10), recompute, recompute_due),
         Job(_EXPIRE, timedelta(minutes=10), expire, expire_due),
     ]

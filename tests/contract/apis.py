@@ -111,9 +111,13 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     said = {**merge, "customer_id": CUSTOMER, "sequence": 1, "caused_by": {"source": "/staff", "id": "1"}}
     bought = record("purchase-recorded", purchase("web:2002", "web:1"))
     await services["profile"].intake.take([record("customer-merged", said), bought])
+    regulars = {"name": "regulars", "rule": {"fact": "order_count", "op": ">=", "value": 2}}
+    await _post(services["profile"].app, "/segments", regulars)
+    for job in services["profile"].runner.jobs:
+        await services["profile"].runner.run_once(job)
     return {
         "profile": {
-            **everywhere, "channel": "email", "purpose": "marketing", "sku": "sku-1",
+            **everywhere, "name": "regulars", "channel": "email", "purpose": "marketing", "sku": "sku-1",
             "identifier_id": "i_" + 32 * "0", "/duplicates/{id}": encode_cursor((CUSTOMER, "web:2002")),
         },
         "loyalty": everywhere,
@@ -123,6 +127,12 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
             "/customers/{id}": CUSTOMER,
         },
     }  # fmt: skip
+
+
+async def _post(app: FastAPI, path: str, body: dict[str, Any]) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=bearer()) as http:
+        response = await http.post(path, json=body)
+    assert response.status_code == 201, response.text
 
 
 async def _get(app: FastAPI, path: str) -> Any:

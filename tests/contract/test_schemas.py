@@ -25,7 +25,7 @@ def test_every_type_has_a_valid_schema_of_its_whole_event(topic: Any) -> None:
     schema = schemas.event_schemas()[f"{topic.type}.json"]
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["properties"]["type"] == {"const": topic.type}
-    assert schema["$defs"][topic.data.__name__]["properties"].keys() == set(topic.data.__struct_fields__)
+    assert schema["$defs"][topic.data.__name__]["properties"].keys() == set(topic.data.__struct_encode_fields__)
 
 
 def test_the_schema_has_the_attributes_that_the_envelope_reads() -> None:
