@@ -22,6 +22,8 @@ from shared.service import Wake
 
 SERVICE = "profile"
 BATCH = 1000
+# Taken at once, that somebody who is marked again and again, as while a history is loaded, is placed once.
+MARKS = 10_000
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -102,8 +104,10 @@ class Placing:
     async def _marked(self) -> int:
         async with self.db.transaction() as tx:
             await store.turn(tx)
-            marked, now = await store.take(tx, 2 * BATCH), self.clock.now()
-            await self._place(tx, [Wanted(m.customer_id, now, m.cause, silent=m.silent) for m in marked])
+            marked, now = await store.take(tx, MARKS), self.clock.now()
+            wanted = [Wanted(m.customer_id, now, m.cause, silent=m.silent) for m in marked]
+            for start in range(0, len(wanted), BATCH):
+                await self._place(tx, wanted[start : start + BATCH])
         self.wake()
         return len(marked)
 
