@@ -70,14 +70,15 @@ class Placing:
     wake: Wake
 
     async def run(self) -> int:
-        """Places who is due, until nobody is; answers how many customers were looked at.
+        """Places who is due; answers how many customers were looked at.
 
         Marks come first, then time, so that what time would have changed is computed from the newest facts. Everybody
-        is placed again a batch at a time in between.
+        is placed again a batch at a time in between. Whoever is marked meanwhile may be left for the next time: it
+        ends, and time and rules have their turn, however much comes in.
         """
-        done = 0
-        while placed := await self._marked() or await self._moved_by_time() or await self._by_new_rules():
-            done += placed
+        done = await self._due()
+        while placed := await self._by_new_rules():
+            done += placed + await self._due()
         return done
 
     async def next_due(self) -> datetime | None:
@@ -101,7 +102,20 @@ class Placing:
             after = page[-1]
             self.wake()
 
-    async def _marked(self) -> int:
+    async def _due(self) -> int:
+        done = await self._all_marked()
+        while placed := await self._moved_by_time():
+            done += placed + await self._all_marked()
+        return done
+
+    async def _all_marked(self) -> int:
+        done, taken = 0, MARKS
+        while taken == MARKS:
+            marked = await self._marked()
+            done, taken = done + len(marked), sum(one.marks for one in marked)
+        return done
+
+    async def _marked(self) -> list[store.Marked]:
         async with self.db.transaction() as tx:
             await store.turn(tx)
             marked, now = await store.take(tx, MARKS), self.clock.now()
@@ -109,7 +123,7 @@ class Placing:
             for start in range(0, len(wanted), BATCH):
                 await self._place(tx, wanted[start : start + BATCH])
         self.wake()
-        return len(marked)
+        return marked
 
     async def _moved_by_time(self) -> int:
         async with self.db.transaction() as tx:

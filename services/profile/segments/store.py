@@ -28,13 +28,20 @@ WITH taken AS (
     DELETE FROM placement_marks
     WHERE id IN (SELECT id FROM placement_marks ORDER BY id LIMIT :limit)
     RETURNING customer_id, cause, backfill, marked_by
+), loaded AS (
+    -- That a transaction loaded history may stand in a mark behind the last that is taken now.
+    SELECT DISTINCT customer_id, marked_by FROM placement_marks
+    WHERE backfill AND marked_by IN (SELECT marked_by FROM taken)
 ), marks AS (
     -- What happens to a joined id happens to its survivor; being joined happens to itself.
     SELECT CASE WHEN cause = 'merge' THEN customer_id ELSE coalesce(survivor_id, customer_id) END AS customer_id,
-           bool_or(cause = 'merge') AS merged, bool_or(backfill) AS backfill
-    FROM taken LEFT JOIN survivors USING (customer_id) GROUP BY 1, marked_by
+           bool_or(cause = 'merge') AS merged, bool_or(backfill OR loaded IS NOT NULL) AS backfill,
+           count(*) AS marks
+    FROM taken LEFT JOIN survivors USING (customer_id) LEFT JOIN loaded USING (customer_id, marked_by)
+    GROUP BY 1, marked_by
 )
-SELECT customer_id, CASE WHEN bool_or(merged) THEN 'merge' ELSE 'event' END AS cause, bool_and(backfill) AS silent
+SELECT customer_id, CASE WHEN bool_or(merged) THEN 'merge' ELSE 'event' END AS cause, bool_and(backfill) AS silent,
+       CAST(sum(marks) AS integer) AS marks
 FROM marks GROUP BY customer_id ORDER BY customer_id
 """
 _DUE = """
@@ -151,11 +158,12 @@ _foreign = msgspec.json.Decoder(dict[str, Foreign])
 
 
 class Marked(msgspec.Struct, frozen=True):
-    """A customer to be placed again. ``silent``: nothing but loaded history is new."""
+    """A customer to be placed again, by so many ``marks``. ``silent``: nothing but loaded history is new."""
 
     customer_id: str
     cause: SegmentCause
     silent: bool
+    marks: int
 
 
 async def turn(tx: Tx) -> None:

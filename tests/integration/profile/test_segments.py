@@ -1,9 +1,13 @@
 """Where customers stand: placed by what happens and by time, published once, the same whatever the way."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from services.profile.purchases.domain import House
+from services.profile.segments import application, store
 from services.profile.segments.application import Placing
 from shared.db import fetch
 from shared.service import Wake
@@ -141,3 +145,37 @@ async def test_a_prospects_intent_rises_with_what_he_does_and_falls_with_time(pr
     await live_until(profile, NOW + timedelta(days=30))
     assert (await places(profile, "a"))["value"] == "PIV"
     assert [data["cause"] for data in await changes(profile, segment="value")] == ["event", "time"]
+
+
+class AtABusyHour(Placing):
+    """Somebody else buys whenever marks are taken."""
+
+    async def _marked(self) -> list[store.Marked]:
+        async with self.db.transaction() as tx:
+            await store.mark(tx, ["b"])
+        return await super()._marked()
+
+
+async def test_time_and_new_rules_have_their_turn_while_purchases_keep_coming_in(profile: Profile) -> None:
+    await bought(profile, "a", 0)
+    await placing(profile).run()
+    profile.clock.set(NOW + timedelta(days=100))
+    async with profile.service.db.transaction() as tx:
+        await store.start(tx, "value", profile.clock.now())
+    async with asyncio.timeout(20):
+        await AtABusyHour(profile.service.db, profile.clock, HOUSE, Wake()).run()
+    assert (await places(profile, "a"))["lifecycle"] == "dormant"
+    async with profile.service.db.transaction() as tx:
+        assert await store.unfinished(tx) is None
+
+
+async def test_history_is_loaded_in_silence_wherever_a_page_of_marks_ends(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "MARKS", 1)
+    await profile.take(
+        *(record("purchase-recorded", purchase(who, days_ago=300), backfill=True) for who in ("a", "b"))
+    )
+    await placing(profile).run()
+    assert (await places(profile, "a"))["lifecycle"] == "dormant"
+    assert await changes(profile) == []
