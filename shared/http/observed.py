@@ -16,6 +16,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:~-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
 _STATUS = "roost.status"
+_IDS = "roost.ids"
 _CLIENT_LEFT = 499
 log = structlog.get_logger(__name__)
 
@@ -48,9 +49,11 @@ class Observed:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id, trace = _ids(scope)
+        # An app mounted in another shares its scope: one request has one pair of ids, and says it once.
+        mounted = _IDS in scope
+        request_id, trace = scope[_IDS] = scope[_IDS] if mounted else _ids(scope)
         traceparent = str(trace)
-        echoed = ((b"x-request-id", request_id.encode()), (b"traceparent", traceparent.encode()))
+        echoed = () if mounted else ((b"x-request-id", request_id.encode()), (b"traceparent", traceparent.encode()))
         scope[_STATUS] = 0
 
         async def send_with_ids(message: Message) -> None:

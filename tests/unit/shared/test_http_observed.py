@@ -35,6 +35,18 @@ async def test_the_ids_sent_come_back() -> None:
     assert current_traceparent.get() is None
 
 
+async def test_an_app_mounted_in_another_has_the_ids_of_the_request_and_they_are_said_once() -> None:
+    front = little_app()
+    front.mount("/mounted", little_app(routers=[traced()]))
+    async with calling(front) as client:
+        answer = await client.get("/mounted/traceparent")
+        unknown = await client.get("/mounted/nothing")
+    for one in (answer, unknown):
+        assert len(one.headers.get_list("x-request-id")) == len(one.headers.get_list("traceparent")) == 1
+    assert answer.json() == answer.headers["traceparent"]
+    assert problem(unknown, 404, "not-found")["trace_id"] == unknown.headers["x-request-id"]
+
+
 @pytest.mark.parametrize("sent", [{}, {"X-Request-Id": "a b", "traceparent": "00-x"}, {"X-Request-Id": "x" * 129}])
 async def test_ids_are_made_where_none_or_bad_ones_were_sent(sent: dict[str, str]) -> None:
     async with calling(little_app(routers=[traced()])) as client:
