@@ -234,9 +234,8 @@ async def test_forecasts_and_purchases_of_either_id_concern_the_person(without_m
     assert (contact["status"], contact["closed_reason"]) == ("cancelled", "risk-lowered")
     await without_mail.take(at_risk(OLD))
     await without_mail.take(bought(OLD, -0.01))
-    assert [c["closed_reason"] for c in await without_mail.contacts(purpose="win-back", customer_id=NEW)] == [
-        "risk-lowered", "bought",
-    ]  # fmt: skip
+    won_back = await without_mail.contacts(purpose="win-back", customer_id=NEW)
+    assert sorted(contact["closed_reason"] for contact in won_back) == ["bought", "risk-lowered"]
     assert await without_mail.contacts(customer_id=OLD) == []
 
 
