@@ -4,9 +4,10 @@ EI contributes much and steadily, EII much and unsteadily, EIII little and stead
 PIV are prospects alike: by what they may contribute, and by how much they mean it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -23,6 +24,7 @@ _PROSPECTS: Mapping[tuple[bool, bool], ValueClass] = {
     (True, True): "PI", (True, False): "PII", (False, True): "PIII", (False, False): "PIV",
 }  # fmt: skip
 _MONTH, _QUARTER = 30, 90
+_AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,20})?")
 
 
 class Sign(msgspec.Struct, frozen=True):
@@ -86,9 +88,5 @@ def _amount(by_currency: Mapping[str, int], currency: str) -> int:
 
 
 def _minor(amount: str | None, unit: int) -> int:
-    try:
-        parsed = Decimal(amount or 0)
-    except InvalidOperation:
-        return 0
     # An attribute is free text: what is no amount of money counts as nothing said.
-    return int(parsed * unit) if parsed.is_finite() and abs(parsed) < 10**15 else 0
+    return int(Decimal(amount) * unit) if amount and _AMOUNT.fullmatch(amount) else 0

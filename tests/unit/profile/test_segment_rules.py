@@ -224,6 +224,15 @@ def test_prospects_are_classed_by_what_they_may_bring_and_how_much_they_mean_it(
     assert class_on(known, Segment("value", 1), BOOK, DAY) == expected
 
 
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [("50", "PII"), ("50.125", "PII"), ("49.99", "PIV"), ("1e9999999", "PIV"), ("-1e9999999", "PIV"), ("NaN", "PIV"),
+     ("9" * 400, "PIV"), ("a lot", "PIV"), ("", "PIV")],
+)  # fmt: skip
+def test_what_a_prospect_is_expected_to_spend_may_be_any_text(said: str, place: str) -> None:
+    assert class_on(Known("a", expected_monthly=said), Segment("value", 1), BOOK, DAY) == place
+
+
 def test_a_word_for_where_somebody_stands_is_read_back() -> None:
     words = labels([("lifecycle", "new"), ("tea", IN), ("coffee", OUT), ("rfm", "5-1-1")])
     assert words == ["tea", "lifecycle:new", "rfm:5-1-1"]
