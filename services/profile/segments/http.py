@@ -102,23 +102,23 @@ def segments_router(
         except InvalidRule as error:
             raise _refused(error) from error
 
-    @router.get(
-        "/segments/{name}/members", responses=examples.answer({"items": [shapes.MEMBER], "next_cursor": None})
-    )
+    @router.get("/segments/{name}/members", responses=examples.answer({"items": [shapes.MEMBER], "next_cursor": None}))
     async def read_members(
         _: StaffReader,
         name: NameInPath,
         paging: PageRequest,
         place: Annotated[
-            Id, Query(alias="class", description="Of a built-in segment, such as `dormant` or `5-2-1`")
-        ] = IN,
+            Id | None, Query(alias="class", description="Of a built-in segment, such as `dormant` or `5-2-1`")
+        ] = None,
     ) -> Page[shapes.MemberView]:
         """Who is in a segment, or in a class of a built-in one, by id."""
         after = paging.after(tuple[str])
+        if place is None and name in BUILT_IN:
+            raise invalid("/query/class", "A built-in segment has members by class.")
         async with db.transaction() as tx:
             if name not in BUILT_IN and await catalogue.find(tx, name) is None:
                 raise not_found()
-            found = await catalogue.members(tx, name, place, after[0] if after else "", paging.limit + 1)
+            found = await catalogue.members(tx, name, place or IN, after[0] if after else "", paging.limit + 1)
         cursor = paging.next_cursor(found, lambda member: (member.customer_id,))
         return Page(items=[shapes.member_view(one) for one in found[: paging.limit]], next_cursor=cursor)
 
@@ -158,9 +158,7 @@ def segments_router(
             found = await explaining.of(tx, asked.customer_id, as_of)
         return shapes.StandingsView(items=[shapes.standing_view(one) for one in found])
 
-    @router.get(
-        "/customers/{customer_id}/segments/{name}/explanation", responses=examples.answer(shapes.EXPLANATION)
-    )
+    @router.get("/customers/{customer_id}/segments/{name}/explanation", responses=examples.answer(shapes.EXPLANATION))
     async def explain(who: Reader, customer_id: CustomerInPath, name: NameInPath) -> shapes.ExplanationView:
         """Why a customer stands where he does: the rule, what it reads, since when, and when time would change it."""
         async with db.transaction() as tx:

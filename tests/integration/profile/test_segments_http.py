@@ -191,6 +191,8 @@ async def test_customers_are_listed_by_segment_and_by_class(profile: Profile) ->
     assert await listed("lifecycle:dormant") == ["b"]
     assert await listed("none") == []
     assert await members(profile, "lifecycle", "?class=dormant") == ["b"]
+    unasked = await profile.client.get("/segments/lifecycle/members")
+    assert (unasked.status_code, unasked.json()["errors"][0]["pointer"]) == (422, "/query/class")
 
 
 async def test_recalibration_shows_who_would_move_and_only_on_command_moves_them(profile: Profile) -> None:
