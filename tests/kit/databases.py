@@ -44,7 +44,9 @@ class Databases:
         try:
             await self._ensure_roles(admin)
             template = await self._template(admin, service) if service else "template1"
-            await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER roost_owner')
+            # Copied as files: half the price of writing each page to the log, to make and to drop.
+            copied = f'TEMPLATE "{template}" STRATEGY file_copy OWNER roost_owner'
+            await admin.execute(f'CREATE DATABASE "{name}" {copied}')
             yield TestDatabase(self._dsn("roost_service", name), self._dsn("roost_owner", name))
         finally:
             await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
