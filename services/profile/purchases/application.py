@@ -29,9 +29,9 @@ class PurchaseHistory:
         """Keeps the facts, makes files for strangers, and brings each customer's state up to date."""
         recorded = await facts.record(tx, events)
         await self.customers.meet(tx, recorded.fresh)
-        await note_backfill(tx, recorded.fresh)
         if concerned := recorded.customers:
             groups = await merges.groups_of(tx, concerned)
+            await note_backfill(tx, recorded.fresh, groups)
             states = await store.lock(tx, sorted({groups.survivor(customer) for customer in concerned}))
             again = {groups.survivor(customer) for customer in recorded.refold}
             changed: dict[str, Purchases] = {}

@@ -18,12 +18,14 @@ from shared.contracts.segments import SegmentCause
 from shared.db import Database, Tx
 from shared.messaging import merges, outbox
 from shared.messaging.events import Event
+from shared.messaging.merges import Groups
 from shared.service import Wake
 
 SERVICE = "profile"
 BATCH = 1000
 # Taken at once, that somebody who is marked again and again, as while a history is loaded, is placed once.
 MARKS = 10_000
+NOBODY_JOINED = Groups()
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -46,10 +48,11 @@ async def mark_due(tx: Tx, customers: Iterable[str], now: datetime) -> None:
     await store.mark(tx, sorted(set(customers)))
 
 
-async def note_backfill(tx: Tx, fresh: Sequence[Event]) -> None:
-    """Notes whose new facts in this transaction are loaded history alone: they are placed in silence."""
-    if loaded := {event.data.customer_id for event in fresh if event.backfill}:
-        live = {event.data.customer_id for event in fresh if not event.backfill}
+async def note_backfill(tx: Tx, fresh: Sequence[Event], groups: Groups = NOBODY_JOINED) -> None:
+    """Notes whose new facts in this transaction, under all ids of a person, are loaded history alone: they are placed
+    in silence."""
+    if loaded := {groups.survivor(event.data.customer_id) for event in fresh if event.backfill}:
+        live = {groups.survivor(event.data.customer_id) for event in fresh if not event.backfill}
         await store.mark(tx, sorted(loaded - live), backfill=True)
 
 

@@ -179,3 +179,15 @@ async def test_history_is_loaded_in_silence_wherever_a_page_of_marks_ends(
     await placing(profile).run()
     assert (await places(profile, "a"))["lifecycle"] == "dormant"
     assert await changes(profile) == []
+
+
+async def test_history_of_one_id_doesnt_silence_a_purchase_under_another_of_the_same_person(profile: Profile) -> None:
+    await bought(profile, "a", 300, backfill=True)
+    await bought(profile, "b", 290, backfill=True)
+    answer = await profile.client.post("/merges", json={"from_id": "a", "into_id": "b"})
+    assert answer.status_code == 201
+    await placing(profile).run()
+    loaded = record("purchase-recorded", purchase("a", days_ago=280), backfill=True)
+    await profile.take(loaded, record("purchase-recorded", purchase("b", days_ago=0)))
+    await placing(profile).run()
+    assert [data["to"] for data in await changes(profile, customer_id="b", segment="lifecycle", cause="event")]
