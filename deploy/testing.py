@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-WHOLE = ("-q", "-n", "2", "--dist", "loadfile")
+# More than there are cores: tests of services wait for a database half of their time.
+WHOLE = ("-q", "-n", "4", "--dist", "loadfile")
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def run_tests(arguments: Sequence[str]) -> int:
-    """Checks the architecture's import rules and runs pytest in two processes; answers the exit code.
+    """Checks the architecture's import rules and runs pytest in four processes; answers the exit code.
 
     With arguments only pytest runs, with these, in one process.
     """
