@@ -136,6 +136,7 @@ async def test_housekeeping_forgets_once_a_day_what_is_old(test_database: TestDa
     clock.set(NOW + timedelta(days=2))
     [ahead] = await query(database, "SELECT id FROM dead_letters WHERE code = 'in-the-future'")
     async with database.transaction() as tx:
+        assert isinstance(ahead["id"], int)
         assert await intake.replay(tx, ahead["id"])
     await intake.take([record(topic, purchase(), id="later")])
     clock.set(NOW + timedelta(days=37, minutes=1))
