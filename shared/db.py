@@ -60,6 +60,11 @@ async def fetch(tx: Tx, sql: str, **params: Any) -> Sequence[RowMapping]:
     return (await tx.execute(_compiled(sql), params)).mappings().all()
 
 
+async def fetch_rows(tx: Tx, sql: str, **params: Any) -> Sequence[Any]:
+    """The same by position, each row a tuple: names cost a microsecond each, which counts where rows are many."""
+    return (await tx.execute(_compiled(sql), params)).all()
+
+
 async def execute(tx: Tx, sql: str, **params: Any) -> int:
     """Runs a statement; answers the number of rows it touched."""
     return (await tx.execute(_compiled(sql), params)).rowcount

@@ -6,11 +6,12 @@ from datetime import datetime
 
 import msgspec
 
+from shared.contracts.erasures import PSEUDONYM
 from shared.contracts.topics import BY_DATA
 from shared.contracts.types import Derived
 from shared.db import Tx, columns, copy, execute, fetch
 from shared.messaging.envelope import CONTENT_TYPE, write_event
-from shared.observability import child_of, current_traceparent
+from shared.observability import child_of, current_traceparent, new_traceparent
 
 UNNUMBERED = 1
 """What a decision writes as ``sequence``: the outbox gives the number."""
@@ -35,7 +36,7 @@ _COLUMNS = ("topic", "key", "value", "headers", "created_at")
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A decided event, and the trace it continues: without one that of the request in hand, or a new one."""
+    """A decided event, and the trace it continues: without one that of the request in hand, or one of the batch."""
 
     data: Derived
     traceparent: str | None = None
@@ -53,8 +54,10 @@ class Waiting(msgspec.Struct, frozen=True):
 async def append(tx: Tx, service: str, events: Sequence[Outgoing], now: datetime) -> None:
     """Numbers the events per customer without gaps, and writes them down in their order.
 
-    ``occurred_at`` of an event's data, where it has one, is the event's time; else ``now``.
+    ``occurred_at`` of an event's data, where it has one, is the event's time; else ``now``. Nothing is published of
+    the erased, whose orders and points run their course without a name.
     """
+    events = [event for event in events if not event.data.customer_id.startswith(PSEUDONYM)]
     if not events:
         return
     wanted = Counter(event.data.customer_id for event in events)
@@ -62,6 +65,7 @@ async def append(tx: Tx, service: str, events: Sequence[Outgoing], now: datetime
     last = {row["customer_id"]: row["last"] for row in await fetch(tx, _NUMBER, ids=ids, counts=counts)}
     following = {customer: last[customer] - wanted[customer] for customer in wanted}
     records = []
+    trace = current_traceparent.get() or new_traceparent()
     for event in events:
         customer = event.data.customer_id
         following[customer] = sequence = following[customer] + 1
@@ -72,7 +76,7 @@ async def append(tx: Tx, service: str, events: Sequence[Outgoing], now: datetime
             id=f"{customer}:{sequence}",
             time=getattr(data, "occurred_at", now),
         )
-        headers = {"traceparent": child_of(event.traceparent or current_traceparent.get())}
+        headers = {"traceparent": child_of(event.traceparent or trace)}
         records.append(Waiting(BY_DATA[type(data)].name, customer.encode(), value, headers))
     await append_records(tx, records, now)
 

@@ -32,7 +32,7 @@ def score(purchases: Purchases, cut_points: RfmCutPoints, currency: str, today: 
     return Rfm(
         r=5 - bisect_left(cut_points.recency_days, (today - purchases.last_day).days),
         f=1 + bisect_right(cut_points.orders, purchases.orders),
-        m=1 + bisect_right([limit * unit for limit in spend], purchases.spend),
+        m=1 + bisect_right(spend, purchases.spend // unit),
         version=cut_points.version,
     )
 

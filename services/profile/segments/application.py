@@ -23,8 +23,10 @@ from shared.service import Wake
 
 SERVICE = "profile"
 BATCH = 1000
-# Taken at once, that somebody who is marked again and again, as while a history is loaded, is placed once.
-MARKS = 10_000
+# More marks than this between two looks is a history being loaded: whoever is in it is marked again and again, and
+# placed once in so many seconds.
+RUSH = 10_000
+PATIENCE_SECONDS = 20.0
 NOBODY_JOINED = Groups()
 
 
@@ -56,6 +58,11 @@ async def note_backfill(tx: Tx, fresh: Sequence[Event], groups: Groups = NOBODY_
         await store.mark(tx, sorted(loaded - live), backfill=True)
 
 
+async def note_loaded(tx: Tx, customers: Iterable[str]) -> None:
+    """Notes that what this transaction changes of these customers is of loaded history alone."""
+    await store.mark(tx, sorted(set(customers)), backfill=True)
+
+
 async def note_activity(tx: Tx, fresh: Sequence[Event]) -> None:
     """Marks the prospects among those who did something: it may show what they intend."""
     if active := {event.data.customer_id for event in fresh if event.topic.name == ACTIVITY}:
@@ -77,8 +84,12 @@ class Placing:
 
         Marks come first, then time, so that what time would have changed is computed from the newest facts. Everybody
         is placed again a batch at a time in between. Whoever is marked meanwhile may be left for the next time: it
-        ends, and time and rules have their turn, however much comes in.
+        ends, and time and rules have their turn, however much comes in. In a rush of marks it does nothing until
+        somebody has waited ``PATIENCE_SECONDS``.
         """
+        return 0 if await self._in_a_rush() else await self._run()
+
+    async def _run(self) -> int:
         done = await self._due()
         while placed := await self._by_new_rules():
             done += placed + await self._due()
@@ -92,7 +103,7 @@ class Placing:
 
     async def recompute(self) -> int:
         """Places everybody again from the facts; answers how many placements were other than they should be."""
-        await self.run()
+        await self._run()
         after, wrong = "", 0
         while True:
             async with self.db.transaction() as tx:
@@ -112,21 +123,26 @@ class Placing:
         return done
 
     async def _all_marked(self) -> int:
-        done, taken = 0, MARKS
-        while taken == MARKS:
-            marked = await self._marked()
-            done, taken = done + len(marked), sum(one.marks for one in marked)
+        done, marked = 0, await self._marked("")
+        while marked:
+            done += len(marked)
+            marked = await self._marked(marked[-1].customer_id) if len(marked) == BATCH else []
         return done
 
-    async def _marked(self) -> list[store.Marked]:
+    async def _marked(self, after: str) -> list[store.Marked]:
         async with self.db.transaction() as tx:
             await store.turn(tx)
-            marked, now = await store.take(tx, MARKS), self.clock.now()
-            wanted = [Wanted(m.customer_id, now, m.cause, silent=m.silent) for m in marked]
-            for start in range(0, len(wanted), BATCH):
-                await self._place(tx, wanted[start : start + BATCH])
+            # Each time, because what is read below may be newer than the queue, and loud where that was silent.
+            await store.gather(tx)
+            marked, now = await store.take(tx, after, BATCH), self.clock.now()
+            await self._place(tx, [Wanted(m.customer_id, now, m.cause, silent=m.silent) for m in marked])
         self.wake()
         return marked
+
+    async def _in_a_rush(self) -> bool:
+        async with self.db.transaction() as tx:
+            await store.turn(tx)
+            return await store.gather(tx) > RUSH and await store.waited(tx) < PATIENCE_SECONDS
 
     async def _moved_by_time(self) -> int:
         async with self.db.transaction() as tx:

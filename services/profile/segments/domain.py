@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -22,9 +23,8 @@ _READS: Mapping[str, frozenset[str]] = {
     "rfm": frozenset({"days_since_last_purchase", "order_count", "lifetime_spend"}),
     "value": frozenset({"order_count", "lifetime_spend", "purchase_days"}),
 }
-_TURNS: Mapping[str, frozenset[str]] = {
-    "lifecycle": frozenset({"lifecycle"}), "rfm": frozenset({"rfm_r"}), "value": frozenset({"value"}),
-}  # fmt: skip
+_TURNS: Mapping[str, str] = {"lifecycle": "lifecycle", "rfm": "rfm_r", "value": "value"}
+_NO_NUMBERS: frozenset[int] = frozenset()
 BuiltIn = Literal["lifecycle", "rfm", "value"]
 BUILT_IN: tuple[BuiltIn, ...] = ("lifecycle", "rfm", "value")
 
@@ -98,18 +98,23 @@ def next_change(known: Known, segment: Segment, book: Book, today: date) -> date
 
     Exact: a class can change on its facts' turning days alone, and each of these is tried.
     """
-    numbers = segment.rule.numbers if segment.rule else {}
-    names = segment.rule.reads if segment.rule else _TURNS[segment.name]
-    days = {
-        day
-        for name in names
-        for day in facts.turning_days(known, name, numbers.get(name, frozenset()), book)
-        if day > today
-    }
-    if not days:
-        return None
-    now = class_on(known, segment, book, today)
-    return next((day for day in sorted(days) if class_on(known, segment, book, day) != now), None)
+    return _next_change(known, segment, book, today, class_on(known, segment, book, today))
+
+
+def _next_change(known: Known, segment: Segment, book: Book, today: date, now: str | None) -> date | None:
+    if segment.rule:
+        numbers = segment.rule.numbers
+        days = [
+            day
+            for name in segment.rule.reads
+            for day in facts.turning_days(known, name, numbers.get(name, _NO_NUMBERS), book)
+        ]
+    else:
+        days = facts.turning_days(known, _TURNS[segment.name], _NO_NUMBERS, book)
+    for day in sorted(days):
+        if day > today and class_on(known, segment, book, day) != now:
+            return day
+    return None
 
 
 def inputs_on(known: Known, segment: Segment, book: Book, today: date) -> dict[str, Scalar]:
@@ -124,6 +129,7 @@ def inputs_on(known: Known, segment: Segment, book: Book, today: date) -> dict[s
     return dict(list(shown.items())[:50])
 
 
+@lru_cache(maxsize=4096)
 def start_of(day: date, house: House) -> datetime:
     """The instant in UTC at which a day begins in the house's zone."""
     return datetime.combine(day, time(), ZoneInfo(house.time_zone)).astimezone(UTC)
@@ -145,13 +151,15 @@ def place(
     today = book.house.day(at)
     after = class_on(known, segment, book, today) if known else None
     stood = before.place if before else segment.nowhere
-    turns = next_change(known, segment, book, today) if known else None
+    turns = _next_change(known, segment, book, today, after) if known else None
     next_at = start_of(turns, book.house) if turns else None
     if (after or segment.nowhere) == stood:
         if after is None or (before is None and next_at is None):
             return None, None
         if before is None:
             return Placement(after, at, segment.version, next_at), None
+        if (before.version, before.next_at) == (segment.version, next_at):
+            return before, None
         return msgspec.structs.replace(before, version=segment.version, next_at=next_at), None
     inputs = inputs_on(known, segment, book, today) if known else {}
     move = Move(customer_id, segment, stood, after, at, cause, inputs)

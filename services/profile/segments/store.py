@@ -1,8 +1,9 @@
 """Placements, their history, the marks of who is to be placed again, and what a rule may read, in sets."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, cast
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 from sqlalchemy import RowMapping
@@ -11,7 +12,8 @@ from services.profile.purchases.domain import Foreign, Purchases
 from services.profile.segments.domain import Move, Placement
 from services.profile.segments.facts import Known
 from shared.contracts.segments import SegmentCause
-from shared.db import Tx, columns, copy, execute, fetch
+from shared.contracts.types import Scalar
+from shared.db import Tx, columns, copy, execute, fetch, fetch_rows
 
 # One at a time: jobs place in batches, and two that place one customer would both see where he stood before.
 _TURN = "SELECT pg_advisory_xact_lock(hashtextextended('roost.placing', 0))"
@@ -23,33 +25,38 @@ _PROSPECTS = """
 SELECT c.customer_id FROM unnest(CAST(:customers AS text[])) AS c (customer_id)
 WHERE NOT EXISTS (SELECT 1 FROM purchase_states AS s WHERE s.customer_id = c.customer_id AND s.orders > 0)
 """
-_TAKE = """
+# All marks at once, because those of one transaction belong together: one of them says whether it loaded history.
+_GATHER = """
 WITH taken AS (
-    DELETE FROM placement_marks
-    WHERE id IN (SELECT id FROM placement_marks ORDER BY id LIMIT :limit)
-    RETURNING customer_id, cause, backfill, marked_by
-), loaded AS (
-    -- That a transaction loaded history may stand in a mark behind the last that is taken now.
-    SELECT DISTINCT customer_id, marked_by FROM placement_marks
-    WHERE backfill AND marked_by IN (SELECT marked_by FROM taken)
+    DELETE FROM placement_marks RETURNING customer_id, cause, backfill, marked_by
 ), marks AS (
     -- What happens to a joined id happens to its survivor; being joined happens to itself.
     SELECT CASE WHEN cause = 'merge' THEN customer_id ELSE coalesce(survivor_id, customer_id) END AS customer_id,
-           bool_or(cause = 'merge') AS merged, bool_or(backfill OR loaded IS NOT NULL) AS backfill,
-           count(*) AS marks
-    FROM taken LEFT JOIN survivors USING (customer_id) LEFT JOIN loaded USING (customer_id, marked_by)
-    GROUP BY 1, marked_by
+           bool_or(cause = 'merge') AS merged, bool_or(backfill) AS backfill
+    FROM taken LEFT JOIN survivors USING (customer_id) GROUP BY 1, marked_by
+), queued AS (
+    INSERT INTO placement_queue AS q (customer_id, cause, silent)
+    SELECT customer_id, CASE WHEN bool_or(merged) THEN 'merge' ELSE 'event' END, bool_and(backfill)
+    FROM marks GROUP BY customer_id ORDER BY customer_id
+    ON CONFLICT (customer_id) DO UPDATE
+    SET cause = CASE WHEN 'merge' IN (q.cause, excluded.cause) THEN 'merge' ELSE 'event' END,
+        silent = q.silent AND excluded.silent
 )
-SELECT customer_id, CASE WHEN bool_or(merged) THEN 'merge' ELSE 'event' END AS cause, bool_and(backfill) AS silent,
-       CAST(sum(marks) AS integer) AS marks
-FROM marks GROUP BY customer_id ORDER BY customer_id
+SELECT count(*) AS marks FROM taken
+"""
+_WAITED = "SELECT coalesce(extract(epoch FROM now() - min(queued_at)), 0) AS seconds FROM placement_queue"
+_TAKE = """
+DELETE FROM placement_queue WHERE customer_id IN (
+    SELECT customer_id FROM placement_queue WHERE customer_id > :after ORDER BY customer_id LIMIT :limit
+) RETURNING customer_id, cause, silent
 """
 _DUE = """
 SELECT customer_id, segment, next_transition_at FROM placements
 WHERE next_transition_at <= :now ORDER BY next_transition_at, customer_id LIMIT :limit
 """
 _NEXT_DUE = """
-SELECT EXISTS (SELECT 1 FROM placement_marks) OR EXISTS (SELECT 1 FROM replacements WHERE finished_at IS NULL) AS now,
+SELECT EXISTS (SELECT 1 FROM placement_marks) OR EXISTS (SELECT 1 FROM placement_queue)
+       OR EXISTS (SELECT 1 FROM replacements WHERE finished_at IS NULL) AS now,
        (SELECT min(next_transition_at) FROM placements) AS at
 """
 _KNOWN = """
@@ -155,15 +162,17 @@ FROM (SELECT {_SCORES.format("old")} AS before, {_SCORES.format("new")} AS after
 WHERE before <> after GROUP BY before, after ORDER BY count(*) DESC, before, after
 """
 _foreign = msgspec.json.Decoder(dict[str, Foreign])
+_NO_INPUTS: Mapping[str, Scalar] = {}
+_NOWHERE_ELSE: Mapping[str, Foreign] = {}
+_by_id = attrgetter("customer_id")
 
 
 class Marked(msgspec.Struct, frozen=True):
-    """A customer to be placed again, by so many ``marks``. ``silent``: nothing but loaded history is new."""
+    """A customer to be placed again. ``silent``: nothing but loaded history is new."""
 
     customer_id: str
     cause: SegmentCause
     silent: bool
-    marks: int
 
 
 async def turn(tx: Tx) -> None:
@@ -182,14 +191,25 @@ async def prospects(tx: Tx, customers: Sequence[str]) -> list[str]:
     return [row["customer_id"] for row in await fetch(tx, _PROSPECTS, customers=customers)] if customers else []
 
 
-async def take(tx: Tx, limit: int) -> list[Marked]:
-    """The customers of the oldest ``limit`` marks, which are gone with it; by id."""
-    return [Marked(**row) for row in await fetch(tx, _TAKE, limit=limit)]
+async def gather(tx: Tx) -> int:
+    """Turns all marks into a queue in which everybody stands once; answers how many marks there were."""
+    marks: int = (await fetch(tx, _GATHER))[0]["marks"]
+    return marks
+
+
+async def waited(tx: Tx) -> float:
+    """For how many seconds somebody has stood in the queue, by the database's clock."""
+    return float((await fetch(tx, _WAITED))[0]["seconds"])
+
+
+async def take(tx: Tx, after: str, limit: int) -> list[Marked]:
+    """The next customers of the queue by id, which leave it."""
+    return sorted((Marked(*row) for row in await fetch_rows(tx, _TAKE, after=after, limit=limit)), key=_by_id)
 
 
 async def due(tx: Tx, now: datetime, limit: int) -> list[tuple[str, str, datetime]]:
     """(customer, segment, instant) of what time alone changes, oldest first."""
-    return [cast(Any, tuple(row.values())) for row in await fetch(tx, _DUE, now=now, limit=limit)]
+    return [(*row,) for row in await fetch_rows(tx, _DUE, now=now, limit=limit)]
 
 
 async def next_due(tx: Tx) -> tuple[bool, datetime | None]:
@@ -200,19 +220,19 @@ async def next_due(tx: Tx) -> tuple[bool, datetime | None]:
 
 async def known(tx: Tx, customers: Sequence[str]) -> dict[str, Known]:
     """What is known of those of these customers who have a file, but for their activity."""
-    # By position: names cost a microsecond each, and this runs for everybody every night.
-    return dict(_known(*cast(Iterable[Any], row.values())) for row in await fetch(tx, _KNOWN, customers=customers))
+    return dict(_known(*row) for row in await fetch_rows(tx, _KNOWN, customers=customers))
 
 
 async def placements(tx: Tx, customers: Sequence[str]) -> dict[tuple[str, str], Placement]:
     """Where these customers stand, by (customer, segment); inputs of the dormant and the lost alone."""
-    found: dict[tuple[str, str], Placement] = {}
-    for row in await fetch(tx, _PLACEMENTS, customers=customers):
-        customer, segment, place, since, version, next_at, inputs = cast(Any, row).values()
-        found[customer, segment] = Placement(
-            place, since, version, next_at, msgspec.json.decode(inputs) if inputs else {}
+    return {
+        (customer, segment): Placement(
+            place, since, version, next_at, msgspec.json.decode(inputs) if inputs else _NO_INPUTS
         )
-    return found
+        for customer, segment, place, since, version, next_at, inputs in await fetch_rows(
+            tx, _PLACEMENTS, customers=customers
+        )
+    }
 
 
 async def save(tx: Tx, standing: Mapping[tuple[str, str], Placement], gone: Sequence[tuple[str, str]]) -> None:
@@ -327,8 +347,9 @@ async def rfm_moves(
 
 
 def _known(*row: Any) -> tuple[str, Known]:
-    file, state = list(row[:_OF_FILE]), list(row[_OF_FILE:])
-    state[-1] = _foreign.decode(state[-1]) if state[-1] else {}
+    file: list[Any] = list(row[:_OF_FILE])
+    state: list[Any] = list(row[_OF_FILE:])
+    state[-1] = _foreign.decode(state[-1]) if state[-1] else _NOWHERE_ELSE
     file[_TAGS], file[_INTERESTS] = tuple(file[_TAGS]), tuple(file[_INTERESTS])
     fields: Any = (*file, Purchases(*state))
     return row[0], Known(*fields)

@@ -150,10 +150,10 @@ async def test_a_prospects_intent_rises_with_what_he_does_and_falls_with_time(pr
 class AtABusyHour(Placing):
     """Somebody else buys whenever marks are taken."""
 
-    async def _marked(self) -> list[store.Marked]:
+    async def _marked(self, after: str) -> list[store.Marked]:
         async with self.db.transaction() as tx:
             await store.mark(tx, ["b"])
-        return await super()._marked()
+        return await super()._marked(after)
 
 
 async def test_time_and_new_rules_have_their_turn_while_purchases_keep_coming_in(profile: Profile) -> None:
@@ -172,7 +172,7 @@ async def test_time_and_new_rules_have_their_turn_while_purchases_keep_coming_in
 async def test_history_is_loaded_in_silence_wherever_a_page_of_marks_ends(
     profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(application, "MARKS", 1)
+    monkeypatch.setattr(application, "BATCH", 1)
     await profile.take(
         *(record("purchase-recorded", purchase(who, days_ago=300), backfill=True) for who in ("a", "b"))
     )
@@ -191,3 +191,31 @@ async def test_history_of_one_id_doesnt_silence_a_purchase_under_another_of_the_
     await profile.take(loaded, record("purchase-recorded", purchase("b", days_ago=0)))
     await placing(profile).run()
     assert [data["to"] for data in await changes(profile, customer_id="b", segment="lifecycle", cause="event")]
+
+
+async def test_in_a_rush_nobody_is_placed_until_it_is_over_or_somebody_has_waited_long_enough(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "RUSH", 1)
+    await bought(profile, "a", 300, 0)
+    assert await placing(profile).run() == 0
+    assert await placing(profile).next_due() == profile.clock.now()
+    assert await placing(profile).run() == 1
+    assert await places(profile, "a") != {}
+    monkeypatch.setattr(application, "PATIENCE_SECONDS", 0)
+    await bought(profile, "b", 300, 0)
+    assert await placing(profile).run() == 1
+
+
+async def test_who_waits_in_silence_is_told_of_if_he_buys_meanwhile(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bought(profile, "a", 300, backfill=True)
+    await bought(profile, "b", 300, backfill=True)
+    monkeypatch.setattr(application, "RUSH", 0)
+    assert await placing(profile).run() == 0
+    await bought(profile, "a", 0)
+    monkeypatch.setattr(application, "RUSH", 10)
+    assert await placing(profile).run() == 2
+    assert {data["customer_id"] for data in await changes(profile)} == {"a"}
+    assert len(await changes(profile, segment="lifecycle")) == 1
