@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import typer
 import uvloop
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 
 from deploy.environment import ServerSettings, deployed
@@ -57,7 +57,8 @@ def migrate_services(names: Sequence[str]) -> None:
         if not owner:
             raise typer.BadParameter(f"set {name.upper()}_DATABASE_OWNER_URL to migrate {name}")
         role = make_url(settings.database_url.get_secret_value() or owner).username or ""
-        uvloop.run(upgrade(name, owner, role))
+        secrets = {field: value.get_secret_value() for field, value in settings if isinstance(value, SecretStr)}
+        uvloop.run(upgrade(name, owner, role, secrets))
         progress.print(f"roost: {name} is at the newest version", highlight=False)
 
 

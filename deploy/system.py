@@ -153,7 +153,7 @@ async def served(
     secret = load_or_create_secret(data_dir)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     say("migrating the databases, creating the topics")
-    await asyncio.gather(_migrate(infrastructure), kafka.create_topics(infrastructure.kafka))
+    await asyncio.gather(_migrate(infrastructure, data_dir), kafka.create_topics(infrastructure.kafka))
     surroundings = Surroundings(
         house=HouseSettings(), kafka=infrastructure.kafka, http=HttpSettings(jwt_secret=SecretStr(secret)), clock=clock
     )
@@ -211,9 +211,15 @@ def _kafka_settings(options: Options, broker: Broker) -> KafkaSettings:
     )
 
 
-async def _migrate(infrastructure: Infrastructure) -> None:
+async def _migrate(infrastructure: Infrastructure, data_dir: Path) -> None:
     for name, database in infrastructure.databases.items():
-        await upgrade(name, database.owner_dsn, make_url(database.dsn).username or name)
+        secrets = _secrets(name, data_dir)
+        await upgrade(name, database.owner_dsn, make_url(database.dsn).username or name, secrets)
+
+
+def _secrets(name: str, data_dir: Path) -> dict[str, str]:
+    wanted = "master_key" in entry(name).settings.model_fields
+    return {"master_key": load_or_create_secret(data_dir, "master-key")} if wanted else {}
 
 
 def _build(name: str, system: System, surroundings: Surroundings) -> Service:
@@ -222,6 +228,7 @@ def _build(name: str, system: System, surroundings: Surroundings) -> Service:
     values: dict[str, object] = {
         "database_url": SecretStr(database.dsn),
         "database_owner_url": SecretStr(database.owner_dsn),
+        **{setting: SecretStr(secret) for setting, secret in _secrets(name, system.data_dir).items()},
     }
     if "profile_url" in found.settings.model_fields:
         values["profile_url"] = f"{system.url}/profile"

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import asyncpg
-from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy import NullPool, RowMapping, TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -29,14 +29,17 @@ class Database:
     def __init__(self, dsn: str, *, pool_size: int = 10, application_name: str = "roost") -> None:
         """``dsn`` is ``postgresql://user:password@host:port/database``. Connects on first use."""
         self.connections = 2 * pool_size
+        self._options: dict[str, Any] = {
+            # What goes into statements may be personal: it must not come out in an error's text.
+            "hide_parameters": True,
+            "connect_args": {"server_settings": {"application_name": application_name, **_SESSION}},
+        }
         self.engine = create_async_engine(
             dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_use_lifo=True,
-            # What goes into statements may be personal: it must not come out in an error's text.
-            hide_parameters=True,
-            connect_args={"server_settings": {"application_name": application_name, **_SESSION}},
+            **self._options,
         )
 
     @asynccontextmanager
@@ -44,6 +47,17 @@ class Database:
         """Commits at the end of the block, rolls back on an exception."""
         async with self.engine.begin() as tx:
             yield tx
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[Tx]:
+        """The same on a connection of its own, which is opened for it: for what must stand however the transaction in
+        hand ends, without taking a second connection from a pool that may be all in hand."""
+        engine = create_async_engine(self.engine.url, poolclass=NullPool, **self._options)
+        try:
+            async with engine.begin() as tx:
+                yield tx
+        finally:
+            await engine.dispose()
 
     async def close(self) -> None:
         """Gives all connections back."""

@@ -1,6 +1,7 @@
 """Migrations: alembic as the owner of a service's database; the service's own role gets rows, not tables."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from alembic import command, context, op
@@ -19,8 +20,13 @@ SHARED_V1 = (MESSAGING_V1, JOBS_V1, IDEMPOTENCY_DDL)
 _SERVICES = Path(__file__).resolve().parent.parent / "services"
 
 
-async def upgrade(service: str, owner_dsn: str, role: str) -> None:
-    """Brings a service's database to the newest version. ``role`` is who the service connects as."""
+async def upgrade(
+    service: str, owner_dsn: str, role: str, secrets: Mapping[str, str] | None = None, to: str = "head"
+) -> None:
+    """Brings a service's database to the newest version, or ``to`` another one.
+
+    ``role`` is who the service connects as; ``secrets``: what a migration may need to seal what is there, by name.
+    """
     engine = create_async_engine(owner_dsn.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool)
     try:
         async with engine.begin() as connection:
@@ -31,7 +37,7 @@ async def upgrade(service: str, owner_dsn: str, role: str) -> None:
                 grant = "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT"
                 await connection.execute(text(f"{grant} SELECT, INSERT, UPDATE, DELETE ON TABLES TO {quoted}"))
                 await connection.execute(text(f"{grant} USAGE, SELECT ON SEQUENCES TO {quoted}"))
-            await connection.run_sync(_upgrade, service, role)
+            await connection.run_sync(_upgrade, service, role, secrets or {}, to)
     finally:
         await engine.dispose()
 
@@ -67,9 +73,18 @@ def role() -> str:
     return str(context.config.attributes["role"])
 
 
-def _upgrade(connection: Connection, service: str, role: str) -> None:
+def secret(name: str) -> str:
+    """A secret of the service, for migrations that seal something. Raises LookupError where it wasn't given."""
+    found: str | None = context.config.attributes["secrets"].get(name)
+    if not found:
+        raise LookupError(f"this database can't be migrated without the service's setting {name}")
+    return found
+
+
+def _upgrade(connection: Connection, service: str, role: str, secrets: Mapping[str, str], to: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(_SERVICES / service / "migrations"))
     config.attributes["connection"] = connection
     config.attributes["role"] = role
-    command.upgrade(config, "head")
+    config.attributes["secrets"] = secrets
+    command.upgrade(config, to)

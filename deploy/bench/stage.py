@@ -127,6 +127,7 @@ class Stage:
             "ROOST_KAFKA_FETCH_MAX_WAIT_MS": str(settings.fetch_max_wait_ms),
             "ROOST_KAFKA_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
             f"{database.service.upper()}_DATABASE_URL": database.dsn,
+            "PROFILE_MASTER_KEY": self.secret,
         }
 
     def build(self, name: str, dsn: str) -> Service:
@@ -136,6 +137,8 @@ class Stage:
             HouseSettings(), KafkaSettings(), HttpSettings(jwt_secret=SecretStr(self.secret)), SystemClock()
         )
         values: dict[str, object] = {"database_url": SecretStr(dsn)}
+        if "master_key" in found.settings.model_fields:
+            values["master_key"] = SecretStr(self.secret)
         return found.build(surroundings, found.settings(**values))  # type: ignore[arg-type]  # checked by pydantic
 
 

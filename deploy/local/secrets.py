@@ -7,13 +7,13 @@ from secrets import token_urlsafe
 from tempfile import NamedTemporaryFile
 
 
-def load_or_create_secret(data_dir: Path) -> str:
-    """The secret of a data directory, 64 URL-safe characters in `data_dir/secret` (0600), made on first use.
+def load_or_create_secret(data_dir: Path, name: str = "secret") -> str:
+    """A secret of a data directory, 64 URL-safe characters in `data_dir/secret` (0600), made on first use.
 
     Long enough for HS256 (RFC 7518, 3.2 asks for 256 bits). Processes that start together get the same one.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    fd = os.open(data_dir / "secret", os.O_RDWR | os.O_CREAT, 0o600)
+    fd = os.open(data_dir / name, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         secret = os.pread(fd, 100, 0).decode().strip()

@@ -5,6 +5,7 @@ from datetime import datetime, time, timedelta
 from services.profile.counting.application import Counting
 from services.profile.events.application import Events
 from services.profile.segments.application import Placing
+from services.profile.vault.application import Vault
 from shared.clock import Clock
 from shared.db import Database
 from shared.jobs import Job, last_run, next_daily, ran
@@ -19,13 +20,15 @@ def jobs(
     events: Events,
     counting: Counting,
     placing: Placing,
+    vault: Vault,
     db: Database,
     clock: Clock,
     house: HouseSettings,
     inbox_days: int,
 ) -> list[Job]:
     """The table: customers are placed and orders counted as they come in; every night everybody is placed again, and
-    the keys of events sent over HTTP, too old to be sent again, are forgotten."""
+    the keys of events sent over HTTP, too old to be sent again, are forgotten; what another master key wrapped is
+    wrapped again."""
 
     async def nightly(job: str) -> datetime:
         async with db.transaction() as tx:
@@ -56,9 +59,14 @@ def jobs(
             await ran(tx, _EXPIRE, now)
         return forgotten
 
+    async def rewrap_due() -> datetime | None:
+        return await vault.rewrap_due(clock)
+
+    again = [Job("rewrap-keys", timedelta(minutes=1), vault.rewrap, rewrap_due)] if vault.changes_masters else []
     return [
         Job("count-orders", timedelta(seconds=2), counting.run, counting.next_due),
         Job("place", timedelta(seconds=4), placing.run, placing.next_due),
         Job(_RECOMPUTE, timedelta(minutes=10), recompute, recompute_due),
         Job(_EXPIRE, timedelta(minutes=10), expire, expire_due),
+        *again,
     ]

@@ -43,6 +43,7 @@ from services.profile.segments.recalibration import Recalibrations
 from services.profile.settings import ProfileSettings
 from services.profile.timeline.application import Timeline
 from services.profile.timeline.http import timeline_router
+from services.profile.vault.application import Vault
 from shared.db import Database
 from shared.service import Service, Surroundings, Wake, assemble
 
@@ -54,7 +55,8 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     )
     clock, wake = surroundings.clock, Wake()
     house = House(surroundings.house.currency, surroundings.house.time_zone)
-    customers = Customers(clock, settings.phone_region)
+    vault = Vault(db, settings.master_secrets)
+    customers = Customers(clock, settings.phone_region, vault)
     history = PurchaseHistory(customers, house)
     timeline = Timeline(customers)
     identities = Identities(customers, history)
@@ -67,7 +69,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
         db=db,
         surroundings=surroundings,
         use_cases=use_cases(history, timeline, identities),
-        jobs=jobs(events, counting, placing, db, clock, surroundings.house, settings.inbox_days),
+        jobs=jobs(events, counting, placing, vault, db, clock, surroundings.house, settings.inbox_days),
         routers=[
             events_router(events, db, wake),
             customers_router(customers, Overviews(customers, house, clock), db, wake),
@@ -89,7 +91,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             segments_router(
                 OwnSegments(db, clock, house), Explaining(clock, house), Recalibrations(clock, house), db, wake
             ),
-            reachability_router(db),
+            reachability_router(vault, db),
         ],
         wake=wake,
         inbox_days=settings.inbox_days,

@@ -52,7 +52,8 @@ def build(service: str, dsn: str) -> Service:
     found = entry(service)
     http = HttpSettings(jwt_secret=SecretStr(SECRET))
     surroundings = Surroundings(HouseSettings(), KafkaSettings(), http, VirtualClock(NOW))
-    return found.build(surroundings, found.settings(database_url=SecretStr(dsn)))
+    secrets = {"master_key": SecretStr(SECRET)} if "master_key" in found.settings.model_fields else {}
+    return found.build(surroundings, found.settings(database_url=SecretStr(dsn), **secrets))  # type: ignore[arg-type]
 
 
 @asynccontextmanager

@@ -30,16 +30,16 @@ class ContactPersons:
         if file.kind != "company":
             raise NoCompany(customer_id)
         person = ContactPerson(person_id=f"p_{uuid4().hex}", customer_id=customer_id, **self._clean(fields))
-        await store.put(tx, person)
+        await self._put(tx, person)
         return person
 
     async def find(self, tx: Tx, ids: Sequence[str], person_id: str) -> ContactPerson | None:
         """A person of a company, under any of its ids."""
-        return await store.find(tx, ids, person_id)
+        return await store.find(tx, self.customers.vault.opener, ids, person_id)
 
     async def page(self, tx: Tx, ids: Sequence[str], after: str | None, limit: int) -> list[ContactPerson]:
         """The persons of a company, in the order of their ids."""
-        return await store.page(tx, ids, after, limit)
+        return await store.page(tx, self.customers.vault.opener, ids, after, limit)
 
     async def change(
         self, tx: Tx, ids: Sequence[str], person_id: str, edit: Callable[[ContactPerson], Fields]
@@ -48,22 +48,26 @@ class ContactPersons:
 
         Raises what ``edit`` raises, InvalidContactPoint.
         """
-        before = await store.find(tx, ids, person_id, lock=True)
+        before = await store.find(tx, self.customers.vault.opener, ids, person_id, lock=True)
         if before is None:
             return None
         after = msgspec.structs.replace(before, **self._clean(edit(before)))
         if after == before:
             return before
         after = msgspec.structs.replace(after, version=before.version + 1)
-        await store.put(tx, after)
+        await self._put(tx, after)
         return after
 
     async def remove(self, tx: Tx, ids: Sequence[str], person_id: str) -> ContactPerson | None:
         """The person who was removed; None if there is none."""
-        person = await store.find(tx, ids, person_id, lock=True)
+        person = await store.find(tx, self.customers.vault.opener, ids, person_id, lock=True)
         if person is not None:
             await store.delete(tx, person_id)
         return person
+
+    async def _put(self, tx: Tx, person: ContactPerson) -> None:
+        sealers = await self.customers.vault.sealers(tx, [person.customer_id])
+        await store.put(tx, person, sealers[person.customer_id])
 
     def _clean(self, fields: Fields) -> Fields:
         return {**fields, "contact_points": all_normalised(fields["contact_points"], self.customers.phone_region)}

@@ -1,4 +1,4 @@
-"""Contact persons by company: with the file the only table of their names, phones and e-mails."""
+"""Contact persons by company; their addresses go in and come out sealed."""
 
 from collections.abc import Sequence
 
@@ -6,41 +6,47 @@ import msgspec
 from sqlalchemy import RowMapping
 
 from services.profile.contact_persons.domain import ContactPerson
+from services.profile.customers.sealing import opened_json, sealed_json
+from services.profile.vault.domain import Opener, Sealer, Unreadable
 from shared.db import Tx, execute, fetch
 
-_COLUMNS = "person_id, customer_id, name, version, role, CAST(contact_points AS text) AS contact_points"
-_FIND = f"""
-SELECT {_COLUMNS} FROM contact_persons WHERE person_id = :person AND customer_id = ANY(:ids)
+_KEPT = """
+SELECT p.person_id, p.customer_id, p.name, p.version, p.role, p.sealed, k.wrapped, k.wrapped_by
+FROM contact_persons AS p LEFT JOIN customer_keys AS k USING (customer_id)
 """
+_FIND = f"{_KEPT} WHERE p.person_id = :person AND p.customer_id = ANY(:ids)"
 _PAGE = f"""
-SELECT {_COLUMNS} FROM contact_persons
-WHERE customer_id = ANY(:ids) AND (CAST(:after AS text) IS NULL OR person_id > :after)
+{_KEPT}
+WHERE p.customer_id = ANY(:ids) AND (CAST(:after AS text) IS NULL OR person_id > :after)
 ORDER BY person_id LIMIT :limit
 """
 _PUT = """
-INSERT INTO contact_persons (person_id, customer_id, name, version, role, contact_points)
-VALUES (:person_id, :customer_id, :name, :version, :role, CAST(:contact_points AS jsonb))
+INSERT INTO contact_persons (person_id, customer_id, name, version, role, sealed)
+VALUES (:person_id, :customer_id, :name, :version, :role, :sealed)
 ON CONFLICT (person_id) DO UPDATE SET
-    name = excluded.name, version = excluded.version, role = excluded.role, contact_points = excluded.contact_points
+    name = excluded.name, version = excluded.version, role = excluded.role, sealed = excluded.sealed
 """
 _DELETE = "DELETE FROM contact_persons WHERE person_id = :person"
 
 
-async def find(tx: Tx, ids: Sequence[str], person: str, *, lock: bool = False) -> ContactPerson | None:
+async def find(
+    tx: Tx, opener: Opener, ids: Sequence[str], person: str, *, lock: bool = False
+) -> ContactPerson | None:
     """A person of one of these companies, locked until the transaction ends if asked for."""
-    rows = await fetch(tx, _FIND + " FOR UPDATE" if lock else _FIND, ids=list(ids), person=person)
-    return _person(rows[0]) if rows else None
+    rows = await fetch(tx, f"{_FIND} FOR UPDATE OF p" if lock else _FIND, ids=list(ids), person=person)
+    return _person(rows[0], opener) if rows else None
 
 
-async def page(tx: Tx, ids: Sequence[str], after: str | None, limit: int) -> list[ContactPerson]:
+async def page(tx: Tx, opener: Opener, ids: Sequence[str], after: str | None, limit: int) -> list[ContactPerson]:
     """The persons of a company, in the order of their ids."""
-    return [_person(row) for row in await fetch(tx, _PAGE, ids=list(ids), after=after, limit=limit)]
+    return [_person(row, opener) for row in await fetch(tx, _PAGE, ids=list(ids), after=after, limit=limit)]
 
 
-async def put(tx: Tx, person: ContactPerson) -> None:
-    """Writes a person who is new or locked."""
+async def put(tx: Tx, person: ContactPerson, sealer: Sealer) -> None:
+    """Writes a person who is new or locked, his addresses under the company's key."""
     row = msgspec.structs.asdict(person)
-    await execute(tx, _PUT, **row | {"contact_points": msgspec.json.encode(person.contact_points).decode()})
+    points = row.pop("contact_points")
+    await execute(tx, _PUT, **row, sealed=sealed_json(points, sealer, _field(person.person_id)))
 
 
 async def delete(tx: Tx, person: str) -> None:
@@ -48,5 +54,19 @@ async def delete(tx: Tx, person: str) -> None:
     await execute(tx, _DELETE, person=person)
 
 
-def _person(row: RowMapping) -> ContactPerson:
-    return msgspec.convert({**row, "contact_points": msgspec.json.decode(row["contact_points"])}, ContactPerson)
+def _person(row: RowMapping, opener: Opener) -> ContactPerson:
+    if row["wrapped"] is None:
+        raise Unreadable(f"{row['customer_id']} has no key")
+    sealer = opener(row["customer_id"], row["wrapped"], row["wrapped_by"])
+    return ContactPerson(
+        person_id=row["person_id"],
+        customer_id=row["customer_id"],
+        name=row["name"],
+        version=row["version"],
+        role=row["role"],
+        contact_points=opened_json(row["sealed"], sealer, _field(row["person_id"])),
+    )
+
+
+def _field(person: str) -> str:
+    return f"contact_persons/{person}"

@@ -25,10 +25,13 @@ from services.profile.customers.domain import (
     winning,
 )
 from services.profile.customers.parts import parts_of, whole
+from services.profile.customers.sealing import has_addresses, sealed_parts, sealed_points
+from services.profile.vault.application import Vault
 from shared.clock import Clock
 from shared.contracts.types import Cause
 from shared.db import Tx
-from shared.messaging import outbox
+from shared.messaging import merges, outbox
+from shared.messaging.erased import Erased
 from shared.messaging.events import Event
 from shared.messaging.outbox import Outgoing
 
@@ -57,6 +60,8 @@ class Customers:
 
     clock: Clock
     phone_region: str
+    vault: Vault
+    erased: Erased | None = None
 
     async def meet(self, tx: Tx, events: Sequence[Event]) -> None:
         """Makes a bare file for each customer of these events who has none, and announces it."""
@@ -85,24 +90,29 @@ class Customers:
         """A new file, under a generated id where none is given; of what isn't among ``fields`` nothing is said.
 
         The bare file of somebody who was met by an event is filled in. ``saying``: by default that of the cause, now.
-        Raises CustomerExists, InvalidAttribute, InvalidContactPoint, TrueTooLate.
+        Raises CustomerExists, InvalidAttribute, InvalidContactPoint, TrueTooLate,
+        CustomerIsErased.
         """
+        if customer_id is not None and self.erased is not None:
+            await merges.share(tx)
+            await self.erased.refuse(tx, [customer_id])
         now, saying = self.clock.now(), saying or Saying(cause.source)
         true_at, blank = _since(saying, now), new_file(customer_id or f"c_{uuid4().hex}", {}, now)
         parts = await self._parts(tx, blank, fields)
         file = msgspec.structs.replace(blank, **whole(blank, parts), said_at=dict.fromkeys(parts, true_at))
         if await store.insert(tx, file):
-            await store.keep(tx, file.customer_id, parts, saying.source, true_at, now)
+            await store.update(tx, file)
+            await self._keep(tx, blank, file, parts, Saying(saying.source, true_at), now)
             await outbox.append(tx, SERVICE, [Outgoing(registration(file, cause), trace)], now)
             return file
-        known = await store.find(tx, file.customer_id, lock=True)
+        known = await self._locked(tx, file.customer_id)
         if known is None or not known.bare:
             raise CustomerExists(file.customer_id)
         return await self._save(tx, known, fields, cause, trace, saying)
 
     async def find(self, tx: Tx, customer_id: str) -> CustomerFile | None:
         """A customer's file."""
-        return await store.find(tx, customer_id)
+        return await store.find(tx, self.vault.opener, customer_id)
 
     async def exists(self, tx: Tx, customer_id: str) -> bool:
         """Whether there is a file."""
@@ -124,14 +134,14 @@ class Customers:
         ``saying``; what is known to be true since later stays. Raises what ``edit`` raises, InvalidAttribute,
         InvalidContactPoint, TrueTooLate.
         """
-        file = await store.find(tx, customer_id, lock=True)
+        file = await self._locked(tx, customer_id)
         return await self._save(tx, file, edit(file), cause, trace, saying) if file else None
 
     async def history(
         self, tx: Tx, customer_id: str, field: str | None, *, after: tuple[datetime, int] | None, limit: int
     ) -> list[Said]:
         """What was ever written of a file, or of a field and its parts; true since latest first."""
-        return await store.history(tx, customer_id, field, after=after, limit=limit)
+        return await store.history(tx, self.vault.opener, customer_id, field, after=after, limit=limit)
 
     async def hand_over(
         self, tx: Tx, role: Role, giver: str, taker: str, source: str, cause: Cause, trace: str | None = None
@@ -141,7 +151,8 @@ class Customers:
         Whoever asks again goes on where it stopped.
         """
         now = self.clock.now()
-        before = await store.find_all(tx, await store.served_by(tx, role, giver, HANDED_AT_ONCE))
+        served = await store.served_by(tx, role, giver, HANDED_AT_ONCE)
+        before = await store.find_all(tx, self.vault.opener, served)
         if not before:
             return 0
         after = [handed_over(file, role, taker, now) for file in before]
@@ -164,12 +175,26 @@ class Customers:
         won = winning(before, parts, true_at)
         after = changed(before, whole(before, won), now)
         after = msgspec.structs.replace(after, said_at={**before.said_at, **dict.fromkeys(won, true_at)})
-        await store.keep(tx, before.customer_id, parts, saying.source, true_at, now)
         if after != before:
             await store.update(tx, after)
-            if event := change(before, after, cause):
-                await outbox.append(tx, SERVICE, [Outgoing(event, trace)], now)
+        await self._keep(tx, before, after, parts, Saying(saying.source, true_at), now)
+        if after != before and (event := change(before, after, cause)):
+            await outbox.append(tx, SERVICE, [Outgoing(event, trace)], now)
         return after
+
+    async def _locked(self, tx: Tx, customer_id: str) -> CustomerFile | None:
+        return await store.find(tx, self.vault.opener, customer_id, lock=True)
+
+    async def _keep(
+        self, tx: Tx, before: CustomerFile, after: CustomerFile, parts: Fields, said: Saying, now: datetime
+    ) -> None:
+        """The addresses, where they are others, and the history."""
+        who, readdressed, sealer = after.customer_id, before.contact_points != after.contact_points, None
+        if readdressed or has_addresses(parts):
+            sealer = (await self.vault.sealers(tx, [who]))[who]
+        if sealer is not None and readdressed:
+            await store.put_points(tx, who, sealed_points(after.contact_points, sealer, await self.vault.index(tx)))
+        await store.keep(tx, who, sealed_parts(parts, sealer), said.source, said.as_of or now, now)
 
     async def _parts(self, tx: Tx, file: CustomerFile, fields: Fields) -> dict[str, Any]:
         parts = parts_of(

@@ -1,4 +1,4 @@
-"""The files and their contact points: the only tables with names, phones and e-mails."""
+"""The files, their history and their addresses; addresses go in and come out sealed."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -6,7 +6,10 @@ from typing import Any
 
 import msgspec
 
+from services.profile.customers.contact_points import ContactPoint
 from services.profile.customers.domain import EDITABLE, OF_THE_ROW, CustomerFile, Role, Said
+from services.profile.customers.sealing import SealedPart, SealedPoint, opened_address, opened_part
+from services.profile.vault.domain import Opener, Sealer, Unreadable
 from shared.db import Tx, columns, execute, fetch
 
 _MEET = """
@@ -22,10 +25,11 @@ SELECT customer_id, created_at, updated_at, version, bare, kind, name, locale, t
        industry, occupation, company_size, business_model, special_needs, CAST(anniversaries AS text) AS anniversaries,
        CAST(birthday AS text) AS birthday, CAST(attributes AS text) AS attributes,
        CAST(team AS text) AS team, CAST(said_at AS text) AS said_at,
-       (SELECT CAST(json_agg(json_build_object('kind', p.kind, 'value', p.value, 'verified', p.verified)
-                             ORDER BY p.position) AS text)
-        FROM contact_points AS p WHERE p.customer_id = c.customer_id) AS contact_points
-FROM customers AS c WHERE customer_id = ANY(:customers) ORDER BY customer_id
+       ARRAY(SELECT ROW(p.kind, p.sealed, p.verified) FROM contact_points AS p
+             WHERE p.customer_id = c.customer_id ORDER BY p.position) AS contact_points,
+       wrapped, wrapped_by
+FROM customers AS c LEFT JOIN customer_keys USING (customer_id)
+WHERE customer_id = ANY(:customers) ORDER BY customer_id
 """
 # A statement of its own: what the file is joined with must be read after the wait for whoever holds it.
 _LOCK = "SELECT 1 FROM customers WHERE customer_id = :customer FOR UPDATE"
@@ -47,23 +51,23 @@ WHERE customer_id = :customer_id
 """
 _DROP_POINTS = "DELETE FROM contact_points WHERE customer_id = :customer"
 _POINTS = """
-INSERT INTO contact_points (customer_id, position, kind, value, verified)
-SELECT :customer, n, kind, value, verified
-FROM unnest(CAST(:kinds AS text[]), CAST(:addresses AS text[]), CAST(:verified AS boolean[]))
-    WITH ORDINALITY AS new (kind, value, verified, n)
+INSERT INTO contact_points (customer_id, position, kind, sealed, digest, verified)
+SELECT :customer, n, kind, sealed, digest, verified
+FROM unnest(CAST(:kinds AS text[]), CAST(:sealed AS bytea[]), CAST(:digests AS bytea[]), CAST(:verified AS boolean[]))
+    WITH ORDINALITY AS new (kind, sealed, digest, verified, n)
 """
 # The id counts under the lock of the file: among values of one time the highest is the last written.
 _KEEP = """
-INSERT INTO file_fields (customer_id, field, value, source, true_at, recorded_at)
-SELECT :customer, field, CAST(value AS jsonb), :source, :true_at, :recorded_at
-FROM unnest(CAST(:fields AS text[]), CAST(:contents AS text[])) AS new (field, value)
+INSERT INTO file_fields (customer_id, field, value, sealed, source, true_at, recorded_at)
+SELECT :customer, field, CAST(value AS jsonb), sealed, :source, :true_at, :recorded_at
+FROM unnest(CAST(:fields AS text[]), CAST(:contents AS text[]), CAST(:sealed AS bytea[])) AS new (field, value, sealed)
 """
 _HISTORY = """
-SELECT id, field, CAST(value AS text) AS value, source, true_at, recorded_at,
+SELECT id, field, CAST(value AS text) AS value, sealed, wrapped, wrapped_by, source, true_at, recorded_at,
        NOT EXISTS (SELECT 1 FROM file_fields AS later
                    WHERE later.customer_id = f.customer_id AND later.field = f.field
                      AND (later.true_at, later.id) > (f.true_at, f.id)) AS stands
-FROM file_fields AS f
+FROM file_fields AS f LEFT JOIN customer_keys USING (customer_id)
 WHERE customer_id = :customer
   AND (CAST(:field AS text) IS NULL OR field = :field OR starts_with(field, :field || '.'))
   AND (CAST(:at AS timestamptz) IS NULL OR (true_at, id) < (:at, :id))
@@ -87,7 +91,7 @@ SELECT customer_id, :part, CAST(:value AS jsonb), :source, since, :now
 FROM unnest(CAST(:customers AS text[]), CAST(:since AS timestamptz[])) AS new (customer_id, since)
 ORDER BY customer_id
 """
-_JSON = ("birthday", "anniversaries", "attributes", "team", "said_at", "contact_points")
+_JSON = ("birthday", "anniversaries", "attributes", "team", "said_at")
 
 
 async def meet(tx: Tx, customers: Sequence[str], now: datetime) -> list[str]:
@@ -95,18 +99,18 @@ async def meet(tx: Tx, customers: Sequence[str], now: datetime) -> list[str]:
     return [row["customer_id"] for row in await fetch(tx, _MEET, customers=customers, now=now)]
 
 
-async def find(tx: Tx, customer: str, *, lock: bool = False) -> CustomerFile | None:
+async def find(tx: Tx, opener: Opener, customer: str, *, lock: bool = False) -> CustomerFile | None:
     """A customer's file, locked until the transaction ends if asked for."""
     if lock and not await fetch(tx, _LOCK, customer=customer):
         return None
-    found = await find_all(tx, [customer])
+    found = await find_all(tx, opener, [customer])
     return found[0] if found else None
 
 
-async def find_all(tx: Tx, customers: Sequence[str]) -> list[CustomerFile]:
-    """The files of those of these customers who have one, in the order of their ids."""
+async def find_all(tx: Tx, opener: Opener, customers: Sequence[str]) -> list[CustomerFile]:
+    """The files of those of these customers who have one, in the order of their ids. Raises Unreadable."""
     rows = await fetch(tx, _FIND, customers=list(customers))
-    return [msgspec.convert(_fields(dict(row)), CustomerFile) for row in rows]
+    return [msgspec.convert(_fields(dict(row), opener), CustomerFile) for row in rows]
 
 
 async def exists(tx: Tx, customer: str) -> bool:
@@ -115,18 +119,14 @@ async def exists(tx: Tx, customer: str) -> bool:
 
 
 async def insert(tx: Tx, file: CustomerFile) -> bool:
-    """Writes a new file; False where there is one already."""
-    if not await execute(tx, _INSERT, customer_id=file.customer_id, now=file.created_at):
-        return False
-    await update(tx, file)
-    return True
+    """Makes room for a new file, which ``update`` fills; False where there is one already."""
+    return bool(await execute(tx, _INSERT, customer_id=file.customer_id, now=file.created_at))
 
 
 async def update(tx: Tx, file: CustomerFile) -> None:
-    """Writes a file that is locked."""
+    """Writes a file that is locked, without its addresses."""
     row: dict[str, Any] = {name: getattr(file, name) for name in (*OF_THE_ROW, *EDITABLE)}
-    points = row.pop("contact_points")
-    del row["created_at"]
+    del row["contact_points"], row["created_at"]
     row |= {
         "tags": list(file.tags),
         "interests": list(file.interests),
@@ -138,30 +138,31 @@ async def update(tx: Tx, file: CustomerFile) -> None:
         "said_at": _json(file.said_at),
     }
     await execute(tx, _UPDATE, **row)
-    await execute(tx, _DROP_POINTS, customer=file.customer_id)
+
+
+async def put_points(tx: Tx, customer: str, points: Sequence[SealedPoint]) -> None:
+    """Writes the addresses of a file that is locked in the place of those it has."""
+    await execute(tx, _DROP_POINTS, customer=customer)
     if points:
+        kinds, sealed, digests, verified = columns([msgspec.structs.astuple(point) for point in points], 4)
         await execute(
-            tx,
-            _POINTS,
-            customer=file.customer_id,
-            kinds=[point.kind for point in points],
-            addresses=[point.value for point in points],
-            verified=[point.verified for point in points],
+            tx, _POINTS, customer=customer, kinds=kinds, sealed=sealed, digests=digests, verified=verified
         )
 
 
 async def keep(
-    tx: Tx, customer: str, parts: Mapping[str, Any], source: str, true_at: datetime, recorded_at: datetime
+    tx: Tx, customer: str, parts: Sequence[SealedPart], source: str, true_at: datetime, recorded_at: datetime
 ) -> None:
     """Adds to the history of a file that is locked."""
     if parts:
-        fields, contents = columns([(name, _json(value)) for name, value in parts.items()], 2)
+        fields, contents, sealed = columns([msgspec.structs.astuple(part) for part in parts], 3)
         await execute(
             tx,
             _KEEP,
             customer=customer,
             fields=fields,
             contents=contents,
+            sealed=sealed,
             source=source,
             true_at=true_at,
             recorded_at=recorded_at,
@@ -169,12 +170,25 @@ async def keep(
 
 
 async def history(
-    tx: Tx, customer: str, field: str | None, *, after: tuple[datetime, int] | None, limit: int
+    tx: Tx, opener: Opener, customer: str, field: str | None, *, after: tuple[datetime, int] | None, limit: int
 ) -> list[Said]:
-    """A file's history, newest first by the time it was true."""
+    """A file's history, newest first by the time it was true. Raises Unreadable."""
     at, number = after or (None, None)
     rows = await fetch(tx, _HISTORY, customer=customer, field=field, at=at, id=number, limit=limit)
-    return [Said(**{**row, "value": msgspec.json.decode(row["value"])}) for row in rows]
+    return [
+        Said(
+            row["id"],
+            row["field"],
+            msgspec.json.decode(row["value"])
+            if row["sealed"] is None
+            else opened_part(row["field"], row["sealed"], _sealer(row, opener, customer)),
+            row["source"],
+            row["true_at"],
+            row["recorded_at"],
+            row["stands"],
+        )
+        for row in rows
+    ]
 
 
 async def served_by(tx: Tx, role: Role, staff: str, limit: int) -> list[str]:
@@ -201,6 +215,19 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _fields(row: dict[str, Any]) -> dict[str, Any]:
+def _fields(row: dict[str, Any], opener: Opener) -> dict[str, Any]:
+    points: tuple[ContactPoint, ...] = ()
+    if row["contact_points"]:
+        sealer = _sealer(row, opener, row["customer_id"])
+        points = tuple(
+            ContactPoint(kind, opened_address(kind, sealed, sealer), verified)
+            for kind, sealed, verified in row["contact_points"]
+        )
     decoded = {name: msgspec.json.decode(row[name]) for name in _JSON if row[name] is not None}
-    return {**{name: value for name, value in row.items() if name not in _JSON}, **decoded}
+    return {**{name: value for name, value in row.items() if name not in _JSON}, **decoded, "contact_points": points}
+
+
+def _sealer(row: Mapping[Any, Any], opener: Opener, customer: str) -> Sealer:
+    if row["wrapped"] is None:
+        raise Unreadable(f"{customer} has no key")
+    return opener(customer, row["wrapped"], row["wrapped_by"])

@@ -7,15 +7,15 @@ from sqlalchemy import RowMapping
 
 from shared.db import Tx, execute, fetch
 
-# Addresses that two to :crowd customers have, by a hash over (kind, value): pairs come of those few alone.
+# Addresses that two to :crowd customers have, by a hash over (kind, digest): pairs come of those few alone.
 _PAIRS = """
 WITH had AS (
-    SELECT DISTINCT p.kind, p.value, coalesce(s.survivor_id, p.customer_id) AS customer_id
+    SELECT DISTINCT p.kind, p.digest, coalesce(s.survivor_id, p.customer_id) AS customer_id
     FROM contact_points AS p LEFT JOIN survivors AS s ON s.customer_id = p.customer_id
     WHERE p.kind IN ('email', 'phone', 'messaging')
 ), shared AS (
     SELECT kind, array_agg(customer_id) AS customers FROM had
-    GROUP BY kind, value HAVING count(*) BETWEEN 2 AND :crowd
+    GROUP BY kind, digest HAVING count(*) BETWEEN 2 AND :crowd
 ), rejected AS (
     SELECT least(one, other), greatest(one, other) FROM (
         SELECT coalesce(a.survivor_id, r.first_id) AS one, coalesce(b.survivor_id, r.second_id) AS other

@@ -6,8 +6,9 @@ from uuid import uuid4
 from services.profile.customers.application import Customers
 from services.profile.customers.contact_points import ContactKind, ContactPoint, normalised
 from services.profile.identifiers import store
-from services.profile.identifiers.domain import Identifier, IdentifierKind, Taken, as_kept
+from services.profile.identifiers.domain import Identifier, IdentifierKind, Taken, as_kept, sealed
 from services.profile.identities.domain import Person
+from services.profile.vault.application import Vault
 from shared.db import Tx
 
 
@@ -30,8 +31,10 @@ class Identifiers:
             return None
         now = self.customers.clock.now()
         new = Identifier(f"i_{uuid4().hex}", person.customer_id, kind, as_kept(kind, value), now)
-        while not await store.add(tx, new):
-            if known := await store.held(tx, kind, new.value):
+        digest = (await self._vault.index(tx)).digest(kind, new.value)
+        sealer = (await self._vault.sealers(tx, [person.customer_id]))[person.customer_id]
+        while not await store.add(tx, new, sealed(kind, new.value, sealer), digest):
+            if known := await store.held(tx, self._vault.opener, kind, digest):
                 if known.customer_id not in person.ids:
                     raise Taken(known.customer_id)
                 return known
@@ -39,15 +42,18 @@ class Identifiers:
 
     async def find(self, tx: Tx, person: Person, identifier_id: str) -> Identifier | None:
         """One of his identifiers."""
-        return await store.find(tx, person.ids, identifier_id)
+        return await store.find(tx, self._vault.opener, person.ids, identifier_id)
 
     async def remove(self, tx: Tx, person: Person, identifier_id: str) -> Identifier | None:
         """Takes one of his identifiers away, and answers what it was."""
-        return await store.remove(tx, person.ids, identifier_id)
+        known = await store.find(tx, self._vault.opener, person.ids, identifier_id, lock=True)
+        if known is not None:
+            await store.remove(tx, identifier_id)
+        return known
 
     async def page(self, tx: Tx, person: Person, after: str | None, limit: int) -> list[Identifier]:
         """His identifiers, under all his ids."""
-        return await store.page(tx, person.ids, after, limit)
+        return await store.page(tx, self._vault.opener, person.ids, after, limit)
 
     async def whose(self, tx: Tx, kind: ContactKind | IdentifierKind, value: str) -> str | None:
         """The customer who has an address or an identifier, None if nobody has.
@@ -59,7 +65,11 @@ class Identifiers:
                 kept = as_kept(kind, value)
             case _:
                 kept = normalised(ContactPoint(kind, value), self.customers.phone_region).value
-        found = await store.whose(tx, kind, kept)
+        found = await store.whose(tx, kind, (await self._vault.index(tx)).digest(kind, kept))
         if len(found) > 1:
             raise Ambiguous
         return found[0] if found else None
+
+    @property
+    def _vault(self) -> Vault:
+        return self.customers.vault

@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from services.profile.vault.domain import Sealer
+
 IdentifierKind = Literal["member-number", "card", "external"]
 
 
@@ -39,3 +41,13 @@ def as_kept(kind: IdentifierKind, value: str) -> str:
     if not kept:
         raise InvalidIdentifier("an identifier must not be empty")
     return kept
+
+
+def sealed(kind: str, value: str, sealer: Sealer) -> bytes:
+    """A value under the key of whose it is."""
+    return sealer.seal(f"identifiers/{kind}", value)
+
+
+def opened(kind: str, sealed: bytes, sealer: Sealer) -> str:
+    """The value again. Raises Unreadable."""
+    return sealer.open(f"identifiers/{kind}", sealed)

@@ -8,10 +8,12 @@ import msgspec
 from sqlalchemy import RowMapping
 
 from services.profile.consents.domain import allowed, holding
+from services.profile.customers.sealing import opened_address
 from services.profile.identities.application import persons
 from services.profile.identities.domain import Person
 from services.profile.policies.application import in_force
 from services.profile.reachability import store
+from services.profile.vault.domain import Opener, Unreadable
 from shared.contracts.customers import ContactChannel, Purpose
 from shared.db import Tx
 
@@ -44,7 +46,9 @@ class Said(msgspec.Struct, frozen=True):
     recorded_at: datetime
 
 
-async def reach(tx: Tx, purpose: Purpose, items: Sequence[tuple[str, ContactChannel]]) -> list[Reachable]:
+async def reach(
+    tx: Tx, opener: Opener, purpose: Purpose, items: Sequence[tuple[str, ContactChannel]]
+) -> list[Reachable]:
     """Address and consent of each (customer_id, channel), in the order asked: one read over them all.
 
     Of somebody who has several ids the survivor's file speaks; an address that it lacks is another's.
@@ -64,7 +68,7 @@ async def reach(tx: Tx, purpose: Purpose, items: Sequence[tuple[str, ContactChan
     of_item = groupby(zip(wanted, rows, strict=True), key=lambda pair: pair[0][0])
     found = [[row for _, row in pairs] for _, pairs in of_item]
     return [
-        _reachable(known[customer], channel, mine, purpose, by_default)
+        _reachable(known[customer], channel, mine, purpose, by_default, opener)
         for (customer, channel), mine in zip(items, found, strict=True)
     ]
 
@@ -74,10 +78,15 @@ def _survivor_first(person: Person) -> list[str]:
 
 
 def _reachable(
-    person: Person, channel: ContactChannel, rows: Sequence[RowMapping], purpose: Purpose, by_default: tuple[str, ...]
+    person: Person,
+    channel: ContactChannel,
+    rows: Sequence[RowMapping],
+    purpose: Purpose,
+    by_default: tuple[str, ...],
+    opener: Opener,
 ) -> Reachable:
     """``rows``: what is known under each of his ids, the survivor's first."""
-    address = next((row["address"] for row in rows if row["address"] is not None), None)
+    address = next((_address(row, channel, opener) for row in rows if row["address"] is not None), None)
     last = {row["customer_id"]: Said(row["granted"], row["recorded_at"]) for row in rows if row["granted"] is not None}
     held = holding(person, last)
     return Reachable(
@@ -89,3 +98,10 @@ def _reachable(
         rows[0]["time_zone"],
         rows[0]["name"],
     )
+
+
+def _address(row: RowMapping, channel: ContactChannel, opener: Opener) -> str:
+    if row["wrapped"] is None:
+        raise Unreadable(f"{row['customer_id']} has no key")
+    sealer = opener(row["customer_id"], row["wrapped"], row["wrapped_by"])
+    return opened_address(_ADDRESS_OF[channel], row["address"], sealer)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.profile import examples
 from services.profile.fields import CustomerId
 from services.profile.reachability.application import reach
+from services.profile.vault.application import Vault
 from shared.contracts.customers import ContactChannel, Purpose
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
@@ -62,7 +63,7 @@ class ReachAnswer(BaseModel):
     items: list[ReachView]
 
 
-def reachability_router(db: Database) -> Router:
+def reachability_router(vault: Vault, db: Database) -> Router:
     """``POST /internal/reachability``."""
     router = Router(tags=["internal"])
 
@@ -73,7 +74,8 @@ def reachability_router(db: Database) -> Router:
     ) -> ReachAnswer:
         """Addresses and consent at hand-off; it changes nothing, so it takes no Idempotency-Key."""
         async with db.transaction() as tx:
-            found = await reach(tx, asked.purpose, [(item.customer_id, item.channel) for item in asked.items])
+            items = [(item.customer_id, item.channel) for item in asked.items]
+            found = await reach(tx, vault.opener, asked.purpose, items)
         return ReachAnswer(
             items=[
                 ReachView(

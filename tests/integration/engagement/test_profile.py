@@ -28,7 +28,8 @@ SERVICE = "engagement"
 @asynccontextmanager
 async def real_profile(database: TestDatabase) -> AsyncIterator[str]:
     surroundings = Surroundings(HOUSE, KafkaSettings(), HttpSettings(jwt_secret=SecretStr(SECRET)), VirtualClock(NOW))
-    service = build(surroundings, ProfileSettings(database_url=SecretStr(database.dsn)))
+    settings = ProfileSettings(database_url=SecretStr(database.dsn), master_key=SecretStr(SECRET))
+    service = build(surroundings, settings)
     gateway = FastAPI()
     gateway.mount("/profile", service.app)
     with socket.socket() as listener:

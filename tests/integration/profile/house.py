@@ -13,6 +13,7 @@ from services.profile.main import build
 from services.profile.overview.application import Overviews
 from services.profile.purchases.domain import House
 from services.profile.settings import ProfileSettings
+from services.profile.vault.application import Vault
 from shared.clock import VirtualClock
 from shared.db import fetch
 from shared.http.auth import issue_token
@@ -23,6 +24,7 @@ from shared.settings import HouseSettings, KafkaSettings
 from tests.kit.databases import TestDatabase
 
 SECRET = "a secret of the tests, long enough"
+MASTER_KEY = "a master key of the tests, long enough"
 
 
 @dataclass(slots=True)
@@ -47,7 +49,8 @@ class Profile:
     async def state_hash(self) -> str:
         """Of everything, at the clock's now."""
         house = HouseSettings()
-        overviews = Overviews(Customers(self.clock, "TW"), House(house.currency, house.time_zone), self.clock)
+        customers = Customers(self.clock, "TW", Vault(self.service.db, [MASTER_KEY]))
+        overviews = Overviews(customers, House(house.currency, house.time_zone), self.clock)
         async with self.service.db.transaction() as tx:
             return await overviews.state_hash(tx)
 
@@ -70,7 +73,7 @@ def token(scope: str = "admin", customer_id: str | None = None) -> dict[str, str
 def profile_over(database: TestDatabase, clock: VirtualClock) -> Service:
     """The service as ``main`` builds it."""
     surroundings = Surroundings(HouseSettings(), KafkaSettings(), HttpSettings(jwt_secret=SecretStr(SECRET)), clock)
-    return build(surroundings, ProfileSettings(database_url=SecretStr(database.dsn)))
+    return build(surroundings, ProfileSettings(database_url=SecretStr(database.dsn), master_key=SecretStr(MASTER_KEY)))
 
 
 def in_batches(records: Sequence[Record], size: int) -> list[Sequence[Record]]:

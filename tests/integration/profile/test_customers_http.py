@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from shared.db import fetch
 from tests.integration.profile.house import Profile, token
 from tests.kit.builders import purchase, record
 
@@ -173,32 +172,6 @@ async def test_pages_follow_one_another_without_gap(profile: Profile) -> None:
         seen += [row["customer_id"] for row in page["items"]]
         cursor = page["next_cursor"]
     assert (seen, cursor) == ([f"web:{number}" for number in range(5)], None)
-
-
-async def test_names_and_addresses_stand_in_profiles_own_tables_alone(profile: Profile) -> None:
-    await create(profile)
-    await profile.client.patch("/customers/web:7", json={"name": "Planted Name the Second"}, headers={"If-Match": "*"})
-    await profile.client.put(
-        "/customers/web:7/consents/email/marketing",
-        json={"granted": True, "source": "page", "wording_version": "1"},
-    )
-    planted = ("Planted", "planted@example.com", "223456789")
-    async with profile.service.db.transaction() as tx:
-        tables = await fetch(tx, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        holding = set()
-        for table in [row["tablename"] for row in tables]:
-            for row in await fetch(tx, f'SELECT * FROM "{table}"'):
-                text = " ".join(
-                    value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-                    for value in row.values()
-                )
-                if any(secret in text for secret in planted):
-                    holding.add(table)
-    assert holding == {"customers", "contact_points", "file_fields"}
-
-
-def readable(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 async def test_a_customer_may_say_how_he_wants_to_be_reached_and_engagement_hears_of_it(profile: Profile) -> None:

@@ -4,17 +4,17 @@ import asyncio
 import json
 import random
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 
 import asyncpg
 import pytest
 
 from shared.db import execute
+from shared.migrations import upgrade
 from tests.integration.profile.house import Profile, token
 from tests.kit import builders
 from tests.kit.builders import NOW
-from tests.kit.databases import TestDatabase
+from tests.kit.databases import Databases
 
 SERVICE = "profile"
 
@@ -190,15 +190,14 @@ async def test_no_event_says_who_said_what(profile: Profile) -> None:
         assert b"lanted" not in bytes(row["value"])
 
 
-async def test_files_from_before_sources_were_kept_get_a_history(test_database: TestDatabase) -> None:
-    migration = import_module("services.profile.migrations.versions.0004_files")
-    owner = await asyncpg.connect(test_database.owner_dsn)
-    try:
+async def test_files_from_before_sources_were_kept_get_a_history(databases: Databases) -> None:
+    async with databases.fresh(None) as empty:
+        await upgrade("profile", empty.owner_dsn, "roost_service", to="0003")
+        owner = await asyncpg.connect(empty.owner_dsn)
         await owner.execute(FROM_BEFORE)
-        await owner.execute(migration.BACKFILL)
+        await upgrade("profile", empty.owner_dsn, "roost_service", to="0004")
         kept = await owner.fetch("SELECT field, value, true_at FROM file_fields ORDER BY field")
         said_at = await owner.fetchval("SELECT said_at::text FROM customers WHERE customer_id = 'a'")
-    finally:
         await owner.close()
     assert [(row["field"], row["value"]) for row in kept] == [
         ("attributes.shoe", "42"),

@@ -6,14 +6,16 @@ from services.profile.identities.application import Identities
 from services.profile.purchases.application import PurchaseHistory
 from services.profile.purchases.domain import House
 from services.profile.timeline.application import Timeline
+from services.profile.vault.application import Vault
 from shared.clock import SystemClock
 from shared.contracts.topics import TOPICS
+from shared.db import Database
 
 ITS_OWN = {"customer-registered", "customer-changed", "segment-changed", "customer-lost", "customer-returned"}
 
 
 def test_every_topic_is_read_but_the_announcements_of_its_own_files_and_segments() -> None:
-    customers = Customers(SystemClock(), "TW")
+    customers = Customers(SystemClock(), "TW", Vault(Database("postgresql://nowhere"), ["unused"]))
     history = PurchaseHistory(customers, House("TWD", "Asia/Taipei"))
     table = use_cases(history, Timeline(customers), Identities(customers, history))
     assert set(table) == set(TOPICS) - ITS_OWN
