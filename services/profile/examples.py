@@ -114,6 +114,7 @@ ORDER: dict[str, Any] = {
     "channel": "store",
     "total": MONEY,
     "net": {"amount": "1000.00", "currency": "TWD"},
+    "converted": None,
     "lines": [
         {
             "line_id": "1",

@@ -4,6 +4,7 @@ from datetime import datetime, time, timedelta
 
 from services.profile.counting.application import Counting
 from services.profile.events.application import Events
+from services.profile.purchases.converting import Converting
 from services.profile.segments.application import Placing
 from services.profile.vault.application import Vault
 from shared.clock import Clock
@@ -20,6 +21,7 @@ def jobs(
     events: Events,
     counting: Counting,
     placing: Placing,
+    converting: Converting,
     vault: Vault,
     db: Database,
     clock: Clock,
@@ -65,6 +67,7 @@ def jobs(
     again = [Job("rewrap-keys", timedelta(minutes=1), vault.rewrap, rewrap_due)] if vault.changes_masters else []
     return [
         Job("count-orders", timedelta(seconds=2), counting.run, counting.next_due),
+        Job("convert-orders", timedelta(seconds=2), converting.run, converting.next_due),
         Job("place", timedelta(seconds=4), placing.run, placing.next_due),
         Job(_RECOMPUTE, timedelta(minutes=10), recompute, recompute_due),
         Job(_EXPIRE, timedelta(minutes=10), expire, expire_due),

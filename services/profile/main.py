@@ -30,8 +30,11 @@ from services.profile.preferences.http import preferences_router
 from services.profile.products.application import Catalogue
 from services.profile.products.http import products_router
 from services.profile.purchases.application import PurchaseHistory
+from services.profile.purchases.converting import Converting
 from services.profile.purchases.domain import House
 from services.profile.purchases.http import purchases_router
+from services.profile.rates.application import RateBook
+from services.profile.rates.http import rates_router
 from services.profile.reachability.http import reachability_router
 from services.profile.recommendations.application import Recommendations
 from services.profile.recommendations.http import recommendations_router
@@ -64,12 +67,13 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     counting = Counting(db, clock, house)
     catalogue = Catalogue(clock)
     placing = Placing(db, clock, house, wake)
+    converting = Converting(history, db, clock)
     return assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
         use_cases=use_cases(history, timeline, identities),
-        jobs=jobs(events, counting, placing, vault, db, clock, surroundings.house, settings.inbox_days),
+        jobs=jobs(events, counting, placing, converting, vault, db, clock, surroundings.house, settings.inbox_days),
         routers=[
             events_router(events, db, wake),
             customers_router(customers, Overviews(customers, house, clock), db, wake),
@@ -86,6 +90,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             timeline_router(timeline, customers, db),
             patterns_router(Patterns(house, clock), customers, db),
             products_router(catalogue, db),
+            rates_router(RateBook(clock, house), db),
             recommendations_router(Recommendations(catalogue, counting, house, clock), customers, db),
             metrics_router(Metrics(counting, house, clock), db),
             segments_router(

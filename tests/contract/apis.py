@@ -119,7 +119,8 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     return {
         "profile": {
             **everywhere, "name": "regulars", "channel": "email", "purpose": "marketing", "sku": "sku-1",
-            "identifier_id": "i_" + 32 * "0", "/duplicates/{id}": encode_cursor((CUSTOMER, "web:2002")),
+            "currency": "USD", "valid_from": "2026-11-20", "identifier_id": "i_" + 32 * "0",
+            "/duplicates/{id}": encode_cursor((CUSTOMER, "web:2002")),
         },
         "loyalty": everywhere,
         "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},

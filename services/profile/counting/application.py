@@ -4,18 +4,25 @@ A purchase writes nothing here. From time to time all orders of which a fact was
 their facts, so versions, returns and cancellations need no rules of their own, and the counts are those of a recount.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.profile.counting import store
 from services.profile.counting.domain import basket, row
 from services.profile.purchases.domain import House
+from services.profile.rates.application import forget, rates_of
 from shared.clock import Clock
 from shared.db import Database, Tx
 from shared.messaging import facts
 
 _BATCH = 500
 _AT_ONCE, _UNDER_LOAD = 1000, 100
+
+
+async def count_again(tx: Tx, orders: Sequence[str]) -> None:
+    """Has these orders made again, as if something had been recorded of them."""
+    await store.stale(tx, orders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,11 @@ class Counting:
             await store.settle(tx, now)
         return total
 
+    async def catch_up(self) -> None:
+        """Counts until nothing is left of what was recorded before."""
+        while await self.run():
+            pass
+
     async def next_due(self) -> datetime | None:
         """Never: what there is to count depends on what was recorded, not on the clock, which need not wait for it."""
         return None
@@ -60,5 +72,7 @@ class Counting:
             known = await store.baskets(tx, orders)
             now = {order.order_id: basket(order) for order in standing}
             changed = [order for order in orders if known.get(order, []) != now.get(order, [])]
-            await store.replace(tx, orders, [row(order, self.house) for order in standing], changed)
+            rates = await rates_of(tx, standing, self.house)
+            await forget(tx, set(orders) - {order.order_id for order in standing})
+            await store.replace(tx, orders, [row(order, self.house, rates) for order in standing], changed)
             return len(orders)

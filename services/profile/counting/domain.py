@@ -1,6 +1,7 @@
 """An order as it stands, in one row to count by; and which of its products count as bought together."""
 
-from services.profile.purchases.domain import House
+from services.profile.purchases.domain import House, in_house
+from services.profile.rates.domain import Rates
 from shared.contracts.orders import Order
 
 MOST_ITEMS = 50
@@ -10,15 +11,20 @@ costs the square of its length."""
 Row = tuple[object, ...]
 COLUMNS = (
     "order_id", "customer_id", "occurred_at", "day", "channel", "currency", "total", "net", "counts", "cancelled",
-    "skus",
+    "skus", "house_total", "house_net", "backfill", "line_skus", "line_categories", "line_sold", "line_returned",
 )  # fmt: skip
 
 
-def row(order: Order, house: House) -> Row:
-    """The columns of an order, money in minor units of its own currency."""
+def row(order: Order, house: House, rates: Rates) -> Row:
+    """The columns of an order: money in minor units of its own currency, and of the house's if it has a rate; of each
+    line product, category ('' without) and thousandths of a piece, sold and given back."""
+    worth = in_house(order, house, rates)
     return (
         order.order_id, order.customer_id, order.occurred_at, house.day(order.occurred_at), order.channel,
         order.currency, order.total, order.net, order.counts, order.cancelled_at is not None, basket(order),
+        worth and worth.total, worth and worth.net, order.backfill,
+        [line.sku for line in order.lines], [line.category or "" for line in order.lines],
+        [line.quantity for line in order.lines], [line.returned_quantity for line in order.lines],
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ SELECT DISTINCT coalesce(order_id, key) FROM facts WHERE kind = ANY(:kinds) {}
 ON CONFLICT DO NOTHING
 """
 _MARK = _MARK_ALL.format("AND recorded_in >= :since AND recorded_in < :until")
+_STALE = "INSERT INTO stale_orders SELECT unnest(CAST(:orders AS text[])) ORDER BY 1 ON CONFLICT DO NOTHING"
 _MARKED = "UPDATE counting SET counted_to = :until"
 _SETTLE = "UPDATE counting SET counted_at = :now WHERE NOT EXISTS (SELECT FROM stale_orders)"
 _TAKE = """
@@ -60,6 +61,11 @@ async def mark(tx: Tx) -> int:
         marked = await execute(tx, _MARK, since=since, until=until, kinds=list(ORDER_KINDS))
     await execute(tx, _MARKED, until=until)
     return marked
+
+
+async def stale(tx: Tx, orders: Sequence[str]) -> None:
+    """Notes that these are to be looked at again."""
+    await execute(tx, _STALE, orders=orders)
 
 
 async def take(tx: Tx, limit: int) -> list[str]:

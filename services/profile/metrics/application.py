@@ -44,8 +44,8 @@ class Metrics:
 
     async def sales(self, tx: Tx, asked: Period, of: Filters) -> Sales:
         """What was sold."""
-        return await store.sales(tx, asked, of, self.house.currency)
+        return await store.sales(tx, asked, of)
 
     async def cohorts(self, tx: Tx, asked: Period, of: Filters) -> tuple[Ratio, list[Cell]]:
         """Who came again, by the month of his first order."""
-        return await store.cohorts(tx, asked, of, self.house.currency)
+        return await store.cohorts(tx, asked, of)

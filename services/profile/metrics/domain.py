@@ -31,10 +31,11 @@ DEFINITIONS: dict[Name, tuple[int, str]] = {
         f"orders of all times before the period's end. {_ORDERS}",
     ),
     "sales": (
-        1,
+        2,
         "Net sales in the house's currency (numerator) over the orders (denominator): what an order brings. Net is "
         "paid less given back, whenever it was given back, on the day of the order; returns_rate is given back over "
-        "gross. Orders in another currency are in unconverted, and not in the sums. top_share is the part of net "
+        "gross. An order in another currency is converted by the rate of its day with which it was first counted, "
+        "rounded half to even; without a rate it is in unconverted, and not in the sums. top_share is the part of net "
         f"that the best 20 % of the buyers bring. count: orders, those given back whole among them. {_ORDERS}",
     ),
     "cohorts": (

@@ -20,7 +20,7 @@ _FILTERS = {
 }
 _ORDERS = f"""
 orders AS (
-    SELECT {_PERSON} AS person, o.day, o.currency, o.total, o.net, o.counts, o.cancelled
+    SELECT {_PERSON} AS person, o.order_id, o.day, o.currency, o.net, o.house_total, o.house_net, o.counts, o.cancelled
     FROM standing_orders AS o LEFT JOIN survivors AS v USING (customer_id)
     WHERE o.day < CAST(:until AS date) AND {{}}
 )"""
@@ -79,25 +79,28 @@ WHERE day >= CAST(:since AS date) AND day < CAST(:until AS date)
 GROUP BY 1 ORDER BY 1
 """
 _SALES = """
-, ours AS (SELECT * FROM orders WHERE NOT cancelled AND day >= CAST(:since AS date) AND currency = :currency),
+, ours AS (
+    SELECT * FROM orders WHERE NOT cancelled AND day >= CAST(:since AS date) AND house_net IS NOT NULL
+),
 buyers AS (
-    SELECT sum(net) AS net, row_number() OVER (ORDER BY sum(net) DESC, person) AS place, count(*) OVER () AS buyers
+    SELECT sum(house_net) AS net, row_number() OVER (ORDER BY sum(house_net) DESC, person) AS place,
+           count(*) OVER () AS buyers
     FROM ours WHERE counts GROUP BY person
 )
-SELECT count(*) FILTER (WHERE counts) AS orders, count(*) AS count, coalesce(sum(total), 0) AS gross,
-       coalesce(sum(net), 0) AS net, (SELECT count(*) FROM buyers) AS buyers,
+SELECT count(*) FILTER (WHERE counts) AS orders, count(*) AS count, coalesce(sum(house_total), 0) AS gross,
+       coalesce(sum(house_net), 0) AS net, (SELECT count(*) FROM buyers) AS buyers,
        (SELECT count(*) FROM buyers WHERE place <= (buyers + 4) / 5) AS best,
        (SELECT coalesce(sum(net), 0) FROM buyers WHERE place <= (buyers + 4) / 5) AS best_net
 FROM ours
 """
 _UNCONVERTED = """
 SELECT currency, count(*) AS orders, sum(net) AS net FROM orders
-WHERE counts AND day >= CAST(:since AS date) AND currency <> :currency GROUP BY currency ORDER BY currency
+WHERE counts AND day >= CAST(:since AS date) AND house_net IS NULL GROUP BY currency ORDER BY currency
 """
 _COHORTS = """
 , months AS (
     SELECT person, date_trunc('month', CAST(day AS timestamp)) AS month, count(*) AS bought,
-           coalesce(sum(net) FILTER (WHERE currency = :currency), 0) AS net, min(day) AS first_day
+           coalesce(sum(house_net), 0) AS net, min(day) AS first_day
     FROM orders WHERE counts GROUP BY 1, 2
 ),
 cohorts AS (
@@ -146,19 +149,19 @@ async def churn(tx: Tx, period: Period, of: Filters, policy: LifecyclePolicy) ->
     )
 
 
-async def sales(tx: Tx, period: Period, of: Filters, currency: str) -> Sales:
+async def sales(tx: Tx, period: Period, of: Filters) -> Sales:
     """What was sold, what came back, and what the best buyers bring."""
-    row = (await _ask(tx, _SALES, period, of, currency=currency))[0]
-    foreign = await _ask(tx, _UNCONVERTED, period, of, currency=currency)
+    row = (await _ask(tx, _SALES, period, of))[0]
+    foreign = await _ask(tx, _UNCONVERTED, period, of)
     return Sales(
         **{name: int(value) for name, value in row.items()},
         unconverted=tuple((other["currency"], other["orders"], int(other["net"])) for other in foreign),
     )
 
 
-async def cohorts(tx: Tx, period: Period, of: Filters, currency: str) -> tuple[Ratio, list[Cell]]:
+async def cohorts(tx: Tx, period: Period, of: Filters) -> tuple[Ratio, list[Cell]]:
     """Who came again, and every month of every cohort in which somebody did."""
-    cells = await _ask(tx, _COHORTS, period, of, currency=currency)
+    cells = await _ask(tx, _COHORTS, period, of)
     return _ratio(await _ask(tx, _CAME_AGAIN, period, of)), [msgspec.convert(dict(row), Cell) for row in cells]
 
 

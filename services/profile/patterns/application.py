@@ -9,6 +9,7 @@ import msgspec
 from services.profile.patterns.domain import Comparison, Pattern, bought, compare, pattern
 from services.profile.periods import Period, period
 from services.profile.purchases.domain import House
+from services.profile.rates.application import rates_of
 from shared.clock import Clock
 from shared.db import Tx
 from shared.messaging import facts
@@ -37,5 +38,6 @@ class Patterns:
     async def of(self, tx: Tx, ids: Sequence[str], asked: Period) -> Told:
         """For the person of these ids."""
         orders = [order for found in (await facts.orders_of(tx, ids)).values() for order in found]
-        now, before = (bought(orders, self.house, span) for span in (asked, asked.before))
+        rates = await rates_of(tx, orders, self.house)
+        now, before = (bought(orders, self.house, span, rates) for span in (asked, asked.before))
         return Told(asked, pattern(now, self.house), pattern(before, self.house), compare(before, now, self.house))

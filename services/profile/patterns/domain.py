@@ -11,15 +11,19 @@ import msgspec
 
 from services.profile.patterns import significance
 from services.profile.periods import Period
-from services.profile.purchases.domain import House
-from shared.contracts.orders import Order
+from services.profile.purchases.domain import House, in_house
+from services.profile.rates.domain import NO_RATES, Rates
+from shared.contracts.orders import Order, spread
 
 LEVEL = 0.05
 """A difference is called significant below this probability of its being chance."""
 
 
 class Bought(msgspec.Struct, frozen=True):
-    """An order that stands, on the house's clock. ``by_category``: what was kept, in minor units net of returns."""
+    """An order that stands, on the house's clock. ``by_category``: what was kept, in minor units net of returns.
+
+    ``currency`` is the house's where the order has a rate; the categories' shares sum to ``net``.
+    """
 
     at: datetime
     channel: str
@@ -43,7 +47,7 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """A period's purchases. Money in minor units of the house's currency; ``unconverted`` are other currencies.
+    """A period's purchases. Money in minor units of the house's currency; ``unconverted``: what has no rate.
 
     ``median_gap_days``: between days with a purchase. ``weekdays`` from Monday, ``hours`` from midnight: orders.
     """
@@ -88,7 +92,7 @@ class Comparison(msgspec.Struct, frozen=True):
     shifts: tuple[Shift, ...]
 
 
-def bought(orders: Iterable[Order], house: House, period: Period) -> list[Bought]:
+def bought(orders: Iterable[Order], house: House, period: Period, rates: Rates = NO_RATES) -> list[Bought]:
     """The orders of a period that stand, by time."""
     zone = ZoneInfo(house.time_zone)
     found = []
@@ -99,7 +103,13 @@ def bought(orders: Iterable[Order], house: House, period: Period) -> list[Bought
                 if line.returned_quantity < line.quantity:
                     by_category[line.category] += line.paid - line.returned
             at = order.occurred_at.astimezone(zone)
-            found.append(Bought(at, order.channel, order.currency, order.net, by_category))
+            worth = in_house(order, house, rates)
+            if worth is None or order.currency == house.currency:
+                found.append(Bought(at, order.channel, order.currency, order.net, by_category))
+            else:
+                shares = spread(worth.net, list(by_category.values()))
+                by_house = dict(zip(by_category, shares, strict=True))
+                found.append(Bought(at, order.channel, house.currency, worth.net, by_house))
     return sorted(found, key=lambda one: one.at)
 
 

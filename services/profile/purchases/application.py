@@ -9,6 +9,8 @@ from itertools import chain
 from services.profile.customers.application import Customers
 from services.profile.purchases import store
 from services.profile.purchases.domain import NOTHING, House, Purchases, apply, fold
+from services.profile.rates.application import rates_of
+from services.profile.rates.domain import Rates
 from services.profile.segments.application import note_backfill
 from shared.contracts.orders import Order
 from shared.db import Tx
@@ -34,7 +36,7 @@ class PurchaseHistory:
             await note_backfill(tx, recorded.fresh, groups)
             states = await store.lock(tx, sorted({groups.survivor(customer) for customer in concerned}))
             again = {groups.survivor(customer) for customer in recorded.refold}
-            changed: dict[str, Purchases] = {}
+            newer: dict[str, list[Order]] = {}
             for customer, plain in recorded.plain.items():
                 if customer in again:
                     continue
@@ -42,9 +44,11 @@ class PurchaseHistory:
                 if groups.is_joined(customer):
                     again.add(groups.survivor(customer))
                 elif states[customer].precedes(orders[0]):
-                    changed[customer] = self._on_top(states[customer], orders)
+                    newer[customer] = orders
                 else:
                     again.add(customer)
+            rates = await rates_of(tx, chain.from_iterable(newer.values()), self.house)
+            changed = {who: self._on_top(states[who], orders, rates) for who, orders in newer.items()}
             changed |= await self._folded(tx, groups, again)
             await store.save(tx, {who: state for who, state in changed.items() if state != states[who]})
         return Outcome(duplicates=recorded.duplicates, rejected=recorded.conflicts)
@@ -58,15 +62,22 @@ class PurchaseHistory:
         changed = {who: folded.get(who, NOTHING) for who in concerned}
         await store.save(tx, {who: state for who, state in changed.items() if state != states[who]})
 
-    async def page(self, tx: Tx, ids: Sequence[str], *, after: tuple[datetime, str] | None, limit: int) -> list[Order]:
-        """The orders of a person's ids as they stand now, newest first."""
-        return await store.page(tx, ids, after=after, limit=limit)
+    async def page(
+        self, tx: Tx, ids: Sequence[str], *, after: tuple[datetime, str] | None, limit: int
+    ) -> tuple[list[Order], Rates]:
+        """The orders of a person's ids as they stand now, newest first, and the rates of those that have one."""
+        orders = await store.page(tx, ids, after=after, limit=limit)
+        return orders, await rates_of(tx, orders, self.house)
 
     async def _folded(self, tx: Tx, groups: Groups, survivors: Iterable[str]) -> dict[str, Purchases]:
         members = {survivor: groups.members(survivor) for survivor in survivors}
         histories = await facts.orders_of(tx, chain.from_iterable(members.values()))
-        orders = {who: chain.from_iterable(histories[member] for member in ids) for who, ids in members.items()}
-        return {who: fold(sorted(found, key=lambda order: order.sort_key), self.house) for who, found in orders.items()}
+        rates = await rates_of(tx, chain.from_iterable(histories.values()), self.house)
+        orders = {
+            who: sorted(chain.from_iterable(histories[member] for member in ids), key=lambda order: order.sort_key)
+            for who, ids in members.items()
+        }
+        return {who: fold(found, self.house, rates) for who, found in orders.items()}
 
-    def _on_top(self, state: Purchases, orders: Sequence[Order]) -> Purchases:
-        return reduce(lambda folded, order: apply(folded, order, self.house), orders, state)
+    def _on_top(self, state: Purchases, orders: Sequence[Order], rates: Rates) -> Purchases:
+        return reduce(lambda folded, order: apply(folded, order, self.house, rates), orders, state)

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from services.profile.rates.domain import NO_RATES, Rates, converted
 from shared.contracts.orders import Order
 
 
@@ -28,11 +29,19 @@ class Foreign(msgspec.Struct, frozen=True):
     minor: int
 
 
+class Worth(msgspec.Struct, frozen=True):
+    """What was paid for an order and what of it was kept, in minor units of the house's currency."""
+
+    total: int
+    net: int
+
+
 class Purchases(msgspec.Struct, frozen=True):
     """The orders of one customer that stand (``Order.counts``), folded.
 
-    ``spend``: minor units of the house currency, net of returns. ``days``: distinct days with a purchase;
-    ``previous_day`` is the one before ``last_day``. ``last_*`` is the newest order's place among the facts.
+    ``spend``: minor units of the house currency, net of returns; ``elsewhere``: what has no rate, by currency.
+    ``days``: distinct days with a purchase; ``previous_day`` is the one before ``last_day``.
+    ``last_*`` is the newest order's place among the facts.
     """
 
     orders: int = 0
@@ -57,7 +66,7 @@ class Purchases(msgspec.Struct, frozen=True):
 NOTHING = Purchases()
 
 
-def apply(state: Purchases, order: Order, house: House) -> Purchases:
+def apply(state: Purchases, order: Order, house: House, rates: Rates = NO_RATES) -> Purchases:
     """One more order, newer than those before; what doesn't stand changes nothing."""
     if not order.counts:
         return state
@@ -65,8 +74,9 @@ def apply(state: Purchases, order: Order, house: House) -> Purchases:
     day = house.day(at)
     same_day = day == state.last_day
     spend, elsewhere = state.spend, state.elsewhere
-    if order.currency == house.currency:
-        spend += order.net
+    worth = in_house(order, house, rates)
+    if worth is not None:
+        spend += worth.net
     else:
         known = elsewhere.get(order.currency, Foreign(0, 0))
         elsewhere = {**elsewhere, order.currency: Foreign(known.orders + 1, known.minor + order.net)}
@@ -85,9 +95,24 @@ def apply(state: Purchases, order: Order, house: House) -> Purchases:
     )
 
 
-def fold(orders: Iterable[Order], house: House) -> Purchases:
+def fold(orders: Iterable[Order], house: House, rates: Rates = NO_RATES) -> Purchases:
     """All orders of a customer, sorted by their ``sort_key``."""
-    return reduce(lambda state, order: apply(state, order, house), orders, NOTHING)
+    return reduce(lambda state, order: apply(state, order, house, rates), orders, NOTHING)
+
+
+def in_house(order: Order, house: House, rates: Rates) -> Worth | None:
+    """An order in the house's currency, by its own rate where it is in another; None without one.
+
+    What is paid and what is kept are converted each as a whole and rounded half to even, so no sequence of returns
+    accumulates roundings.
+    """
+    if order.currency == house.currency:
+        return Worth(order.total, order.net)
+    rate = rates.get(order.order_id)
+    if rate is None:
+        return None
+    total, net = (converted(minor, rate, house.currency) for minor in (order.total, order.net))
+    return None if total is None or net is None else Worth(total, net)
 
 
 @lru_cache(maxsize=8)

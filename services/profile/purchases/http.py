@@ -1,6 +1,6 @@
 """The route of a customer's orders."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 from pydantic import BaseModel
@@ -10,6 +10,8 @@ from services.profile.customers.application import Customers
 from services.profile.fields import CustomerInPath
 from services.profile.identities.application import person
 from services.profile.purchases.application import PurchaseHistory
+from services.profile.purchases.domain import House, in_house
+from services.profile.rates.domain import Rates
 from shared.contracts.orders import Order
 from shared.contracts.types import decimal_of
 from shared.db import Database
@@ -46,8 +48,20 @@ class ReturnView(BaseModel):
     amount: Amount
 
 
+class ConvertedView(BaseModel):
+    """What an order in another currency counts for in the house's, by the rate of its day that it was first counted
+    with: units of the house's currency for one of the order's, a version of ``/rates``."""
+
+    net: Amount
+    rate: str
+    valid_from: date
+    version: int
+    source: str
+
+
 class OrderView(BaseModel):
-    """An order as it stands: its highest version, net of returns."""
+    """An order as it stands: its highest version, net of returns. ``converted`` is null in the house's currency, and
+    where there is no rate for its day."""
 
     order_id: str
     order_version: int
@@ -55,6 +69,7 @@ class OrderView(BaseModel):
     channel: str
     total: Amount
     net: Amount
+    converted: ConvertedView | None
     lines: list[LineView]
     returns: list[ReturnView]
     cancelled_at: datetime | None
@@ -79,14 +94,14 @@ def purchases_router(history: PurchaseHistory, customers: Customers, db: Databas
             own_or_404(who, *asked.ids)
             if not await customers.exists(tx, asked.customer_id):
                 raise not_found()
-            orders = await history.page(tx, asked.ids, after=after, limit=paging.limit + 1)
+            orders, rates = await history.page(tx, asked.ids, after=after, limit=paging.limit + 1)
         cursor = paging.next_cursor(orders, lambda order: (order.occurred_at, order.order_id))
-        return Page(items=[_view(order) for order in orders[: paging.limit]], next_cursor=cursor)
+        return Page(items=[_view(order, history.house, rates) for order in orders[: paging.limit]], next_cursor=cursor)
 
     return router
 
 
-def _view(order: Order) -> OrderView:
+def _view(order: Order, house: House, rates: Rates) -> OrderView:
     def money(minor: int) -> Amount:
         return Amount(amount=decimal_of(minor, order.currency), currency=order.currency)
 
@@ -97,6 +112,7 @@ def _view(order: Order) -> OrderView:
         channel=order.channel,
         total=money(order.total),
         net=money(order.net),
+        converted=_converted(order, house, rates),
         lines=[
             LineView(
                 line_id=line.line_id,
@@ -115,6 +131,19 @@ def _view(order: Order) -> OrderView:
         ],
         cancelled_at=order.cancelled_at,
         delivered_at=order.delivered_at,
+    )
+
+
+def _converted(order: Order, house: House, rates: Rates) -> ConvertedView | None:
+    rate, worth = rates.get(order.order_id), in_house(order, house, rates)
+    if rate is None or worth is None:
+        return None
+    return ConvertedView(
+        net=Amount(amount=decimal_of(worth.net, house.currency), currency=house.currency),
+        rate=rate.rate,
+        valid_from=rate.valid_from,
+        version=rate.version,
+        source=rate.source,
     )
 
 
