@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import hmac
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,9 +14,11 @@ from shared.clock import Clock
 from shared.db import Database, fetch
 from shared.http.app import create_app
 from shared.http.failures import DomainErrors
+from shared.http.problems import ProblemError, conflict
 from shared.http.settings import HttpSettings
 from shared.jobs import Job, JobRunner
 from shared.messaging.consumer import Consumer
+from shared.messaging.erased import CODE, CustomerIsErased, Erased
 from shared.messaging.housekeeping import housekeeping
 from shared.messaging.intake import Intake, UseCase
 from shared.messaging.metrics import MessagingMetrics
@@ -39,6 +42,17 @@ class Surroundings:
     kafka: KafkaSettings
     http: HttpSettings
     clock: Clock
+
+    @property
+    def erased(self) -> Erased:
+        """The look-up of who was erased."""
+        return Erased(self.secret_for("erased"))
+
+    def secret_for(self, purpose: str) -> bytes:
+        """32 bytes that last as long as the house's ``erasure_key``, for one purpose alone."""
+        given = self.house.erasure_key
+        key = given.get_secret_value().encode() if given else self.http.hmac_key
+        return hmac.digest(key, f"roost.{purpose}".encode(), "sha256")
 
 
 @dataclass(slots=True)
@@ -125,7 +139,8 @@ def assemble(
     clock = surroundings.clock
     relay = Relay(name, db, clock, surroundings.kafka)
     wake.target = relay.wake
-    intake = Intake(name, use_cases, db, clock, after_commit=relay.wake)
+    erased = surroundings.erased
+    intake = Intake(name, use_cases, db, clock, after_commit=relay.wake, erased=erased)
     consumer = Consumer(intake, surroundings.kafka)
     runner = JobRunner(name, [*jobs, housekeeping(db, clock, inbox_days)], db)
     registry = new_registry()
@@ -135,17 +150,26 @@ def assemble(
     async def ready() -> dict[str, str]:
         return await parts[0].readiness()
 
+    async def is_erased(customer: str) -> bool:
+        async with db.transaction() as tx:
+            return bool(await erased.find(tx, [customer]))
+
     app = create_app(
         title=f"Roost {name}",
         service=name,
         settings=surroundings.http,
         routers=[*routers, operations_router(name, db, intake)],
         ready=ready,
-        domain_errors=domain_errors,
+        domain_errors={CustomerIsErased: _erased, **(domain_errors or {})},
         registry=registry,
     )
+    app.state.is_erased = is_erased
     parts.append(Service(name, db, app, intake, consumer, relay, runner))
     return parts[0]
+
+
+def _erased(_: CustomerIsErased) -> ProblemError:
+    return conflict(CODE, "This customer was erased; the id is never used again.")
 
 
 @dataclass(slots=True)

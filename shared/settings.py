@@ -14,6 +14,9 @@ class HouseSettings(BaseSettings):
 
     currency: str = "TWD"
     time_zone: str = "Asia/Taipei"
+    erasure_key: SecretStr | None = None
+    """Keys the hashes of erased ids, and signs receipts: the same in every service, and for ever. By default made of
+    the HTTP settings' secret, which then may never change either."""
 
     @property
     def zone(self) -> ZoneInfo:

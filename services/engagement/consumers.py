@@ -3,12 +3,16 @@
 from services.engagement.contacts.merging import Merging
 from services.engagement.customers.application import Customers
 from services.engagement.feedback.application import Feedback
+from shared.messaging.erasures import Erasing
 from shared.messaging.intake import UseCase
 
 
-def use_cases(merging: Merging, customers: Customers, feedback: Feedback) -> dict[str, UseCase]:
+def use_cases(
+    merging: Merging, customers: Customers, feedback: Feedback, erasing: Erasing
+) -> dict[str, UseCase]:
     """What engagement reads."""
     return {
+        "customer-erased": erasing.apply,
         "customer-merged": merging.apply,
         "customer-unmerged": merging.apply,
         "purchase-recorded": customers.apply_orders,

@@ -9,6 +9,7 @@ from services.engagement.contacts.hand_over import HandOver
 from services.engagement.contacts.http import CONTACT_ERRORS, contacts_router
 from services.engagement.contacts.merging import Merging
 from services.engagement.customers.application import Customers
+from services.engagement.erasures.application import destroy
 from services.engagement.feedback.application import Feedback
 from services.engagement.feedback.http import feedback_router
 from services.engagement.jobs import jobs
@@ -19,6 +20,7 @@ from services.engagement.settings import EngagementSettings
 from services.engagement.tasks.http import tasks_router
 from shared.db import Database
 from shared.http.auth import issue_token
+from shared.messaging.erasures import Erasing
 from shared.service import Service, Surroundings, Wake, assemble
 
 
@@ -32,18 +34,20 @@ def build(surroundings: Surroundings, settings: EngagementSettings) -> Service:
     planner = Planner(db, clock, house_zone, wake)
     reachability = Reachability(settings.profile_url, _internal_token(surroundings, settings))
     hand_over = HandOver(db, clock, house_zone, settings.locale, reachability, _mail_server(settings), wake)
+    merging = Merging(clock, planner)
+    erasing = Erasing(SERVICE, surroundings.erased, clock, destroy, merging.apply)
     customers = Customers(clock, withdraw=planner.withdraw, plan=planner.plan)
     return assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
-        use_cases=use_cases(Merging(clock, planner), customers, Feedback(clock, house_zone)),
+        use_cases=use_cases(merging, customers, Feedback(clock, house_zone), erasing),
         jobs=jobs(planner, hand_over),
         routers=[
             policies_router(db, clock),
             contacts_router(db, clock, wake),
             tasks_router(db, clock, wake),
-            feedback_router(db, clock, wake),
+            feedback_router(db, clock, wake, surroundings.erased),
         ],
         wake=wake,
         domain_errors=CONTACT_ERRORS,

@@ -2,13 +2,15 @@
 
 from services.loyalty.earning.application import Earning
 from services.loyalty.merges.application import Joining
+from shared.messaging.erasures import Erasing
 from shared.messaging.facts import ORDER_KINDS
 from shared.messaging.intake import UseCase
 
 
-def use_cases(earning: Earning, joining: Joining) -> dict[str, UseCase]:
+def use_cases(earning: Earning, joining: Joining, erasing: Erasing) -> dict[str, UseCase]:
     """Every event of an order is one use case's: a batch is judged at once. So are a merge and its undo."""
     return {
+        "customer-erased": erasing.apply,
         **dict.fromkeys(ORDER_KINDS, earning.apply_orders),
         **dict.fromkeys(("customer-merged", "customer-unmerged"), joining.apply_merges),
     }

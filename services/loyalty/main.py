@@ -5,6 +5,7 @@ from services.loyalty.accounts import http as accounts_http
 from services.loyalty.accounts.application import Accounts
 from services.loyalty.consumers import use_cases
 from services.loyalty.earning.application import Earning
+from services.loyalty.erasures.application import destroy
 from services.loyalty.ledger import http as ledger_http
 from services.loyalty.ledger.application import SERVICE, Sweeper
 from services.loyalty.merges.application import Joining
@@ -13,6 +14,7 @@ from services.loyalty.programmes.application import Programmes
 from services.loyalty.settings import LoyaltySettings
 from services.loyalty.tiers.application import TierKeeper
 from shared.db import Database
+from shared.messaging.erasures import Erasing
 from shared.service import Service, Surroundings, Wake, assemble
 
 
@@ -24,11 +26,13 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
     programmes = Programmes(clock, surroundings.house.currency)
     earning = Earning(clock, programmes, surroundings.house.zone)
     accounts = Accounts(clock, programmes, earning)
+    joining = Joining(clock, programmes)
+    erasing = Erasing(SERVICE, surroundings.erased, clock, destroy, joining.apply_merges, keeps_orders=True)
     return assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
-        use_cases=use_cases(earning, Joining(clock, programmes)),
+        use_cases=use_cases(earning, joining, erasing),
         jobs=jobs_.jobs(Sweeper(db, clock, wake), TierKeeper(db, clock, programmes, wake)),
         routers=[
             programmes_http.router(db, programmes),

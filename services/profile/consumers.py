@@ -1,15 +1,21 @@
 """Which topic goes to which use case. The intake calls them in this order."""
 
+from services.profile.erasures.application import Erasures
 from services.profile.identities.application import Identities
 from services.profile.products import application as products
 from services.profile.purchases.application import PurchaseHistory
 from services.profile.timeline.application import Timeline
+from shared.messaging.erasures import Erasing
 from shared.messaging.intake import UseCase
 
 
-def use_cases(history: PurchaseHistory, timeline: Timeline, identities: Identities) -> dict[str, UseCase]:
-    """The table. Merges come first: their lock goes before all others."""
+def use_cases(
+    history: PurchaseHistory, timeline: Timeline, identities: Identities, erasures: Erasures, erasing: Erasing
+) -> dict[str, UseCase]:
+    """The table. Erasures and merges come first: their lock goes before all others."""
     return {
+        "customer-erased": erasing.apply,
+        "erasure-completed": erasures.acknowledge,
         "customer-merged": identities.apply,
         "customer-unmerged": identities.apply,
         "merge-applied": identities.acknowledge,

@@ -3,6 +3,7 @@
 from datetime import datetime, time, timedelta
 
 from services.profile.counting.application import Counting
+from services.profile.erasures.application import Alarm
 from services.profile.events.application import Events
 from services.profile.purchases.converting import Converting
 from services.profile.segments.application import Placing
@@ -23,6 +24,7 @@ def jobs(
     placing: Placing,
     converting: Converting,
     vault: Vault,
+    alarm: Alarm,
     db: Database,
     clock: Clock,
     house: HouseSettings,
@@ -69,6 +71,7 @@ def jobs(
         Job("count-orders", timedelta(seconds=2), counting.run, counting.next_due),
         Job("convert-orders", timedelta(seconds=2), converting.run, converting.next_due),
         Job("place", timedelta(seconds=4), placing.run, placing.next_due),
+        Job("erasure-deadlines", timedelta(seconds=30), alarm.run, alarm.next_due),
         Job(_RECOMPUTE, timedelta(minutes=10), recompute, recompute_due),
         Job(_EXPIRE, timedelta(minutes=10), expire, expire_due),
         *again,

@@ -12,6 +12,8 @@ from services.profile.customers.hand_over import hand_over_router
 from services.profile.customers.http import customers_router
 from services.profile.duplicates.application import Duplicates
 from services.profile.duplicates.http import duplicates_router
+from services.profile.erasures.application import Alarm, Erasures
+from services.profile.erasures.http import erasures_router
 from services.profile.events.application import Events
 from services.profile.events.http import events_router
 from services.profile.identifiers.application import Identifiers
@@ -48,6 +50,7 @@ from services.profile.timeline.application import Timeline
 from services.profile.timeline.http import timeline_router
 from services.profile.vault.application import Vault
 from shared.db import Database
+from shared.messaging.erasures import Erasing
 from shared.service import Service, Surroundings, Wake, assemble
 
 
@@ -59,21 +62,27 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     clock, wake = surroundings.clock, Wake()
     house = House(surroundings.house.currency, surroundings.house.time_zone)
     vault = Vault(db, settings.master_secrets)
-    customers = Customers(clock, settings.phone_region, vault)
+    erased = surroundings.erased
+    customers = Customers(clock, settings.phone_region, vault, erased)
     history = PurchaseHistory(customers, house)
     timeline = Timeline(customers)
     identities = Identities(customers, history)
-    events = Events(clock)
+    erasures = Erasures(customers, erased, surroundings.secret_for("receipts"))
+    erasing = Erasing(SERVICE, erased, clock, erasures.destroy, identities.apply, keeps_orders=True)
+    alarm = Alarm(db, erasures)
+    events = Events(clock, erased)
     counting = Counting(db, clock, house)
     catalogue = Catalogue(clock)
     placing = Placing(db, clock, house, wake)
     converting = Converting(history, db, clock)
-    return assemble(
+    service = assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
-        use_cases=use_cases(history, timeline, identities),
-        jobs=jobs(events, counting, placing, converting, vault, db, clock, surroundings.house, settings.inbox_days),
+        use_cases=use_cases(history, timeline, identities, erasures, erasing),
+        jobs=jobs(
+            events, counting, placing, converting, vault, alarm, db, clock, surroundings.house, settings.inbox_days,
+        ),
         routers=[
             events_router(events, db, wake),
             customers_router(customers, Overviews(customers, house, clock), db, wake),
@@ -81,6 +90,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             consents_router(Consents(), customers, db, clock, wake),
             preferences_router(customers, db, wake),
             identities_router(identities, db, wake),
+            erasures_router(erasures, db, wake),
             identifiers_router(Identifiers(customers), customers, db),
             duplicates_router(Duplicates(customers), identities, db, wake),
             purchases_router(history, customers, db),
@@ -101,3 +111,5 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
         wake=wake,
         inbox_days=settings.inbox_days,
     )
+    service.app.state.registry.register(alarm)
+    return service

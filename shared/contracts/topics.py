@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.contracts import behaviour, contacts, customers, merges, points, purchases, risk, segments
+from shared.contracts import behaviour, contacts, customers, erasures, merges, points, purchases, risk, segments
 from shared.contracts.types import Struct
 
 Service = Literal["profile", "engagement", "loyalty", "churn"]
@@ -47,6 +47,8 @@ _DECLARED = (
     Topic("customer-merged", merges.CustomerMerged, ("profile",)),
     Topic("customer-unmerged", merges.CustomerUnmerged, ("profile",)),
     Topic("merge-applied", merges.MergeApplied, SERVICES),
+    Topic("customer-erased", erasures.CustomerErased, ("profile",)),
+    Topic("erasure-completed", erasures.ErasureCompleted, SERVICES),
     Topic("segment-changed", segments.SegmentChanged, ("profile",)),
     Topic("customer-lost", segments.CustomerLost, ("profile",)),
     Topic("customer-returned", segments.CustomerReturned, ("profile",)),

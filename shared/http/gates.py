@@ -72,6 +72,12 @@ async def pass_gates(gates: list[Gate[Any]], request: Request) -> None:
         admitted[gate] = await gate.admit(request)
 
 
+def admitted(request: Request) -> list[Any]:
+    """What the gates of a request in hand found."""
+    found: dict[Gate[Any], Any] = request.scope.get(_ADMITTED, {})
+    return list(found.values())
+
+
 def _found(dependant: Dependant) -> Iterator[Gate[Any]]:
     for inner in dependant.dependencies:
         if isinstance(inner.call, Gate):

@@ -120,6 +120,7 @@ _MEANINGS = {
     403: "The token doesn't allow it",
     404: "Not there, or not yours to see",
     409: "The present state doesn't allow it",
+    410: "Erased, for good",
     412: "Changed since it was read",
     413: "Body too large",
     415: "The body isn't JSON",

@@ -11,10 +11,12 @@ from typing import NamedTuple
 import structlog
 
 from shared.clock import Clock
+from shared.contracts.topics import TOPICS
 from shared.db import Database, Tx, is_transient
 from shared.messaging import dead_letters, flow, inbox, outbox
 from shared.messaging.dead_letters import DeadLetter
 from shared.messaging.envelope import read_record
+from shared.messaging.erased import Erased
 from shared.messaging.events import Event, InvalidEvent, Rejection
 from shared.messaging.outbox import Waiting
 from shared.messaging.records import Record
@@ -51,7 +53,10 @@ class TooManyFailures(Exception):
 
 @dataclass(slots=True)
 class Intake:
-    """Applies records of a service's topics. ``use_cases`` are called in the order of their table."""
+    """Applies records of a service's topics. ``use_cases`` are called in the order of their table.
+
+    ``erased``: who is refused for ever; nobody without one.
+    """
 
     service: str
     use_cases: Mapping[str, UseCase]
@@ -61,6 +66,7 @@ class Intake:
     retries: int = 3
     counts: Counter[str] = field(default_factory=Counter)
     observe: Callable[[float], None] = lambda _: None
+    erased: Erased | None = None
     _recent: deque[int] = field(default_factory=lambda: deque(maxlen=WINDOW))
     _parked: int = 0
 
@@ -74,6 +80,8 @@ class Intake:
         for number, record in enumerate(records):
             if number % SLICE == 0:
                 await asyncio.sleep(0)
+            if _is_tombstone(record):
+                continue
             try:
                 readings.append(Reading(record, self._read(record)))
             except Exception as error:  # what isn't invalid is ours, and parks the one record
@@ -117,8 +125,12 @@ class Intake:
             headers = {name: content.decode() for name, content in record.headers}
             await outbox.append_records(tx, [Waiting(record.topic, record.key, record.value, headers)], now)
         else:
-            outcomes, letters = await self._effect(tx, [(record, self._read(record))])
-            if letters:
+            readable = [(record, self._read(record))]
+            letters: list[DeadLetter] = []
+            if self.erased is not None:
+                readable, letters = await self.erased.sift(tx, readable, [])
+            outcomes, refused = await self._effect(tx, readable)
+            if letters := [*letters, *refused]:
                 raise InvalidEvent(letters[0].code, letters[0].detail, letters[0].pointer, source=letters[0].source)
             settled: flow.Settled = "applied" if "applied" in {outcome for _, outcome in +outcomes} else "duplicate"
             await flow.replayed(tx, letter.source, letter.outcome, settled, counted_at)
@@ -168,6 +180,8 @@ class Intake:
             else:
                 raise event
         async with self.db.transaction() as tx:
+            if self.erased is not None:
+                readable, letters = await self.erased.sift(tx, readable, letters)
             outcomes, refused = await self._effect(tx, readable)
             letters += refused
             outcomes.update((letter.source, "dead") for letter in letters)
@@ -213,10 +227,12 @@ class Intake:
         source = event.source if isinstance(event, Event | InvalidEvent) else ""
         letter = DeadLetter(record, "parked", "unexpected-error", f"{type(error).__name__} while applying", "", source)
         async with self.db.transaction() as tx:
+            if self.erased is not None:
+                _, (letter,) = await self.erased.sift(tx, [], [letter])
             await dead_letters.keep(tx, self.service, [letter], now)
-            await flow.add(tx, {(source, "parked"): 1}, now)
+            await flow.add(tx, {(source, letter.outcome): 1}, now)
         self.after_commit()
-        self.counts["parked"] += 1
+        self.counts[letter.outcome] += 1
         self._remember(1, 1)
         log.error("intake.parked", exc_info=error, **self._described(letter))
 
@@ -241,3 +257,9 @@ class Intake:
         if self._parked > max(MOST_PARKED, len(self._recent) // 100):
             raise TooManyFailures(f"{self._parked} of the last {len(self._recent)} events failed unexpectedly")
 
+
+
+def _is_tombstone(record: Record) -> bool:
+    """Of a compacted topic of our own: it tells the broker to forget, and nobody else anything."""
+    topic = TOPICS.get(record.topic)
+    return record.value is None and topic is not None and topic.compacted and bool(topic.publishers)

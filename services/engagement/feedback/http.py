@@ -22,6 +22,7 @@ from shared.http.problems import invalid, not_found
 from shared.http.routing import Router
 from shared.messaging import merges
 from shared.messaging.envelope import AHEAD
+from shared.messaging.erased import Erased
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
 Address = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[^\s\x00]+$")]
@@ -66,7 +67,7 @@ class FeedbackView(BaseModel):
     occurred_at: datetime
 
 
-def feedback_router(db: Database, clock: Clock, wake: Callable[[], None]) -> Router:
+def feedback_router(db: Database, clock: Clock, wake: Callable[[], None], erased: Erased) -> Router:
     """The route of feedback."""
     router = Router(tags=["feedback"])
 
@@ -84,6 +85,9 @@ def feedback_router(db: Database, clock: Clock, wake: Callable[[], None]) -> Rou
         id = uuid4().hex
         async with db.transaction() as tx:
             own_or_404(principal, *(await merges.groups_of(tx, [body.customer_id])).members(body.customer_id))
+            if principal.customer_id is not None and await erased.find(tx, [body.customer_id]):
+                raise not_found()
+            await erased.refuse(tx, [body.customer_id])
             replay = await once.claim(tx)
             if replay is not None:
                 replay.mark(response)

@@ -10,10 +10,15 @@ from services.profile.identities.announcements import announcement
 from services.profile.identities.domain import (
     AlreadyMerged,
     AlreadyUndone,
+    Contradicted,
+    KindsDiffer,
+    KnownAsTwo,
     MergeView,
     Person,
+    Rule,
     SamePerson,
     UnknownCustomer,
+    stays_first,
 )
 from services.profile.purchases.application import PurchaseHistory
 from shared.contracts.types import Cause
@@ -54,26 +59,79 @@ class Identities:
     customers: Customers
     history: PurchaseHistory
 
-    async def merge(self, tx: Tx, from_id: str, into_id: str, cause: Cause, trace: str | None = None) -> MergeView:
+    async def merge(
+        self,
+        tx: Tx,
+        from_id: str,
+        into_id: str,
+        cause: Cause,
+        trace: str | None = None,
+        *,
+        suggested: bool = False,
+    ) -> MergeView:
         """Joins ``from_id`` to ``into_id``.
 
         Only survivors are joined, and only to survivors, so that neither a circle nor a second way can come about.
-        Raises SamePerson, UnknownCustomer, AlreadyMerged.
+<<<<<<< services/profile/identities/application.py
+        Raises SamePerson, UnknownCustomer, AlreadyMerged, CustomerIsErased.
+=======
+        Raises SamePerson, UnknownCustomer, AlreadyMerged, KindsDiffer; where it was ``suggested``, KnownAsTwo.
+>>>>>>> /tmp/wtD/services/profile/identities/application.py
         """
         if from_id == into_id:
             raise SamePerson
         await merges.hold(tx)
+        if self.customers.erased is not None:
+            await self.customers.erased.refuse(tx, [from_id, into_id])
         groups = await merges.groups_of(tx, [from_id, into_id])
+        files = {file.customer_id: file for file in await self.customers.find_all(tx, [from_id, into_id])}
         for place, customer in (("from_id", from_id), ("into_id", into_id)):
-            if not await self.customers.exists(tx, customer):
+            if customer not in files:
                 raise UnknownCustomer(place)
             if groups.survivor(customer) != customer:
                 raise AlreadyMerged(place, groups.survivor(customer))
+        # Of whom events alone are known nobody has said that he is a person.
+        if files[from_id].kind != files[into_id].kind and not (files[from_id].bare or files[into_id].bare):
+            raise KindsDiffer
+        if suggested and await store.rejected(tx, groups.members(from_id), groups.members(into_id)):
+            raise KnownAsTwo
         now = self.customers.clock.now()
         return await self._settle(tx, MergeFact(f"m_{uuid4().hex}", 1, from_id, into_id, True, now), cause, trace)
 
+    async def merge_by_rule(self, tx: Tx, pair: tuple[str, str], rule: Rule, cause: Cause) -> MergeView | None:
+        """Joins the persons of two ids who have a verified key in common; None if they are one already.
+
+        The caller has found the key while nobody's group could change (``merges.hold``). Raises KnownAsTwo,
+        Contradicted, KindsDiffer, UnknownCustomer.
+        """
+        await merges.hold(tx)
+        one, other = [(await persons(tx, [customer]))[customer] for customer in pair]
+        if one.customer_id == other.customer_id:
+            return None
+        if await store.rejected(tx, one.ids, other.ids):
+            raise KnownAsTwo
+        if await store.contradicted(tx, one.ids, other.ids):
+            raise Contradicted
+        sides = await store.sides(tx, [one.customer_id, other.customer_id])
+        if len(sides) < 2:
+            raise UnknownCustomer("from_id")
+        stays, joined = stays_first(sides[0], sides[1])
+        made = await self.merge(tx, joined.customer_id, stays.customer_id, cause)
+        await store.by_rule(tx, made.merge_id, rule)
+        return await store.find(tx, made.merge_id)
+
+    async def reject(self, tx: Tx, pair: tuple[str, str], by: str) -> bool:
+        """Notes that these are two, whatever id they have later; False if there is no file of one of them."""
+        if not all([await self.customers.exists(tx, customer) for customer in pair]):
+            return False
+        await store.reject(tx, pair, by, self.customers.clock.now())
+        return True
+
     async def undo(self, tx: Tx, merge_id: str, cause: Cause, trace: str | None = None) -> MergeView | None:
-        """Parts what a merge joined; None if there is no such merge. Raises AlreadyUndone."""
+        """Parts what a merge joined; None if there is no such merge. Raises AlreadyUndone.
+
+        Whom a rule has joined and somebody parts are two for good: no rule joins them again.
+        """
         await merges.hold(tx)
         known = await store.find(tx, merge_id)
         if known is None:
@@ -81,6 +139,8 @@ class Identities:
         if not known.active:
             raise AlreadyUndone
         now = self.customers.clock.now()
+        if known.rule:
+            await store.reject(tx, (known.from_id, known.into_id), f"undo of {merge_id}", now)
         fact = MergeFact(merge_id, known.version + 1, known.from_id, known.into_id, False, now)
         return await self._settle(tx, fact, cause, trace)
 

@@ -2,6 +2,7 @@
 
 from services.profile.consumers import use_cases
 from services.profile.customers.application import Customers
+from services.profile.erasures.application import Erasures
 from services.profile.identities.application import Identities
 from services.profile.purchases.application import PurchaseHistory
 from services.profile.purchases.domain import House
@@ -10,6 +11,8 @@ from services.profile.vault.application import Vault
 from shared.clock import SystemClock
 from shared.contracts.topics import TOPICS
 from shared.db import Database
+from shared.messaging.erased import Erased
+from shared.messaging.erasures import Erasing
 
 ITS_OWN = {"customer-registered", "customer-changed", "segment-changed", "customer-lost", "customer-returned"}
 
@@ -17,5 +20,8 @@ ITS_OWN = {"customer-registered", "customer-changed", "segment-changed", "custom
 def test_every_topic_is_read_but_the_announcements_of_its_own_files_and_segments() -> None:
     customers = Customers(SystemClock(), "TW", Vault(Database("postgresql://nowhere"), ["unused"]))
     history = PurchaseHistory(customers, House("TWD", "Asia/Taipei"))
-    table = use_cases(history, Timeline(customers), Identities(customers, history))
+    identities, erased = Identities(customers, history), Erased(b"unused")
+    erasures = Erasures(customers, erased, b"unused")
+    erasing = Erasing("profile", erased, SystemClock(), erasures.destroy, identities.apply, keeps_orders=True)
+    table = use_cases(history, Timeline(customers), identities, erasures, erasing)
     assert set(table) == set(TOPICS) - ITS_OWN

@@ -84,7 +84,7 @@ async def test_every_route_documents_its_problems() -> None:
 
     assert problems("/orders", "get") == {"401", "403", "422"}
     assert problems("/orders", "post") == {"400", "401", "403", "409", "413", "415", "422"}
-    assert problems("/orders/{customer_id}", "get") == {"401", "403", "404", "422"}
+    assert problems("/orders/{customer_id}", "get") == {"401", "403", "404", "410", "422"}
     assert problems("/orders/{customer_id}", "put") >= {"404", "412", "428"}
     assert problems("/health/ready", "get") == {"503"}
 

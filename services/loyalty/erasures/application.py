@@ -1,0 +1,10 @@
+"""What loyalty destroys of an erased person: who the accounts were. The ledger stays, and sums to zero as before."""
+
+from services.loyalty.erasures import store
+from shared.db import Tx
+from shared.messaging.erasures import Counts, Erasure
+
+
+async def destroy(tx: Tx, erasure: Erasure) -> Counts:
+    """Gives the accounts the names that the orders are kept under; the two are folded together as before."""
+    return {"accounts_kept_nameless": await store.rename(tx, erasure.names)}
