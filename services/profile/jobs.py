@@ -5,6 +5,7 @@ from datetime import datetime, time, timedelta
 from services.profile.counting.application import Counting
 from services.profile.erasures.application import Alarm
 from services.profile.events.application import Events
+from services.profile.imports.application import Imports
 from services.profile.purchases.converting import Converting
 from services.profile.segments.application import Placing
 from services.profile.vault.application import Vault
@@ -22,6 +23,7 @@ def jobs(
     events: Events,
     counting: Counting,
     placing: Placing,
+    imports: Imports,
     converting: Converting,
     vault: Vault,
     alarm: Alarm,
@@ -60,6 +62,7 @@ def jobs(
             return 0
         async with db.transaction() as tx:
             forgotten = await events.expire(tx, inbox_days)
+            forgotten += await imports.forget(tx, now)
             await ran(tx, _EXPIRE, now)
         return forgotten
 
@@ -70,6 +73,7 @@ def jobs(
     return [
         Job("count-orders", timedelta(seconds=2), counting.run, counting.next_due),
         Job("convert-orders", timedelta(seconds=2), converting.run, converting.next_due),
+        Job("import", timedelta(seconds=1), imports.run, imports.next_due),
         Job("place", timedelta(seconds=4), placing.run, placing.next_due),
         Job("erasure-deadlines", timedelta(seconds=30), alarm.run, alarm.next_due),
         Job(_RECOMPUTE, timedelta(minutes=10), recompute, recompute_due),

@@ -20,6 +20,8 @@ from services.profile.identifiers.application import Identifiers
 from services.profile.identifiers.http import identifiers_router
 from services.profile.identities.application import Identities
 from services.profile.identities.http import identities_router
+from services.profile.imports.application import Imports
+from services.profile.imports.http import imports_router
 from services.profile.jobs import jobs
 from services.profile.metrics.application import Metrics
 from services.profile.metrics.http import metrics_router
@@ -75,13 +77,14 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     catalogue = Catalogue(clock)
     placing = Placing(db, clock, house, wake)
     converting = Converting(history, db, clock)
+    imports = Imports(customers, db, wake)
     service = assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
         use_cases=use_cases(history, timeline, identities, erasures, erasing),
         jobs=jobs(
-            events, counting, placing, converting, vault, alarm, db, clock, surroundings.house, settings.inbox_days,
+            events, counting, placing, imports, converting, vault, alarm, db, clock, surroundings.house, settings.inbox_days,
         ),
         routers=[
             events_router(events, db, wake),
@@ -91,6 +94,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             preferences_router(customers, db, wake),
             identities_router(identities, db, wake),
             erasures_router(erasures, db, wake),
+            imports_router(imports, db, clock),
             identifiers_router(Identifiers(customers), customers, db),
             duplicates_router(Duplicates(customers), identities, db, wake),
             purchases_router(history, customers, db),

@@ -1,10 +1,10 @@
 """Declaring attributes, and holding values against what was declared."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.profile.attributes import store
-from services.profile.attributes.domain import Declaration, checked
+from services.profile.attributes.domain import AttributeType, Declaration, checked
 from shared.db import Tx
 
 
@@ -12,7 +12,13 @@ async def check(tx: Tx, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values as they are kept. Raises InvalidAttribute."""
     if not values:
         return {}
-    return checked(values, {known.name: known.type for known in await store.find(tx, list(values))})
+    return checked(values, await types(tx, values))
+
+
+async def types(tx: Tx, names: Iterable[str]) -> dict[str, AttributeType]:
+    """The types of those of these attributes that are declared."""
+    asked = sorted(set(names))
+    return {known.name: known.type for known in await store.find(tx, asked)} if asked else {}
 
 
 async def find(tx: Tx, name: str) -> Declaration | None:

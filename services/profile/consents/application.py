@@ -1,9 +1,10 @@
 """Writing down what a customer agrees to."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from services.profile.consents import store
-from services.profile.consents.domain import Consent, holding
+from services.profile.consents.domain import Consent, holding, repeats
 from services.profile.identities.domain import Person
 from shared.contracts.customers import ConsentChanged
 from shared.contracts.types import Cause
@@ -14,34 +15,76 @@ from shared.messaging.outbox import UNNUMBERED, Outgoing
 SERVICE = "profile"
 
 
+@dataclass(slots=True)
+class ConsentBatch:
+    """The ledger of the ids that a batch writes to, as it is after the entries so far."""
+
+    known_ids: set[str]
+    last: dict[store.Asked, dict[str, Consent]]
+    _entries: list[tuple[str, Consent]] = field(default_factory=list)
+    _news: list[Outgoing] = field(default_factory=list)
+
+    @classmethod
+    async def hold(cls, tx: Tx, ids: Iterable[str]) -> "ConsentBatch":
+        """Locks the files of these ids, whichever there are, and reads what was said last under them."""
+        wanted = sorted(set(ids))
+        return cls(set(await store.lock(tx, wanted)), await store.last(tx, wanted))
+
+    def repeats(self, person: Person, consent: Consent) -> bool:
+        """Whether an entry says nothing new: it holds already, word for word, or something was said since."""
+        return repeats(person, self.last.get((consent.channel, consent.purpose), {}), consent)
+
+    def put(self, person: Person, consent: Consent, cause: Cause, trace: str | None = None) -> None:
+        """Appends an entry, and announces it where it changes what holds.
+
+        A grant is an edit, and stays with the survivor; a withdrawal is written down under every id of the person, so
+        that no undo takes it back. A file that the same transaction makes is to be in ``known_ids``.
+        """
+        words = self.last.setdefault((consent.channel, consent.purpose), {})
+        his = {customer: words[customer] for customer in person.ids if customer in words}
+        held = holding(person, his)
+        before: dict[str, bool | None] = {customer: word.granted for customer, word in his.items()}
+        before[person.customer_id] = held.granted if held else None
+        everywhere = [customer for customer in person.ids if customer in self.known_ids]
+        for customer in [person.customer_id] if consent.granted else everywhere:
+            self._entries.append((customer, consent))
+            words[customer] = consent
+            if before.get(customer) is not consent.granted:
+                self._news.append(Outgoing(_announcement(customer, consent, cause), trace))
+
+    async def save(self, tx: Tx) -> None:
+        """Writes what was put, as one set."""
+        if self._entries:
+            await store.append(tx, self._entries)
+            await outbox.append(tx, SERVICE, self._news, max(consent.recorded_at for _, consent in self._entries))
+
+
 @dataclass(frozen=True, slots=True)
 class Consents:
     """The use cases of this module."""
 
     async def put(self, tx: Tx, person: Person, consent: Consent, cause: Cause, trace: str | None = None) -> bool:
-        """Appends an entry, and announces it where it changes what holds; False if there is no customer.
-
-        A grant is an edit, and stays with the survivor; a withdrawal is written down under every id of the person, so
-        that no undo takes it back.
-        """
-        known_ids = await store.lock(tx, person.ids)
-        if person.customer_id not in known_ids:
+        """Appends an entry, as ``ConsentBatch.put``; False if there is no customer."""
+        batch = await ConsentBatch.hold(tx, person.ids)
+        if person.customer_id not in batch.known_ids:
             return False
-        last = (await store.last(tx, person.ids)).get((consent.channel, consent.purpose), {})
-        held = holding(person, last)
-        before: dict[str, bool | None] = {customer: word.granted for customer, word in last.items()}
-        before[person.customer_id] = held.granted if held else None
-        spoken = [person.customer_id] if consent.granted else known_ids
-        await store.append(tx, spoken, consent)
-        changed = [customer for customer in spoken if before.get(customer) is not consent.granted]
-        said = [Outgoing(_announcement(customer, consent, cause), trace) for customer in changed]
-        await outbox.append(tx, SERVICE, said, consent.recorded_at)
+        batch.put(person, consent, cause, trace)
+        await batch.save(tx)
         return True
 
     async def in_force(self, tx: Tx, person: Person) -> list[Consent]:
         """What holds now, for each channel and purpose that was ever asked."""
         held = [holding(person, words) for words in (await store.last(tx, person.ids)).values()]
         return [consent for consent in held if consent]
+
+
+async def everything_said(tx: Tx, ids: Iterable[str]) -> dict[str, list[Consent]]:
+    """The ledger of each of these ids, the oldest entry first."""
+    asked = sorted(set(ids))
+    said: dict[str, list[Consent]] = {customer: [] for customer in asked}
+    for customer, consent in await store.ledger(tx, asked):
+        said[customer].append(consent)
+    return said
 
 
 def _announcement(customer_id: str, consent: Consent, cause: Cause) -> ConsentChanged:

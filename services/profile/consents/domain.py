@@ -47,6 +47,19 @@ def holding(person: Person, last: Mapping[str, AnyWord]) -> AnyWord | None:
     return max(said, key=lambda word: (not word.granted, word.recorded_at), default=None)
 
 
+def repeats(person: Person, last: Mapping[str, Consent], consent: Consent) -> bool:
+    """Whether an entry says nothing new: it holds already, word for word, or the person has said something since."""
+    said = [last[customer] for customer in person.ids if customer in last]
+    if any(word.recorded_at > consent.recorded_at for word in said):
+        return True
+    held = holding(person, last)
+    return held is not None and _wording(held) == _wording(consent)
+
+
+def _wording(consent: Consent) -> tuple[bool, str, str]:
+    return consent.granted, consent.source, consent.wording_version
+
+
 def allowed(said: bool | None, purpose: str, *, reachable: bool, by_default: tuple[str, ...]) -> bool:
     """Whether a purpose may use an address.
 

@@ -1,12 +1,11 @@
 """The ledger of consents: a row an entry, never changed; the newest of a channel and purpose is in force."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from services.profile.consents.domain import Consent
-from shared.db import Tx, execute, fetch
+from shared.db import Tx, copy, fetch
 
 Asked = tuple[str, str]
 """A channel and a purpose."""
@@ -17,11 +16,11 @@ SELECT DISTINCT ON (customer_id, channel, purpose)
        customer_id, channel, purpose, granted, source, wording_version, recorded_at
 FROM consents WHERE customer_id = ANY(:ids) ORDER BY customer_id, channel, purpose, id DESC
 """
-_APPEND = """
-INSERT INTO consents (customer_id, channel, purpose, granted, source, wording_version, recorded_at)
-SELECT customer_id, :channel, :purpose, :granted, :source, :wording_version, :recorded_at
-FROM unnest(CAST(:ids AS text[])) AS person (customer_id)
+_LEDGER = """
+SELECT customer_id, channel, purpose, granted, source, wording_version, recorded_at
+FROM consents WHERE customer_id = ANY(:ids) ORDER BY id
 """
+_COLUMNS = ("customer_id", *Consent.__struct_fields__)
 
 
 async def lock(tx: Tx, ids: Sequence[str]) -> list[str]:
@@ -39,7 +38,16 @@ async def last(tx: Tx, ids: Sequence[str]) -> dict[Asked, dict[str, Consent]]:
     return dict(sorted(found.items()))
 
 
-async def append(tx: Tx, ids: Sequence[str], consent: Consent) -> None:
-    """Adds an entry under each of these ids."""
-    row: dict[str, Any] = msgspec.structs.asdict(consent)
-    await execute(tx, _APPEND, ids=list(ids), **row)
+async def ledger(tx: Tx, ids: Sequence[str]) -> list[tuple[str, Consent]]:
+    """Every entry under these ids, the oldest first."""
+    found = []
+    for row in await fetch(tx, _LEDGER, ids=list(ids)):
+        entry = dict(row)
+        found.append((entry.pop("customer_id"), msgspec.convert(entry, Consent)))
+    return found
+
+
+async def append(tx: Tx, entries: Sequence[tuple[str, Consent]]) -> None:
+    """Adds entries under these ids, in their order."""
+    if entries:
+        await copy(tx, "consents", _COLUMNS, [(who, *msgspec.structs.astuple(consent)) for who, consent in entries])

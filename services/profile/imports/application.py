@@ -1,0 +1,363 @@
+"""Receiving files, working through them, and taking them back."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import structlog
+
+from services.profile.attributes import application as attributes
+from services.profile.customers.application import Customers
+from services.profile.imports import reading, store
+from services.profile.imports.applying import Applied, Applying
+from services.profile.imports.columns import setters
+from services.profile.imports.domain import (
+    ABANDONED,
+    CHUNK_ROWS,
+    ERASED,
+    KEPT,
+    SHOWN_DIFFERENCES,
+    Difference,
+    Fault,
+    FaultyFile,
+    Format,
+    Import,
+    Leftover,
+    NotRevertible,
+    Record,
+    Refused,
+)
+from services.profile.imports.reverting import Reverting
+from services.profile.imports.rows import Prepared, prepare
+from services.profile.imports.store import FaultRow, Touched
+from services.profile.vault.domain import Sealer, Unreadable, WrongMasterKey
+from shared.db import Database, Tx
+from shared.service import Wake
+
+log = structlog.get_logger()
+SERVICE = "profile"
+_WORK_SECONDS = 10.0
+_AGAIN = 5
+_SLICE = 100
+_ATTRIBUTE = "attributes."
+
+
+@dataclass(slots=True)
+class Upload:
+    """A file on its way in: a chunk in memory, the others in the database."""
+
+    imports: "Imports"
+    import_id: str
+    reader: reading.Reader
+    sealer: Sealer
+    content: Any = field(default_factory=hashlib.sha256)
+    size: int = 0
+    rows: int = 0
+    chunks: int = 0
+    _waiting: list[Record] = field(default_factory=list)
+
+    async def take(self, piece: bytes) -> None:
+        """The next piece, cut anywhere. Raises FaultyFile."""
+        self.content.update(piece)
+        self.size += len(piece)
+        await self._keep(self.reader.feed(piece))
+
+    async def end(self) -> None:
+        """The file is whole; ``accept`` gives it its turn. Raises FaultyFile."""
+        await self._keep(self.reader.feed(b"", last=True))
+        if self._waiting:
+            await self._flush()
+        if not self.rows:
+            raise FaultyFile("empty-file", "There is no row in this file.")
+
+    async def accept(self, tx: Tx) -> Import:
+        """Its turn may come."""
+        await store.received(tx, self.import_id, self.reader.columns, self.content.digest(), self.size, self.rows)
+        found = await store.find(tx, self.import_id)
+        assert found is not None, "it was written above"
+        return found
+
+    async def drop(self) -> None:
+        """Nothing of it is kept."""
+        async with self.imports.db.transaction() as tx:
+            await store.drop(tx, self.import_id)
+
+    async def _keep(self, records: Any) -> None:
+        for record in records:
+            self._waiting.append(record)
+            if len(self._waiting) == CHUNK_ROWS:
+                await self._flush()
+
+    async def _flush(self) -> None:
+        body = self.sealer.seal(_chunk(self.chunks), reading.packed(self._waiting))
+        async with self.imports.db.transaction() as tx:
+            await store.add_chunk(tx, self.import_id, self.chunks, self.rows + 1, body)
+        self.rows, self.chunks = self.rows + len(self._waiting), self.chunks + 1
+        self._waiting.clear()
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row of a chunk: what its file said, and what it says, or what is wrong with it."""
+
+    number: int
+    record: Record
+    said: Prepared | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """The use cases of this module."""
+
+    customers: Customers
+    db: Database
+    wake: Wake
+
+    async def begin(
+        self,
+        format_: Format,
+        charset: str,
+        *,
+        name: str | None,
+        dry_run: bool,
+        as_of: datetime | None,
+        by: str,
+        trace: str | None,
+    ) -> Upload:
+        """An import whose file is on its way."""
+        import_id = f"imp_{uuid4().hex}"
+        key, sealer = self.customers.vault.keyring.new(_owner(import_id))
+        async with self.db.transaction() as tx:
+            await store.add(
+                tx,
+                key,
+                import_id=import_id,
+                format=format_,
+                name=name,
+                dry_run=dry_run,
+                as_of=as_of,
+                created_by=by,
+                created_at=self.customers.clock.now(),
+                traceparent=trace,
+            )
+        return Upload(self, import_id, reading.reader_of(format_, charset), sealer)
+
+    async def find(self, tx: Tx, import_id: str) -> Import | None:
+        """An import as it stands."""
+        return await store.find(tx, import_id)
+
+    async def same(self, tx: Tx, job: Import) -> str | None:
+        """Another import of the same bytes that stands."""
+        return await store.same(tx, job.import_id, job.content_hash) if job.content_hash else None
+
+    async def page(self, tx: Tx, after: tuple[datetime, str] | None, limit: int) -> list[Import]:
+        """Imports, the newest first."""
+        return await store.page(tx, after, limit)
+
+    async def faults(
+        self, tx: Tx, job: Import, after: tuple[int, int] | None, limit: int
+    ) -> list[tuple[FaultRow, str | None]]:
+        """What is wrong with rows, in their order; beside the first fault of a row what its file said, as long as that
+        is kept."""
+        sealer, found = await self._sealer(tx, job), await store.faults(tx, job.import_id, after, limit)
+        return [
+            (one, sealer.open(f"fault/{one.row}", one.record) if sealer and one.record is not None else None)
+            for one in found
+        ]
+
+    async def differences(self, tx: Tx, job: Import) -> list[Difference]:
+        """The first differences that a dry run found, as long as they are kept."""
+        sealer = await self._sealer(tx, job)
+        if sealer is None:
+            return []
+        found = await store.differences(tx, job.import_id)
+        return [msgspec.json.decode(sealer.open("difference", body), type=Difference) for body in found]
+
+    async def leftovers(self, tx: Tx, job: Import, after: tuple[str, str, str] | None, limit: int) -> list[Leftover]:
+        """What a revert had to leave."""
+        return await store.leftovers(tx, job.import_id, after, limit)
+
+    async def revert(self, tx: Tx, import_id: str, by: str) -> Import | None:
+        """Stops it where it stands, and has it taken back by the job; None if there is no such import.
+
+        Raises NotRevertible.
+        """
+        job = await store.find(tx, import_id, lock=True)
+        if job is None or job.state == "receiving":
+            return None
+        if job.state in ("reverting", "reverted"):
+            return job
+        if not await store.reverting(tx, import_id, by, self.customers.clock.now()):
+            raise NotRevertible(import_id)
+        return await store.find(tx, import_id)
+
+    async def run(self) -> int:
+        """The job: works for some seconds, a transaction a chunk; answers how many rows it came through."""
+        done, until = 0, time.monotonic() + _WORK_SECONDS
+        while time.monotonic() < until:
+            async with self.db.transaction() as tx:
+                import_id = await store.next_at_work(tx)
+                if import_id:
+                    await store.started(tx, import_id, self.customers.clock.now())
+                job = await store.find(tx, import_id) if import_id else None
+            if job is None:
+                break
+            done += await (self._take_back(job) if job.state == "reverting" else self._work(job, until))
+        return done
+
+    async def next_due(self) -> datetime | None:
+        """Now, if something is to be worked through."""
+        async with self.db.transaction() as tx:
+            waiting = await store.next_at_work(tx)
+        return self.customers.clock.now() if waiting else None
+
+    async def forget(self, tx: Tx, now: datetime) -> int:
+        """Drops uploads that never ended, and the words of files whose import ended long ago."""
+        return await store.forget(tx, now - ABANDONED, now - KEPT)
+
+    async def _work(self, job: Import, until: float) -> int:
+        done = 0
+        rows = self._chunks(job)
+        prepared = await anext(rows, None)
+        while prepared is not None:
+            # The next chunk is read while the database works on this one.
+            following = asyncio.ensure_future(anext(rows, None))
+            try:
+                stands = await self._again(job, prepared)
+            finally:
+                ahead = await following
+            self.wake()
+            if not stands:
+                return done
+            done += len(prepared)
+            if time.monotonic() > until:
+                return done
+            prepared = ahead
+        async with self.db.transaction() as tx:
+            now = await store.find(tx, job.import_id, lock=True)
+            if now is not None and now.state in ("waiting", "running") and now.done == now.rows:
+                await store.ended(tx, job.import_id, self.customers.clock.now())
+                log.info("import.done", service=SERVICE, import_id=job.import_id, rows=now.rows, failed=now.failed)
+        return done
+
+    async def _chunks(self, job: Import) -> AsyncIterator[list[Row]]:
+        async with self.db.transaction() as tx:
+            sealer = await self._sealer(tx, job)
+            names = [name.removeprefix(_ATTRIBUTE) for name in job.columns if name.startswith(_ATTRIBUTE)]
+            columns = setters(job.columns, await attributes.types(tx, names))
+        number = job.next_chunk
+        while True:
+            async with self.db.transaction() as tx:
+                found = await store.chunk(tx, job.import_id, number)
+            if found is None:
+                return
+            assert sealer is not None, "the key goes long after the chunks"
+            first, body = found
+            rows: list[Row] = []
+            for place, record in enumerate(reading.unpacked(sealer.open(_chunk(number), bytes(body)))):
+                if place % _SLICE == 0:
+                    await asyncio.sleep(0)
+                rows.append(_row(first + place, record, columns))
+            yield rows
+            number += 1
+
+    async def _again(self, job: Import, rows: Sequence[Row]) -> bool:
+        for attempt in range(1, _AGAIN + 1):
+            try:
+                return await self._apply(job, rows)
+            except asyncpg.UniqueViolationError:
+                if attempt == _AGAIN:
+                    raise
+                log.info("import.overtaken", service=SERVICE, import_id=job.import_id, attempt=attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _apply(self, job: Import, rows: Sequence[Row]) -> bool:
+        """A chunk, its effects, and the position behind it; False where its turn is over."""
+        async with self.db.transaction() as tx:
+            now = await store.find(tx, job.import_id, lock=True)
+            if now is None or now.state not in ("waiting", "running") or now.done + 1 != rows[0].number:
+                return False
+            sound = [row.said for row in rows if isinstance(row.said, Prepared)]
+            made: set[str] = set()
+            if job.dry_run:
+                made = await store.made_before(tx, job.import_id, [row.row.customer_id or "" for row in sound])
+            applied = await Applying(self.customers).apply(tx, now, sound, made=made)
+            await self._note(tx, now, rows, applied)
+            await store.progress(tx, job.import_id, now.next_chunk, applied.tally)
+        return True
+
+    async def _note(self, tx: Tx, job: Import, rows: Sequence[Row], applied: Applied) -> None:
+        refused = {number: (who, faults) for number, who, faults in applied.refused}
+        for row in rows:
+            if isinstance(row.said, Refused):
+                applied.tally.failed += 1
+                refused[row.number] = (row.said.customer_id, row.said.faults)
+        sealer = await self._sealer(tx, job) if refused or job.dry_run else None
+        if refused and sealer:
+            await store.add_faults(
+                tx,
+                job.import_id,
+                [
+                    (row.number, *refused[row.number], self._kept(sealer, job, row, refused[row.number][1]))
+                    for row in rows
+                    if row.number in refused
+                ],
+            )
+        touched = applied.touched.values()
+        if job.dry_run:
+            touched = [Touched(one.customer_id, one.created) for one in touched if one.created]  # type: ignore[assignment]
+            if sealer and (room := SHOWN_DIFFERENCES - await store.shown(tx, job.import_id)) > 0:
+                shown = [
+                    (one.row, one.customer_id, sealer.seal("difference", msgspec.json.encode(one).decode()))
+                    for one in applied.differences[:room]
+                ]
+                await store.add_differences(tx, job.import_id, shown)
+        await store.touched(tx, job.import_id, touched)
+
+    @staticmethod
+    def _kept(sealer: Sealer, job: Import, row: Row, faults: Sequence[Fault]) -> bytes | None:
+        """The record, to be mended; of who was erased nothing is kept."""
+        if any(fault.code == ERASED for fault in faults):
+            return None
+        return sealer.seal(f"fault/{row.number}", reading.shown(row.record, job.columns))
+
+    async def _take_back(self, job: Import) -> int:
+        async with self.db.transaction() as tx:
+            now = await store.find(tx, job.import_id, lock=True)
+            if now is None or now.state != "reverting":
+                return 0
+            done = await Reverting(self.customers).page(tx, now)
+            if not done:
+                await store.revert_ended(tx, job.import_id, self.customers.clock.now())
+        self.wake()
+        return done
+
+    async def _sealer(self, tx: Tx, job: Import) -> Sealer | None:
+        key = await store.key(tx, job.import_id)
+        try:
+            return self.customers.vault.keyring.sealer(_owner(job.import_id), key) if key else None
+        except (WrongMasterKey, Unreadable):
+            if job.state in ("waiting", "running"):
+                raise
+            return None
+
+
+def _row(number: int, record: Record, columns: Sequence[Any]) -> Row:
+    try:
+        return Row(number, record, prepare(number, record, columns))
+    except Refused as error:
+        return Row(number, record, error)
+
+
+def _owner(import_id: str) -> str:
+    return f"import:{import_id}"
+
+
+def _chunk(number: int) -> str:
+    return f"chunk/{number}"
