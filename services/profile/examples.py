@@ -75,6 +75,7 @@ VIEW: dict[str, Any] = {
         ],
         "verify_by": "2026-11-01",
     },
+    "filled_from": {"birthday": "web:2002"},
 }
 ROW = {
     "customer_id": CUSTOMER_ID,

@@ -3,6 +3,7 @@
 from datetime import datetime, time, timedelta
 
 from services.profile.counting.application import Counting
+from services.profile.duplicates.matching import Matching
 from services.profile.erasures.application import Alarm
 from services.profile.events.application import Events
 from services.profile.imports.application import Imports
@@ -25,6 +26,7 @@ def jobs(
     placing: Placing,
     imports: Imports,
     converting: Converting,
+    matching: Matching,
     vault: Vault,
     alarm: Alarm,
     db: Database,
@@ -74,6 +76,7 @@ def jobs(
         Job("count-orders", timedelta(seconds=2), counting.run, counting.next_due),
         Job("convert-orders", timedelta(seconds=2), converting.run, converting.next_due),
         Job("import", timedelta(seconds=1), imports.run, imports.next_due),
+        Job("match", timedelta(seconds=2), matching.run, matching.next_due),
         Job("place", timedelta(seconds=4), placing.run, placing.next_due),
         Job("erasure-deadlines", timedelta(seconds=30), alarm.run, alarm.next_due),
         Job(_RECOMPUTE, timedelta(minutes=10), recompute, recompute_due),

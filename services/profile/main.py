@@ -12,10 +12,12 @@ from services.profile.customers.hand_over import hand_over_router
 from services.profile.customers.http import customers_router
 from services.profile.duplicates.application import Duplicates
 from services.profile.duplicates.http import duplicates_router
+from services.profile.duplicates.matching import Matching
 from services.profile.erasures.application import Alarm, Erasures
 from services.profile.erasures.http import erasures_router
 from services.profile.events.application import Events
 from services.profile.events.http import events_router
+from services.profile.events.resolving import References
 from services.profile.identifiers.application import Identifiers
 from services.profile.identifiers.http import identifiers_router
 from services.profile.identities.application import Identities
@@ -72,7 +74,9 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     erasures = Erasures(customers, erased, surroundings.secret_for("receipts"))
     erasing = Erasing(SERVICE, erased, clock, erasures.destroy, identities.apply, keeps_orders=True)
     alarm = Alarm(db, erasures)
-    events = Events(clock, erased)
+    identifiers = Identifiers(customers)
+    events = Events(clock, References(customers, identifiers), erased)
+    matching = Matching(db, clock, customers, identities, wake)
     counting = Counting(db, clock, house)
     catalogue = Catalogue(clock)
     placing = Placing(db, clock, house, wake)
@@ -84,7 +88,8 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
         surroundings=surroundings,
         use_cases=use_cases(history, timeline, identities, erasures, erasing),
         jobs=jobs(
-            events, counting, placing, imports, converting, vault, alarm, db, clock, surroundings.house, settings.inbox_days,
+            events, counting, placing, imports, converting, matching, vault, alarm, db, clock, surroundings.house,
+            settings.inbox_days,
         ),
         routers=[
             events_router(events, db, wake),
@@ -95,8 +100,8 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             identities_router(identities, db, wake),
             erasures_router(erasures, db, wake),
             imports_router(imports, db, clock),
-            identifiers_router(Identifiers(customers), customers, db),
-            duplicates_router(Duplicates(customers), identities, db, wake),
+            identifiers_router(identifiers, customers, db),
+            duplicates_router(Duplicates(identities), identities, db, wake),
             purchases_router(history, customers, db),
             attributes_router(db),
             contact_persons_router(ContactPersons(customers), customers, db),

@@ -1,61 +1,104 @@
 """Two files that may be one person's, and what speaks for it."""
 
-from collections.abc import Sequence
-from difflib import SequenceMatcher
-from typing import Literal
+from collections.abc import Collection, Mapping
 
 import msgspec
+from rapidfuzz import fuzz
+from rapidfuzz.distance import OSA
 
+from services.profile.duplicates.names import alike, written
+from services.profile.policies.domain import Comparable, SimilarityPolicy
 from shared.contracts.customers import Birthday
 
-SIMILAR = 0.8
-"""From this similarity on two names are evidence."""
-CROWD = 5
-"""An address that more customers share, a hotline or a company's, is evidence of nothing."""
-
-Field = Literal["email", "phone", "messaging", "name", "birthday"]
+SLIPS = 1
+"""A phone with so many digits other, more, less or swapped may be the same one."""
+SHORTEST_PHONE = 8
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """A field that agrees; ``similarity`` is 1 where it is the same."""
+    """A field that agrees. ``similarity`` is 1 where it is the same, ``verified`` where it is so in both files;
+    ``points`` is what it adds."""
 
-    field: Field
+    field: Comparable
     similarity: float
+    points: int
+    verified: bool = False
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A customer as far as he is compared."""
+    """A person as far as he is compared: the names and birthdays of all his files."""
 
     customer_id: str
-    name: str | None
-    birthday: Birthday | None
+    names: tuple[str, ...] = ()
+    birthdays: tuple[Birthday, ...] = ()
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """What of a person's addresses may differ by a slip of the pen."""
+
+    phones: tuple[str, ...] = ()
+    posts: tuple[str, ...] = ()
 
 
 class Suggestion(msgspec.Struct, frozen=True):
-    """A pair that shares an address, ``first`` having the lower id, and everything that speaks for it."""
+    """A pair, ``first`` having the lower id, everything that speaks for it, and how much: up to 100 points."""
 
-    first: Candidate
-    second: Candidate
+    first: str
+    second: str
+    score: int
     evidence: tuple[Evidence, ...]
 
 
-def suggestion(first: Candidate, second: Candidate, shared: Sequence[Field]) -> Suggestion:
-    """The pair with its evidence. ``shared``: the kinds of address that both have the same one of."""
-    evidence = [Evidence(field, 1.0) for field in sorted(shared)]
-    if (similarity := alike(first.name, second.name)) >= SIMILAR:
-        evidence.append(Evidence("name", similarity))
-    if first.birthday is not None and first.birthday == second.birthday:
-        evidence.append(Evidence("birthday", 1.0))
-    return Suggestion(first, second, tuple(evidence))
+class Listed(msgspec.Struct, frozen=True):
+    """A suggestion with the names of both."""
+
+    suggestion: Suggestion
+    first_name: str | None
+    second_name: str | None
 
 
-def alike(one: str | None, other: str | None) -> float:
-    """The similarity of two names, 0 to 1, to 2 places, whatever the case and the order of their words.
+def compared(
+    first: Candidate, second: Candidate, shared: Mapping[Comparable, bool], policy: SimilarityPolicy
+) -> list[Evidence]:
+    """What agrees. ``shared``: the kinds of address that both have the same one of, and whether it is verified in both.
 
-    2 M / T, with M the characters in matching blocks and T those of both (Ratcliff and Metzener, 1988). The same
-    whichever comes first.
+    Names are compared in every spelling that the files have.
     """
-    if not one or not other:
-        return 0.0
-    left, right = sorted(" ".join(sorted(name.casefold().split())) for name in (one, other))
-    return round(SequenceMatcher(None, left, right, autojunk=False).ratio(), 2)
+    found = [_evidence(kind, 1.0, policy, shared[kind]) for kind in sorted(shared)]
+    similarity = max(
+        (alike(written(one), written(other), policy.similar) for one in first.names for other in second.names),
+        default=0.0,
+    )
+    if similarity:
+        found.append(_evidence("name", similarity, policy))
+    if set(first.birthdays) & set(second.birthdays):
+        found.append(_evidence("birthday", 1.0, policy))
+    return found
+
+
+def slips(first: Addresses, second: Addresses, policy: SimilarityPolicy) -> list[Evidence]:
+    """Phones that differ by one slip (optimal string alignment: Damerau, 1964) and addresses that read alike."""
+    phones = [
+        1 - SLIPS / max(len(one), len(other))
+        for one in first.phones
+        for other in second.phones
+        if min(len(one), len(other)) >= SHORTEST_PHONE and OSA.distance(one, other, score_cutoff=SLIPS) <= SLIPS
+    ]
+    posts = [
+        fuzz.token_sort_ratio(written(one), written(other), score_cutoff=policy.similar) / 100
+        for one in first.posts
+        for other in second.posts
+    ]
+    found: list[tuple[Comparable, float]] = [("phone", max(phones, default=0.0)), ("post", max(posts, default=0.0))]
+    return [_evidence(field, round(similarity, 2), policy) for field, similarity in found if similarity]
+
+
+def score(first: Candidate, second: Candidate, evidence: Collection[Evidence], policy: SimilarityPolicy) -> int:
+    """The points of a pair, 0 to 100."""
+    differ = first.birthdays and second.birthdays and not set(first.birthdays) & set(second.birthdays)
+    points = sum(one.points for one in evidence) - (policy.other_birthday if differ else 0)
+    return max(0, min(100, points))
+
+
+def _evidence(field: Comparable, similarity: float, policy: SimilarityPolicy, verified: bool = False) -> Evidence:
+    return Evidence(field, similarity, round(policy.weights[field] * similarity), verified)

@@ -7,10 +7,11 @@ from pydantic import BaseModel, ConfigDict
 
 from services.profile import examples
 from services.profile.duplicates.application import Duplicates
-from services.profile.duplicates.domain import Field, Suggestion
+from services.profile.duplicates.domain import Listed
 from services.profile.fields import CustomerId, outgoing_trace, request_cause
 from services.profile.identities.application import Identities
-from services.profile.identities.domain import AlreadyMerged, UnknownCustomer
+from services.profile.identities.domain import AlreadyMerged, KindsDiffer, KnownAsTwo, UnknownCustomer
+from services.profile.policies.domain import Comparable
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
 from shared.http.idempotency import Attempt, idempotency_key
@@ -29,9 +30,13 @@ _SUGGESTION: dict[str, Any] = {
         {"customer_id": _PAIR[0], "name": "Example Customer"},
         {"customer_id": _PAIR[1], "name": "Customer Example"},
     ],
-    "evidence": [{"field": "email", "similarity": 1.0}, {"field": "name", "similarity": 1.0}],
+    "score": 90,
+    "evidence": [
+        {"field": "email", "similarity": 1.0, "points": 60, "verified": True},
+        {"field": "name", "similarity": 1.0, "points": 30, "verified": False},
+    ],
 }
-_ACCEPTED = {"merge_id": "m_0c1d", "from_id": _PAIR[1], "into_id": _PAIR[0]}
+_ACCEPTED = {"id": "m_0c1d", "from_id": _PAIR[1], "into_id": _PAIR[0]}
 
 
 class CandidateView(BaseModel):
@@ -42,17 +47,21 @@ class CandidateView(BaseModel):
 
 
 class EvidenceView(BaseModel):
-    """A field that agrees; ``similarity`` is 1 where it is the same."""
+    """A field that agrees: ``similarity`` is 1 where it is the same, ``verified`` where it is so in both files;
+    ``points`` is what it adds to the score."""
 
-    field: Field
+    field: Comparable
     similarity: float
+    points: int
+    verified: bool
 
 
 class SuggestionView(BaseModel):
-    """Two files that share an address, and everything that speaks for their being one person's."""
+    """Two files, everything that speaks for their being one person's, and how much, up to 100 points."""
 
     id: str
     customers: list[CandidateView]
+    score: int
     evidence: list[EvidenceView]
 
 
@@ -73,7 +82,7 @@ class Acceptance(BaseModel):
 class Accepted(BaseModel):
     """The merge that it became: `GET /merges/{id}` shows it, `POST /merges/{id}/undo` takes it back."""
 
-    merge_id: str
+    id: str
     from_id: str
     into_id: str
 
@@ -86,12 +95,16 @@ def duplicates_router(duplicates: Duplicates, identities: Identities, db: Databa
     async def list_duplicates(
         _: Annotated[Principal, staff_only("profile:read")], paging: PageRequest
     ) -> Page[SuggestionView]:
-        """Customers who share an e-mail, a phone or a messenger with another, pair by pair. An address that more than
-        five have is nobody's evidence."""
-        after = paging.after(tuple[str, str])
+        """Pairs of customers who may be one person, the best first: they share an address, or their names are alike
+        and so are birthdays, phones or postal addresses.
+
+        The policy `similarity` says what counts how much; an address that a crowd has is nobody's evidence. A change of
+        a file shows within seconds.
+        """
+        after = paging.after(tuple[int, str, str])
         async with db.transaction() as tx:
             found = await duplicates.page(tx, after=after, limit=paging.limit + 1)
-        return Page(items=[_view(one) for one in found[: paging.limit]], next_cursor=paging.next_cursor(found, _pair))
+        return Page(items=[_view(one) for one in found[: paging.limit]], next_cursor=paging.next_cursor(found, _place))
 
     @router.post("/duplicates/{id}/reject", responses=examples.answer({"id": _ID}))
     async def reject(
@@ -119,7 +132,8 @@ def duplicates_router(duplicates: Duplicates, identities: Identities, db: Databa
         accepted: Annotated[Acceptance, Body(examples=[{"into_id": _PAIR[0]}])],
         response: Response,
     ) -> Accepted:
-        """They are one person: the same as a merge of the other into ``into_id``."""
+        """They are one person: the same as a merge of the other into ``into_id``. Refused (409) where somebody found
+        them to be two."""
         pair = _read(id)
         if accepted.into_id not in pair:
             raise invalid("/into_id", "This is neither of the two.")
@@ -131,22 +145,30 @@ def duplicates_router(duplicates: Duplicates, identities: Identities, db: Databa
             else:
                 from_id = next((one for one in pair if one != accepted.into_id), accepted.into_id)
                 try:
-                    made = await identities.merge(tx, from_id, accepted.into_id, request_cause(), outgoing_trace())
+                    made = await identities.merge(
+                        tx, from_id, accepted.into_id, request_cause(), outgoing_trace(), suggested=True
+                    )
                 except UnknownCustomer as error:
                     raise not_found() from error
                 except AlreadyMerged as error:
                     detail = "One of the two is joined to another already."
                     raise conflict("already-merged", detail, survivor=error.survivor) from error
+                except KnownAsTwo as error:
+                    detail = "Somebody found them to be two; POST /merges joins them all the same."
+                    raise conflict("rejected", detail) from error
+                except KindsDiffer as error:
+                    raise conflict("kinds-differ", "A person and a company are never one.") from error
                 await attempt.remember(tx, status=201, resource_id=made.merge_id)
         wake()
         assert made is not None, "a key is kept with its merge"
-        return Accepted(merge_id=made.merge_id, from_id=made.from_id, into_id=made.into_id)
+        return Accepted(id=made.merge_id, from_id=made.from_id, into_id=made.into_id)
 
     return router
 
 
-def _pair(one: Suggestion) -> tuple[str, str]:
-    return one.first.customer_id, one.second.customer_id
+def _place(listed: Listed) -> tuple[int, str, str]:
+    one = listed.suggestion
+    return one.score, one.first, one.second
 
 
 def _read(id: str) -> tuple[str, str]:
@@ -159,12 +181,17 @@ def _read(id: str) -> tuple[str, str]:
     return pair
 
 
-def _view(one: Suggestion) -> SuggestionView:
+def _view(listed: Listed) -> SuggestionView:
+    one = listed.suggestion
     return SuggestionView(
-        id=encode_cursor(_pair(one)),
+        id=encode_cursor((one.first, one.second)),
         customers=[
-            CandidateView(customer_id=candidate.customer_id, name=candidate.name)
-            for candidate in (one.first, one.second)
+            CandidateView(customer_id=one.first, name=listed.first_name),
+            CandidateView(customer_id=one.second, name=listed.second_name),
         ],
-        evidence=[EvidenceView(field=what.field, similarity=what.similarity) for what in one.evidence],
+        score=one.score,
+        evidence=[
+            EvidenceView(field=what.field, similarity=what.similarity, points=what.points, verified=what.verified)
+            for what in one.evidence
+        ],
     )

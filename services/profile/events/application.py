@@ -7,20 +7,13 @@ import msgspec
 
 from services.profile.events import store
 from services.profile.events.reading import Read, Refused, read
-<<<<<<< services/profile/events/application.py
-=======
 from services.profile.events.references import POINTER, Reference, resolved
 from services.profile.events.resolving import References
->>>>>>> /tmp/wtD/services/profile/events/application.py
 from shared.clock import Clock
 from shared.contracts.erasures import PSEUDONYM
 from shared.db import Tx
 from shared.messaging import outbox
-<<<<<<< services/profile/events/application.py
 from shared.messaging.erased import CODE, Erased
-from shared.messaging.events import Event
-=======
->>>>>>> /tmp/wtD/services/profile/events/application.py
 from shared.messaging.outbox import Waiting
 
 
@@ -37,11 +30,8 @@ class Events:
     """The use cases of this module."""
 
     clock: Clock
-<<<<<<< services/profile/events/application.py
-    erased: Erased | None = None
-=======
     references: References
->>>>>>> /tmp/wtD/services/profile/events/application.py
+    erased: Erased | None = None
 
     async def receive(self, tx: Tx, items: Sequence[bytes], trace: str | None) -> Received:
         """Hands the valid, new events on through the outbox, keyed by their customers (products by sku).
@@ -50,14 +40,8 @@ class Events:
         event says of a customer whom it refers to is the same data, whoever that is by now.
         """
         now = self.clock.now()
-<<<<<<< services/profile/events/application.py
-        found = await self._without_erased(tx, read(items, now))
-        first: dict[store.Identity, Event] = {}
-        for event, _ in found.events.values():
-            first.setdefault((event.source, event.id), event)
-        known = await store.admit(tx, {identity: event.digest for identity, event in first.items()}, now)
-=======
-        found = await self.references.signed(tx, read(items, now, self.references.customers.phone_region))
+        read_as_sent = read(items, now, self.references.customers.phone_region)
+        found = await self.references.signed(tx, await self._without_erased(tx, read_as_sent))
         first: dict[store.Identity, int] = {}
         for index, (event, _) in found.events.items():
             first.setdefault((event.source, event.id), index)
@@ -65,7 +49,6 @@ class Events:
         known = await store.admit(tx, digests, now)
         new = {index for identity, index in first.items() if identity not in known}
         meant = await self._meant(tx, found, new, trace)
->>>>>>> /tmp/wtD/services/profile/events/application.py
         accepted: list[Waiting] = []
         rejected = list(found.refused)
         duplicates = 0
@@ -87,7 +70,6 @@ class Events:
         await outbox.append_records(tx, accepted, now)
         return Received(len(accepted), duplicates, sorted(rejected, key=lambda refused: refused.index))
 
-<<<<<<< services/profile/events/application.py
     async def _without_erased(self, tx: Tx, found: Read) -> Read:
         keys = {event.key for event, _ in found.events.values() if event.topic.key == "customer_id"}
         gone = {key for key in keys if key.startswith(PSEUDONYM)}
@@ -99,8 +81,9 @@ class Events:
             if event.key in gone and event.topic.key == "customer_id"
         ]
         left = found.events.keys() - {one.index for one in refused}
-        return Read({index: found.events[index] for index in sorted(left)}, [*found.refused, *refused])
-=======
+        kept = {index: found.events[index] for index in sorted(left)}
+        return Read(kept, found.references, [*found.refused, *refused])
+
     async def _meant(self, tx: Tx, found: Read, new: Set[int], trace: str | None) -> dict[Reference, str | None]:
         """Whom the new events refer to. One of which nobody can tell may be sent again."""
         referring = {reference: index for index, reference in reversed(found.references.items()) if index in new}
@@ -111,7 +94,6 @@ class Events:
             told = [found.events[index][0] for index in unclear]
             await store.forget(tx, [(event.source, event.id) for event in told])
         return meant
->>>>>>> /tmp/wtD/services/profile/events/application.py
 
     async def expire(self, tx: Tx, days: int) -> int:
         """Forgets what came in more than ``days`` ago."""

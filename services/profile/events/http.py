@@ -21,7 +21,12 @@ CONTENT_TYPES = (
     "application/json",
 )
 _CONFLICT = "id-conflict"
+_AMBIGUOUS = "ambiguous"
 _REJECTED = {"index": 1, "code": "contract", "pointer": "/data/total/amount", "detail": "TWD has 2 decimals"}
+
+_REFERRING = {name: value for name, value in examples.PURCHASE.items() if name != "customer_id"} | {
+    "customer_ref": {"kind": "member-number", "value": "M-1001"}
+}
 
 
 class RejectedView(BaseModel):
@@ -43,13 +48,18 @@ class ReceivedView(BaseModel):
 
 def _request_body() -> dict[str, Any]:
     single = {"schema": {"type": "object"}, "example": examples.EVENT}
+    referring = examples.EVENT | {"data": _REFERRING}
     batch = {
         "schema": {"type": "array", "items": {"type": "object"}, "minItems": 1, "maxItems": MAX_EVENTS},
         "example": [examples.EVENT],
     }
     either = {
         "schema": {"oneOf": [single["schema"], batch["schema"]]},
-        "examples": {"one": {"value": examples.EVENT}, "batch": {"value": [examples.EVENT]}},
+        "examples": {
+            "one": {"value": examples.EVENT},
+            "referring": {"value": referring},
+            "batch": {"value": [examples.EVENT]},
+        },
     }
     return {"required": True, "content": dict(zip(CONTENT_TYPES, (single, batch, either), strict=True))}
 
@@ -74,6 +84,10 @@ def events_router(events: Events, db: Database, wake: Wake) -> Router:
 
         A single event that is refused answers 422, or 409 where its source and id came before with other data; a
         batch answers 202 with the refused among ``rejected``. Source and id are the key: no Idempotency-Key.
+
+        `data.customer_ref` {kind, value} may stand in place of `data.customer_id`: an e-mail, a phone, a messenger, a
+        card, a member number or an external id, as `POST /lookups` takes it. The customer who has it is meant, or a
+        new one; where several have it the event is refused (409 `ambiguous`). The value reaches no topic.
         """
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type not in CONTENT_TYPES:
@@ -97,7 +111,7 @@ def events_router(events: Events, db: Database, wake: Wake) -> Router:
 
 def _refusal(received: Received) -> ProblemError:
     refused = received.rejected[0]
-    status = {_CONFLICT: 409, "invalid-json": 400}.get(refused.code, 422)
+    status = {_CONFLICT: 409, _AMBIGUOUS: 409, "invalid-json": 400}.get(refused.code, 422)
     errors = [FieldError(pointer=refused.pointer, message=refused.detail)]
     return ProblemError(status, refused.code, refused.detail, errors=errors)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from services.profile.events.references import Reference, read_referring
 from shared.contracts.topics import INCOMING
 from shared.messaging.envelope import read_event
 from shared.messaging.events import Event, InvalidEvent
@@ -32,26 +33,37 @@ class MalformedBatch(ValueError):
 
 
 class Read(msgspec.Struct, frozen=True):
-    """The valid events of a request by their place in it, with the bytes they came in, and the others."""
+    """The valid events of a request by their place in it, with the bytes they came in, and the others.
+
+    ``references``: of those events that refer to their customer, to whom.
+    """
 
     events: dict[int, tuple[Event, bytes]]
+    references: dict[int, Reference]
     refused: list[Refused]
 
 
-def read(items: Sequence[bytes], now: datetime) -> Read:
-    """Checks each item against the contract of its type; only what other systems publish is let in."""
+def read(items: Sequence[bytes], now: datetime, region: str) -> Read:
+    """Checks each item against the contract of its type; only what other systems publish is let in.
+
+    ``region``: country of a phone number without a country code.
+    """
     events: dict[int, tuple[Event, bytes]] = {}
+    references: dict[int, Reference] = {}
     refused: list[Refused] = []
     for index, item in enumerate(items):
         try:
-            event = read_event(item, now)
+            if referring := read_referring(item, region, now):
+                event, references[index] = referring
+            else:
+                event = read_event(item, now)
             if event.topic.name not in INCOMING:
                 detail = f"{event.topic.type} is published by {', '.join(event.topic.publishers)} alone"
                 raise InvalidEvent("not-accepted", detail, "/type")
             events[index] = (event, item)
         except InvalidEvent as error:
             refused.append(Refused(index, error.code, error.pointer, error.detail))
-    return Read(events, refused)
+    return Read(events, {index: to for index, to in references.items() if index in events}, refused)
 
 
 def split(body: bytes, content_type: str) -> tuple[list[bytes], bool]:

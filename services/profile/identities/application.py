@@ -72,11 +72,8 @@ class Identities:
         """Joins ``from_id`` to ``into_id``.
 
         Only survivors are joined, and only to survivors, so that neither a circle nor a second way can come about.
-<<<<<<< services/profile/identities/application.py
-        Raises SamePerson, UnknownCustomer, AlreadyMerged, CustomerIsErased.
-=======
-        Raises SamePerson, UnknownCustomer, AlreadyMerged, KindsDiffer; where it was ``suggested``, KnownAsTwo.
->>>>>>> /tmp/wtD/services/profile/identities/application.py
+        Raises SamePerson, UnknownCustomer, AlreadyMerged, KindsDiffer, CustomerIsErased; where it was ``suggested``,
+        KnownAsTwo.
         """
         if from_id == into_id:
             raise SamePerson

@@ -22,8 +22,18 @@ class Person(msgspec.Struct, frozen=True):
         return self.customer_id if self.asked != self.customer_id else None
 
 
+class Rule(msgspec.Struct, frozen=True):
+    """Why two were joined by the policy ``merging``: the kinds of key that both have verified (see ``strong_keys``)."""
+
+    policy_version: int
+    verified: tuple[str, ...]
+
+
 class MergeView(msgspec.Struct, frozen=True):
-    """A merge as it stands, when it was made and undone, and which services took its newest version in."""
+    """A merge as it stands, when it was made and undone, and which services took its newest version in.
+
+    ``rule``: by which it was made; None of one that somebody made.
+    """
 
     merge_id: str
     version: int
@@ -33,6 +43,7 @@ class MergeView(msgspec.Struct, frozen=True):
     merged_at: datetime
     undone_at: datetime | None
     acknowledged_by: tuple[str, ...]
+    rule: Rule | None = None
 
 
 class SamePerson(Exception):
@@ -53,6 +64,32 @@ class AlreadyMerged(Exception):
     def __init__(self, place: str, survivor: str) -> None:
         super().__init__(place)
         self.place, self.survivor = place, survivor
+
+
+class KindsDiffer(Exception):
+    """A person and a company are never one."""
+
+
+class KnownAsTwo(Exception):
+    """Somebody looked at the two and found them to be two."""
+
+
+class Contradicted(Exception):
+    """Their birthdays differ: somebody must look."""
+
+
+class Side(msgspec.Struct, frozen=True):
+    """One of two files that a rule may join, with what tells which of them stays."""
+
+    customer_id: str
+    created_at: datetime
+    orders: int
+
+
+def stays_first(one: Side, other: Side) -> tuple[Side, Side]:
+    """Who stays, then who is joined to him: the older file; of two of one age that with more orders, then by id."""
+    first, second = sorted((one, other), key=lambda side: (side.created_at, -side.orders, side.customer_id))
+    return first, second
 
 
 class AlreadyUndone(Exception):

@@ -1,7 +1,7 @@
 """The routes of merges."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Body, Response
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +12,7 @@ from services.profile.identities.application import Identities
 from services.profile.identities.domain import (
     AlreadyMerged,
     AlreadyUndone,
+    KindsDiffer,
     MergeView,
     SamePerson,
     UnknownCustomer,
@@ -35,6 +36,8 @@ _MERGE: dict[str, Any] = {
     "merged_at": "2026-11-20T08:15:00Z",
     "undone_at": None,
     "acknowledged_by": ["churn", "loyalty", "profile"],
+    "automatic": True,
+    "reason": {"rule": "merging", "policy_version": 1, "verified": ["email"]},
 }
 _UNDONE = _MERGE | {"version": 2, "active": False, "undone_at": "2026-11-21T02:00:00Z", "acknowledged_by": []}
 
@@ -48,8 +51,16 @@ class NewMerge(BaseModel):
     into_id: CustomerId
 
 
+class RuleView(BaseModel):
+    """The version of the policy that joined them, and the kinds of key that both have verified."""
+
+    rule: Literal["merging"] = "merging"
+    policy_version: int
+    verified: list[str]
+
+
 class MergeAnswer(BaseModel):
-    """A merge. ``acknowledged_by``: the services that have taken this version in."""
+    """A merge. ``acknowledged_by``: the services that have taken this version in. ``reason``: of an automatic one."""
 
     id: str
     version: int
@@ -59,6 +70,8 @@ class MergeAnswer(BaseModel):
     merged_at: datetime
     undone_at: datetime | None
     acknowledged_by: list[str]
+    automatic: bool
+    reason: RuleView | None
 
 
 def identities_router(identities: Identities, db: Database, wake: Wake) -> Router:
@@ -72,7 +85,10 @@ def identities_router(identities: Identities, db: Database, wake: Wake) -> Route
         wanted: Annotated[NewMerge, Body(examples=[_JOIN])],
         response: Response,
     ) -> MergeAnswer:
-        """Joins two ids of one person. Both files stay as they are; reads of ``from_id`` answer ``into_id``."""
+        """Joins two ids of one person. Both files stay as they are; reads of ``from_id`` answer ``into_id``.
+
+        Refused (409) where one is joined already, or one is a company's and the other a person's.
+        """
         async with db.transaction() as tx:
             replay = await attempt.claim(tx)
             if replay is not None:
@@ -87,6 +103,8 @@ def identities_router(identities: Identities, db: Database, wake: Wake) -> Route
             except AlreadyMerged as error:
                 detail = f"{error.place} is joined to {error.survivor} already."
                 raise conflict("already-merged", detail, survivor=error.survivor) from error
+            except KindsDiffer as error:
+                raise conflict("kinds-differ", "A person and a company are never one.") from error
             await attempt.remember(tx, status=201, resource_id=made.merge_id)
         wake()
         return _view(made)
@@ -101,7 +119,10 @@ def identities_router(identities: Identities, db: Database, wake: Wake) -> Route
     async def undo(
         _: Writer, attempt: Annotated[Attempt, idempotency_key()], id: IdInPath, response: Response
     ) -> MergeAnswer:
-        """Parts the two again: each has what is known under his own ids; edits made meanwhile stay with ``into_id``."""
+        """Parts the two again: each has what is known under his own ids; edits made meanwhile stay with ``into_id``.
+
+        Whom a rule had joined no rule joins again.
+        """
         async with db.transaction() as tx:
             replay = await attempt.claim(tx)
             if replay is not None:
@@ -130,4 +151,8 @@ def _view(merge: MergeView | None) -> MergeAnswer:
         merged_at=merge.merged_at,
         undone_at=merge.undone_at,
         acknowledged_by=list(merge.acknowledged_by),
+        automatic=merge.rule is not None,
+        reason=RuleView(policy_version=merge.rule.policy_version, verified=list(merge.rule.verified))
+        if merge.rule
+        else None,
     )

@@ -5,15 +5,17 @@ from datetime import datetime
 
 import msgspec
 
-from services.profile.identities.domain import MergeView
+from services.profile.identities.domain import MergeView, Rule, Side
 from shared.db import Tx, columns, execute, fetch
 
 _FIND = """
 SELECT m.merge_id, m.version, m.from_id, m.into_id, m.active, coalesce(made.occurred_at, m.occurred_at) AS merged_at,
        CASE WHEN NOT m.active THEN m.occurred_at END AS undone_at,
        ARRAY(SELECT a.service FROM merge_acknowledgements AS a
-             WHERE a.merge_id = m.merge_id AND a.version = m.version ORDER BY a.service) AS acknowledged_by
+             WHERE a.merge_id = m.merge_id AND a.version = m.version ORDER BY a.service) AS acknowledged_by,
+       r.policy_version, r.verified
 FROM merges AS m LEFT JOIN merge_versions AS made ON made.merge_id = m.merge_id AND made.version = 1
+LEFT JOIN merge_rules AS r ON r.merge_id = m.merge_id
 WHERE m.merge_id = :merge
 """
 _KEEP = """
@@ -32,12 +34,62 @@ SELECT s.survivor_id, max(m.occurred_at) AS joined_at
 FROM survivors AS s JOIN merges AS m ON m.from_id = s.customer_id AND m.active
 WHERE s.survivor_id = ANY(:survivors) GROUP BY s.survivor_id
 """
+_BY_RULE = "INSERT INTO merge_rules (merge_id, policy_version, verified) VALUES (:merge, :version, :verified)"
+_REJECT = """
+INSERT INTO rejected_duplicates (first_id, second_id, rejected_at, rejected_by)
+VALUES (least(CAST(:first AS text), :second), greatest(CAST(:first AS text), :second), :now, :by)
+ON CONFLICT DO NOTHING
+"""
+# Rejected is a pair of ids, whoever answers for them by now.
+_REJECTED = """
+SELECT 1 FROM rejected_duplicates
+WHERE (first_id = ANY(:one) AND second_id = ANY(:other)) OR (first_id = ANY(:other) AND second_id = ANY(:one))
+LIMIT 1
+"""
+_CONTRADICTED = """
+SELECT 1 FROM customers AS a, customers AS b
+WHERE a.customer_id = ANY(:one) AND b.customer_id = ANY(:other) AND a.birthday <> b.birthday
+LIMIT 1
+"""
+_SIDES = """
+SELECT c.customer_id, c.created_at, coalesce(s.orders, 0) AS orders
+FROM customers AS c LEFT JOIN purchase_states AS s USING (customer_id)
+WHERE c.customer_id = ANY(:customers)
+"""
 
 
 async def find(tx: Tx, merge_id: str) -> MergeView | None:
     """A merge as it stands."""
     rows = await fetch(tx, _FIND, merge=merge_id)
-    return msgspec.convert(dict(rows[0]), MergeView) if rows else None
+    if not rows:
+        return None
+    row = dict(rows[0])
+    return msgspec.convert(row | {"rule": row if row["policy_version"] is not None else None}, MergeView)
+
+
+async def by_rule(tx: Tx, merge_id: str, rule: Rule) -> None:
+    """Notes by which rule a merge was made."""
+    await execute(tx, _BY_RULE, merge=merge_id, version=rule.policy_version, verified=list(rule.verified))
+
+
+async def reject(tx: Tx, pair: tuple[str, str], by: str, now: datetime) -> None:
+    """Notes that a pair is two; once."""
+    await execute(tx, _REJECT, first=pair[0], second=pair[1], by=by, now=now)
+
+
+async def rejected(tx: Tx, one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether an id of the one and an id of the other were found to be two."""
+    return bool(await fetch(tx, _REJECTED, one=list(one), other=list(other)))
+
+
+async def contradicted(tx: Tx, one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether the birthdays of two persons differ."""
+    return bool(await fetch(tx, _CONTRADICTED, one=list(one), other=list(other)))
+
+
+async def sides(tx: Tx, customers: Sequence[str]) -> list[Side]:
+    """What tells which of two stays."""
+    return [msgspec.convert(dict(row), Side) for row in await fetch(tx, _SIDES, customers=list(customers))]
 
 
 async def keep(tx: Tx, versions: Iterable[tuple[str, int, datetime]]) -> None:

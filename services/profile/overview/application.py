@@ -12,6 +12,7 @@ from services.profile.customers.quality import Quality, quality
 from services.profile.identities.domain import Person
 from services.profile.overview import store
 from services.profile.overview.domain import Judged, Listed, Said, judge
+from services.profile.overview.filling import filled
 from services.profile.policies.application import in_force
 from services.profile.purchases.domain import House
 from services.profile.timeline.domain import ContactNews
@@ -20,7 +21,8 @@ from shared.db import Tx
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """A customer, whole, as of now. ``merged_into`` where he was asked for by another id of his."""
+    """A customer, whole, as of now. ``merged_into`` where he was asked for by another id of his; ``filled_from``: of
+    the parts that the survivor's file leaves empty, which of his other files they are from."""
 
     file: CustomerFile
     said: Said
@@ -29,6 +31,7 @@ class Overview(msgspec.Struct, frozen=True):
     quality: Quality
     merged_into: str | None
     segments: list[str]
+    filled_from: dict[str, str]
 
 
 EVERYBODY = 2**31
@@ -44,11 +47,15 @@ class Overviews:
 
     async def of(self, tx: Tx, file: CustomerFile, person: Person) -> Overview:
         """The customer of a file that was read in this transaction, all his ids taken together."""
+        filled_from: dict[str, str] = {}
+        if len(person.ids) > 1:
+            others = [one for one in person.ids if one != file.customer_id]
+            file, filled_from = filled(file, await self.customers.find_all(tx, others))
         said, next_contact, segments = await store.one(tx, file.customer_id, person.ids)
         now = self.clock.now()
         judged = judge(said.purchases, await in_force(tx), self.house, now)
         found = quality(file, self.house.day, now)
-        return Overview(file, said, judged, next_contact, found, person.merged_into, segments)
+        return Overview(file, said, judged, next_contact, found, person.merged_into, segments, filled_from)
 
     async def many(self, tx: Tx, filters: Mapping[str, str | None], limit: int) -> list[tuple[Listed, Judged]]:
         """Customers by tag, owner, segment, lifecycle, tier, risk, prefix of the name (``q``); by id, ``after`` one."""

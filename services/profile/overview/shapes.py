@@ -101,6 +101,13 @@ class CustomerView(FileView):
     next_contact: NextContactView | None
     open_complaints: int
     quality: QualityView
+    filled_from: Annotated[
+        dict[str, str],
+        Field(
+            description="Fields that the surviving file leaves empty (`birthday`, `contact_points.email`), by the id"
+            " whose file they are read from. They are in the answer and not in the file"
+        ),
+    ]
 
 
 class CustomerRow(BaseModel):
@@ -137,6 +144,7 @@ def view(overview: Overview) -> CustomerView:
         else None,
         open_complaints=standing.complaints,
         quality=_quality(overview.quality),
+        filled_from=overview.filled_from,
     )
 
 

@@ -1,6 +1,7 @@
 """Profile's policies: versioned rows of numbers that a shop may set, none of them constants in code."""
 
 from itertools import pairwise
+from typing import Literal, get_args
 
 import msgspec
 
@@ -83,6 +84,46 @@ class ConsentPolicy(msgspec.Struct, frozen=True):
 
     granted_by_default: tuple[str, ...]
     version: int = 0
+
+
+StrongKind = Literal["email", "phone", "member-number", "card"]
+Comparable = Literal["email", "phone", "messaging", "post", "name", "birthday"]
+
+
+class MergingPolicy(msgspec.Struct, frozen=True):
+    """Whether two files that have a key of one of these kinds in common, verified in both, are joined by themselves."""
+
+    on: bool
+    kinds: tuple[StrongKind, ...]
+    version: int = 0
+
+
+class SimilarityPolicy(msgspec.Struct, frozen=True):
+    """When two files are suggested as one person's; see ``duplicates.domain``.
+
+    Each field that agrees adds its weight times its similarity, birthdays that differ take ``other_birthday`` off; from
+    ``suggest`` points on the pair is shown. From ``similar`` per cent on two names, phones or addresses agree. An
+    address that more than ``crowd`` have is evidence of nothing; a word or birthday that more than ``block`` share
+    finds nobody.
+    """
+
+    weights: dict[Comparable, int]
+    other_birthday: int
+    suggest: int
+    similar: int
+    crowd: int
+    block: int
+    version: int = 0
+
+    def __post_init__(self) -> None:
+        if set(self.weights) != set(get_args(Comparable)):
+            raise ValueError(f"every field has a weight: {', '.join(get_args(Comparable))}")
+        if min(*self.weights.values(), self.other_birthday) < 0 or max(self.weights.values()) > 100:
+            raise ValueError("a weight is 0 to 100")
+        if not 1 <= self.suggest <= 100 or not 50 <= self.similar <= 100:
+            raise ValueError("suggest is 1 to 100 points, similar 50 to 100 per cent")
+        if not 2 <= self.crowd <= self.block <= 100:
+            raise ValueError("a crowd begins with 2 or more, a block is larger, and has at most 100")
 
 
 class Policies(msgspec.Struct, frozen=True):

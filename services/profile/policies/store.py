@@ -5,6 +5,9 @@ from shared.db import Tx, fetch
 _NEWEST = """
 SELECT DISTINCT ON (name) name, version, CAST(body AS text) AS body FROM policies ORDER BY name, version DESC
 """
+_NEWEST_OF = """
+SELECT version, CAST(body AS text) AS body FROM policies WHERE name = :name ORDER BY version DESC LIMIT 1
+"""
 _ADD = """
 INSERT INTO policies (name, version, body)
 SELECT :name, max(version) + 1, CAST(:body AS jsonb) FROM policies WHERE name = :name
@@ -15,6 +18,12 @@ RETURNING version
 async def newest(tx: Tx) -> dict[str, tuple[int, str]]:
     """name -> (version, body in JSON)."""
     return {row["name"]: (row["version"], row["body"]) for row in await fetch(tx, _NEWEST)}
+
+
+async def newest_of(tx: Tx, name: str) -> tuple[int, str]:
+    """The newest version of a policy and its body in JSON. Raises IndexError where there is none."""
+    row = (await fetch(tx, _NEWEST_OF, name=name))[0]
+    return row["version"], row["body"]
 
 
 async def add(tx: Tx, name: str, body: str) -> int:

@@ -187,7 +187,7 @@ async def test_a_merge_is_published_acknowledged_and_read(profile: Profile) -> N
     made = first.json()
     assert made | {"id": "", "merged_at": ""} == {
         "id": "", "version": 1, "from_id": "web", "into_id": "till", "active": True, "merged_at": "",
-        "undone_at": None, "acknowledged_by": [],
+        "undone_at": None, "acknowledged_by": [], "automatic": False, "reason": None,
     }  # fmt: skip
     told = await own_events(profile, ["customer-merged"])
     assert len(told) == 1

@@ -32,7 +32,7 @@ def test_an_item_nested_too_deep_is_refused_alone() -> None:
     good = msgspec.json.encode(cloud_event("purchase-recorded", purchase()))
     deep = good[:-2] + b', "attributes": ' + b"[" * 50_000 + b"]" * 50_000 + b"}}"
     items, _ = split(b"[" + good + b"," + deep + b"]", BATCH)
-    found = read(items, NOW)
+    found = read(items, NOW, "TW")
     assert list(found.events) == [0]
     assert [(refused.index, refused.code) for refused in found.refused] == [(1, "too-deep")]
 
@@ -52,5 +52,5 @@ def test_an_object_is_one_event_and_an_array_a_batch() -> None:
 def test_what_this_system_publishes_itself_is_not_let_in() -> None:
     event = cloud_event("tier-changed", {"customer_id": "c", "sequence": 1, "caused_by": {"source": "s", "id": "1"},
                                          "occurred_at": NOW.isoformat(), "direction": "up"})  # fmt: skip
-    refused = read([msgspec.json.encode(event)], NOW).refused[0]
+    refused = read([msgspec.json.encode(event)], NOW, "TW").refused[0]
     assert (refused.code, refused.pointer) == ("not-accepted", "/type")

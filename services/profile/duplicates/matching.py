@@ -1,0 +1,225 @@
+"""Finding who may be one person, as files change; and joining those of whom a verified key says so.
+
+Nobody is compared with everybody: only with whom he shares an address, a birthday and an initial, or a word of his
+name, and not where too many do (blocking: Fellegi and Sunter, 1969; Christen, 2012).
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import structlog
+from sqlalchemy import RowMapping
+
+from services.profile.customers.application import Customers
+from services.profile.duplicates import store
+from services.profile.duplicates.domain import Addresses, Candidate, Suggestion, compared, score, slips
+from services.profile.duplicates.names import blocks, initials, written
+from services.profile.duplicates.store import File, Kept, Key
+from services.profile.identities.application import Identities, persons
+from services.profile.identities.domain import Contradicted, KindsDiffer, KnownAsTwo, Rule, UnknownCustomer
+from services.profile.policies import application as policies
+from services.profile.policies.domain import MergingPolicy, SimilarityPolicy
+from shared.clock import Clock
+from shared.contracts.customers import Birthday, CustomerKind
+from shared.contracts.types import Cause
+from shared.db import Database, Tx
+from shared.messaging import merges
+from shared.messaging.merges import Groups
+from shared.service import Wake
+
+log = structlog.get_logger()
+BATCH = 1000
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """Of how many persons how many pairs were compared, and how many were kept as suggestions."""
+
+    persons: int
+    pairs: int
+    suggested: int
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """The work of the job: in batches, each a transaction of its own."""
+
+    db: Database
+    clock: Clock
+    customers: Customers
+    identities: Identities
+    wake: Wake
+
+    async def run(self) -> int:
+        """Compares whose file or group changed, and joins whom the rules join; answers how many were compared."""
+        done = 0
+        while True:
+            found = await self.match()
+            done += found.persons
+            if not await self._join() and not found.persons:
+                return done
+
+    async def next_due(self) -> datetime | None:
+        """Now where somebody is marked or a pair is to be joined."""
+        async with self.db.transaction() as tx:
+            return self.clock.now() if await store.waiting(tx) else None
+
+    async def match_all(self) -> Compared:
+        """Compares everybody again, joining nobody: for who wants to know what it costs, and after a change of rule."""
+        async with self.db.transaction() as tx:
+            await store.mark_all(tx)
+        return await self.match()
+
+    async def match(self) -> Compared:
+        """Compares everybody who is marked."""
+        total = Compared(0, 0, 0)
+        while (found := await self._batch()).persons:
+            total = Compared(
+                total.persons + found.persons, total.pairs + found.pairs, total.suggested + found.suggested
+            )
+        return total
+
+    async def _batch(self) -> Compared:
+        async with self.db.transaction() as tx:
+            await store.turn(tx)
+            marked = await store.take(tx, BATCH)
+            if not marked:
+                return Compared(0, 0, 0)
+            policy, merging = await policies.similarity(tx), await policies.merging(tx)
+            groups = await merges.groups_of(tx, marked)
+            members = {member for customer in marked for member in groups.members(customer)}
+            keys = await self._keys(tx, members, groups)
+            crowded = await store.put_keys(tx, members, keys, policy.crowd)
+            wanted = {groups.survivor(customer) for customer in marked} | crowded
+            pairs, kept = await self._compared(tx, wanted, policy, merging)
+            await store.replace(tx, members | wanted, kept, policy.version)
+        return Compared(len(marked), pairs, len(kept))
+
+    async def _keys(self, tx: Tx, members: Collection[str], groups: Groups) -> list[Key]:
+        """What persons are found by, under the ids that answer for them."""
+        index = await self.customers.vault.index(tx)
+        found: dict[tuple[str, int, str], bool] = {}
+        for address in await store.addresses(tx, members):
+            place = (address.kind, _number(address.digest), groups.survivor(address.customer_id))
+            found[place] = found.get(place, False) or address.verified
+        for file in await store.files(tx, members):
+            for kind, text in _words(file):
+                found[kind, _number(index.digest(kind, text)), groups.survivor(file.customer_id)] = False
+        return [Key(*place, verified) for place, verified in found.items()]
+
+    async def _compared(
+        self, tx: Tx, wanted: Collection[str], policy: SimilarityPolicy, merging: MergingPolicy
+    ) -> tuple[int, list[Kept]]:
+        """How many pairs were compared, and those that are worth a look."""
+        pairs = await store.pairs(tx, wanted, policy.crowd, policy.block)
+        groups = await merges.groups_of(tx, {row[side] for row in pairs for side in ("first_id", "second_id")})
+        candidates, kinds = await self._candidates(tx, groups, pairs)
+        two = await store.rejected(tx, {member for one in wanted for member in groups.members(one)})
+        kept: list[Kept] = []
+        unsure: list[tuple[str, str]] = []
+        for row in pairs:
+            pair = (row["first_id"], row["second_id"])
+            if pair in two or _unlike(kinds, pair):
+                continue
+            verified = row["verified"] or ()
+            shared = {kind: kind in verified for kind in row["shared"] or ()}
+            evidence = compared(candidates[pair[0]], candidates[pair[1]], shared, policy)
+            points = score(candidates[pair[0]], candidates[pair[1]], evidence, policy)
+            by_rule = merging.on and any(kind in merging.kinds for kind in verified)
+            if points >= policy.suggest or by_rule:
+                kept.append(Kept(Suggestion(*pair, points, tuple(evidence)), by_rule))
+            elif not shared and any(one.field == "name" for one in evidence):
+                unsure.append(pair)
+        return len(pairs), kept + await self._slips(tx, unsure, candidates, groups, policy)
+
+    async def _candidates(
+        self, tx: Tx, groups: Groups, pairs: Sequence[RowMapping]
+    ) -> tuple[dict[str, Candidate], Mapping[str, set[CustomerKind]]]:
+        """Persons as they are compared, and what they are known to be: a person, a company."""
+        names: dict[str, set[str]] = defaultdict(set)
+        birthdays: dict[str, set[Birthday]] = defaultdict(set)
+        kinds: dict[str, set[CustomerKind]] = defaultdict(set)
+        who = {row[side] for row in pairs for side in ("first_id", "second_id")}
+        for file in await store.files(tx, {member for one in who for member in groups.members(one)}):
+            survivor = groups.survivor(file.customer_id)
+            if file.name:
+                names[survivor].add(file.name)
+            if file.birthday:
+                birthdays[survivor].add(file.birthday)
+            if file.kind:
+                kinds[survivor].add(file.kind)
+        return {one: Candidate(one, tuple(sorted(names[one])), tuple(birthdays[one])) for one in who}, kinds
+
+    async def _slips(
+        self,
+        tx: Tx,
+        unsure: Sequence[tuple[str, str]],
+        candidates: Mapping[str, Candidate],
+        groups: Groups,
+        policy: SimilarityPolicy,
+    ) -> list[Kept]:
+        """Of pairs with like names those whose phones or addresses differ by a slip; only these are opened."""
+        kept = []
+        for start in range(0, len(unsure), BATCH):
+            some = unsure[start : start + BATCH]
+            written_as = await self._addresses(tx, {one for pair in some for one in pair}, groups)
+            for first, second in some:
+                one, other = candidates[first], candidates[second]
+                if found := slips(written_as[first], written_as[second], policy):
+                    evidence = [*compared(one, other, {}, policy), *found]
+                    if (points := score(one, other, evidence, policy)) >= policy.suggest:
+                        kept.append(Kept(Suggestion(first, second, points, tuple(evidence)), by_rule=False))
+        return kept
+
+    async def _addresses(self, tx: Tx, who: Collection[str], groups: Groups) -> dict[str, Addresses]:
+        phones: dict[str, list[str]] = defaultdict(list)
+        posts: dict[str, list[str]] = defaultdict(list)
+        members = sorted({member for one in who for member in groups.members(one)})
+        for file in await self.customers.find_all(tx, members):
+            for point in file.contact_points:
+                if point.kind in ("phone", "post"):
+                    held = phones if point.kind == "phone" else posts
+                    held[groups.survivor(file.customer_id)].append(point.value)
+        return {one: Addresses(tuple(phones[one]), tuple(posts[one])) for one in who}
+
+    async def _join(self) -> bool:
+        """Looks at one pair by the rules of merging; False where none is left."""
+        async with self.db.transaction() as tx:
+            policy = await policies.merging(tx)
+            pair = await store.to_join(tx)
+            if pair is None:
+                return False
+            await merges.hold(tx)
+            one, other = [(await persons(tx, [customer]))[customer] for customer in pair]
+            # The file may have changed since they were compared.
+            verified = await store.verified_in_both(tx, one.ids, other.ids, policy.kinds) if policy.on else []
+            if verified:
+                cause = Cause(source="/roost/profile/merging", id=f"version {policy.version}")
+                try:
+                    await self.identities.merge_by_rule(tx, pair, Rule(policy.version, tuple(verified)), cause)
+                except (KnownAsTwo, KindsDiffer, Contradicted, UnknownCustomer) as refused:
+                    log.info("merging.refused", first=pair[0], second=pair[1], why=type(refused).__name__)
+            await store.decided(tx, pair)
+        self.wake()
+        return True
+
+
+def _words(file: File) -> Iterator[tuple[str, str]]:
+    """What a file is found by beside its addresses, as (kind, text)."""
+    name = written(file.name or "")
+    for word in blocks(name):
+        yield "name", word
+    if file.birthday:
+        for initial in initials(name):
+            yield "birthday", f"{msgspec.json.encode(file.birthday).decode()} {initial}"
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], signed=True)
+
+
+def _unlike(kinds: Mapping[str, set[CustomerKind]], pair: tuple[str, str]) -> bool:
+    one, other = (kinds.get(customer, set()) for customer in pair)
+    return bool(one and other and not one & other)

@@ -1,0 +1,79 @@
+"""Whom a reference means: the customer who has the address or the identifier, or a new one."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from services.profile.customers.application import Customers
+from services.profile.customers.contact_points import ContactPoint
+from services.profile.customers.domain import Saying
+from services.profile.events import store
+from services.profile.events.reading import Read
+from services.profile.events.references import Reference, digest
+from services.profile.identifiers.application import Identifiers
+from services.profile.identities.domain import Person
+from shared.db import Tx
+from shared.messaging.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Resolves them."""
+
+    customers: Customers
+    identifiers: Identifiers
+
+    async def signed(self, tx: Tx, found: Read) -> Read:
+        """The events with digests that tell, to us alone, whom they refer to."""
+        if not found.references:
+            return found
+        index = await self.customers.vault.index(tx)
+        events = dict(found.events)
+        for place, reference in found.references.items():
+            event, item = events[place]
+            events[place] = (msgspec.structs.replace(event, digest=digest(event, reference, index)), item)
+        return Read(events, found.references, found.refused)
+
+    async def resolve(
+        self, tx: Tx, referring: Mapping[Reference, Event], trace: str | None
+    ) -> dict[Reference, str | None]:
+        """The customer each means, None where it is several persons'. ``referring``: one event of each.
+
+        An address stays with the file that has it, whoever answers for that by now: an undo then finds the event
+        where it belongs. Of several files of one person the survivor is meant. Of nobody's a file is made.
+        """
+        if not referring:
+            return {}
+        index = await self.customers.vault.index(tx)
+        wanted = {reference: index.digest(reference.kind, reference.value) for reference in referring}
+        found = _meant(await store.holders(tx, wanted))
+        if strangers := sorted(wanted.keys() - found.keys()):
+            await store.alone(tx)
+            found |= _meant(await store.holders(tx, {reference: wanted[reference] for reference in strangers}))
+            for reference in strangers:
+                if reference not in found:
+                    found[reference] = await self._make(tx, reference, referring[reference], trace)
+        return found
+
+    async def _make(self, tx: Tx, reference: Reference, event: Event, trace: str | None) -> str:
+        saying = Saying(event.source, event.time)
+        match reference.kind:
+            case "phone" | "email" | "messaging":
+                said = {"contact_points": (ContactPoint(reference.kind, reference.value),)}
+                return (await self.customers.create(tx, None, said, event.cause, trace, saying=saying)).customer_id
+            case "member-number" | "card" | "external":
+                made = (await self.customers.create(tx, None, {}, event.cause, trace, saying=saying)).customer_id
+                await self.identifiers.add(tx, Person(made, made, (made,)), reference.kind, reference.value)
+                return made
+
+
+def _meant(holders: Mapping[Reference, Iterable[tuple[str, str]]]) -> dict[Reference, str | None]:
+    return {reference: _one(dict(had)) for reference, had in holders.items()}
+
+
+def _one(survivors: Mapping[str, str]) -> str | None:
+    if len(survivors) == 1:
+        return next(iter(survivors))
+    persons = set(survivors.values())
+    return persons.pop() if len(persons) == 1 else None
