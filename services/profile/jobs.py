@@ -7,6 +7,7 @@ from services.profile.duplicates.matching import Matching
 from services.profile.erasures.application import Alarm
 from services.profile.events.application import Events
 from services.profile.imports.application import Imports
+from services.profile.metrics.reporting import Reporting
 from services.profile.purchases.converting import Converting
 from services.profile.segments.application import Placing
 from services.profile.vault.application import Vault
@@ -18,6 +19,7 @@ from shared.settings import HouseSettings
 _NIGHTLY = time(3, 30)
 _EXPIRE = "expire-keys"
 _RECOMPUTE = "recompute-placements"
+_REPORT = "report-months"
 
 
 def jobs(
@@ -26,6 +28,7 @@ def jobs(
     placing: Placing,
     imports: Imports,
     converting: Converting,
+    reporting: Reporting,
     matching: Matching,
     vault: Vault,
     alarm: Alarm,
@@ -55,6 +58,18 @@ def jobs(
             await ran(tx, _RECOMPUTE, now)
         return corrected
 
+    async def report_due() -> datetime | None:
+        return await nightly(_REPORT)
+
+    async def report() -> int:
+        now = clock.now()
+        if await nightly(_REPORT) > now:
+            return 0
+        months = await reporting.run()
+        async with db.transaction() as tx:
+            await ran(tx, _REPORT, now)
+        return months
+
     async def expire_due() -> datetime | None:
         return await nightly(_EXPIRE)
 
@@ -80,6 +95,7 @@ def jobs(
         Job("place", timedelta(seconds=4), placing.run, placing.next_due),
         Job("erasure-deadlines", timedelta(seconds=30), alarm.run, alarm.next_due),
         Job(_RECOMPUTE, timedelta(minutes=10), recompute, recompute_due),
+        Job(_REPORT, timedelta(minutes=10), report, report_due),
         Job(_EXPIRE, timedelta(minutes=10), expire, expire_due),
         *again,
     ]

@@ -27,6 +27,7 @@ from services.profile.imports.http import imports_router
 from services.profile.jobs import jobs
 from services.profile.metrics.application import Metrics
 from services.profile.metrics.http import metrics_router
+from services.profile.metrics.reporting import Reporting
 from services.profile.notes.application import Notes
 from services.profile.notes.http import notes_router
 from services.profile.overview.application import Overviews
@@ -44,6 +45,7 @@ from services.profile.rates.http import rates_router
 from services.profile.reachability.http import reachability_router
 from services.profile.recommendations.application import Recommendations
 from services.profile.recommendations.http import recommendations_router
+from services.profile.reports.application import Reports
 from services.profile.segments.application import Placing
 from services.profile.segments.catalogue import OwnSegments
 from services.profile.segments.explaining import Explaining
@@ -82,14 +84,16 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     placing = Placing(db, clock, house, wake)
     converting = Converting(history, db, clock)
     imports = Imports(customers, db, wake)
+    metrics, reports = Metrics(counting, house, clock), Reports(clock)
+    reporting = Reporting(metrics, reports, counting, db)
     service = assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
         use_cases=use_cases(history, timeline, identities, erasures, erasing),
         jobs=jobs(
-            events, counting, placing, imports, converting, matching, vault, alarm, db, clock, surroundings.house,
-            settings.inbox_days,
+            events, counting, placing, imports, converting, reporting, matching, vault, alarm, db, clock,
+            surroundings.house, settings.inbox_days,
         ),
         routers=[
             events_router(events, db, wake),
@@ -111,7 +115,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             products_router(catalogue, db),
             rates_router(RateBook(clock, house), db),
             recommendations_router(Recommendations(catalogue, counting, house, clock), customers, db),
-            metrics_router(Metrics(counting, house, clock), db),
+            metrics_router(metrics, reports, db),
             segments_router(
                 OwnSegments(db, clock, house), Explaining(clock, house), Recalibrations(clock, house), db, wake
             ),

@@ -5,11 +5,12 @@ from datetime import date, datetime
 
 from services.profile.counting.application import Counting
 from services.profile.metrics import store
-from services.profile.metrics.domain import Cell, Churn, Ratio, Sales
+from services.profile.metrics.domain import Cell, Churn, Name, Products, Ratio, Sales, Satisfaction, Worst
 from services.profile.metrics.store import Filters
 from services.profile.periods import Period, period
 from services.profile.policies.application import in_force
 from services.profile.purchases.domain import House
+from services.profile.reports.domain import Figures
 from shared.clock import Clock
 from shared.db import Tx
 
@@ -38,6 +39,20 @@ class Metrics:
         """Who bought on several days."""
         return await store.repurchase(tx, asked, of)
 
+    async def referral(self, tx: Tx, asked: Period, of: Filters) -> Ratio:
+        """Who of the new customers came by somebody's referral code."""
+        return await store.referral(tx, asked, of)
+
+    async def satisfaction(self, tx: Tx, asked: Period, of: Filters) -> Satisfaction:
+        """What customers said."""
+        return await store.satisfaction(tx, self._instants(asked), of)
+
+    async def products(
+        self, tx: Tx, asked: Period, of: Filters, *, sku: str | None = None, worst: Worst = "sold", limit: int = 1
+    ) -> Products:
+        """What came back, and of which products was complained."""
+        return await store.products(tx, asked, self._instants(asked), of, sku, worst, limit)
+
     async def churn(self, tx: Tx, asked: Period, of: Filters) -> Churn:
         """Who was lost, under the policy of the life-cycle in force now."""
         return await store.churn(tx, asked, of, (await in_force(tx)).lifecycle)
@@ -49,3 +64,26 @@ class Metrics:
     async def cohorts(self, tx: Tx, asked: Period, of: Filters) -> tuple[Ratio, list[Cell]]:
         """Who came again, by the month of his first order."""
         return await store.cohorts(tx, asked, of)
+
+    async def figures(self, tx: Tx, name: Name, asked: Period) -> Figures:
+        """The figure of everybody over a period."""
+        match name:
+            case "retention":
+                return (await self.retention(tx, asked, {})).figures
+            case "repurchase":
+                return (await self.repurchase(tx, asked, {})).figures
+            case "referral":
+                return (await self.referral(tx, asked, {})).figures
+            case "churn":
+                return (await self.churn(tx, asked, {})).ratio.figures
+            case "satisfaction":
+                return (await self.satisfaction(tx, asked, {})).ratio.figures
+            case "sales":
+                return (await self.sales(tx, asked, {})).figures(self.house.currency)
+            case "products":
+                return (await self.products(tx, asked, {})).figures
+            case "cohorts":
+                return (await self.cohorts(tx, asked, {}))[0].figures
+
+    def _instants(self, asked: Period) -> tuple[datetime, datetime]:
+        return self.house.start_of(asked.since), self.house.start_of(asked.until)

@@ -1,11 +1,17 @@
 """The house's key figures: what each says, in words, under a version that changes when its meaning does."""
 
 from datetime import date
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
-Name = Literal["retention", "repurchase", "churn", "sales", "cohorts"]
+from services.profile.reports.domain import Figures
+from shared.contracts.types import decimal_of
+
+Name = Literal["retention", "repurchase", "referral", "churn", "satisfaction", "sales", "products", "cohorts"]
+NAMES: tuple[Name, ...] = get_args(Name)
+Worst = Literal["sold", "return_rate", "complaint_rate"]
+"""What products are ordered by, the most first."""
 
 _ORDERS = (
     "Orders count as they stand now: the highest version, not cancelled, not given back whole, on the day of the house "
@@ -21,6 +27,25 @@ DEFINITIONS: dict[Name, tuple[int, str]] = {
         1,
         "Of the persons who bought in the period (denominator), those who did so on two days or more (numerator). "
         f"count: the orders of the period. {_ORDERS}",
+    ),
+    "referral": (
+        1,
+        "Of the persons who bought for the first time in the period (denominator), those whose first order named the "
+        "referral code of somebody else (numerator): only what the till or shop writes into the order is known, word "
+        f"of mouth without a code isn't. count: their orders in the period. {_ORDERS}",
+    ),
+    "satisfaction": (
+        1,
+        "Of the ratings of 1 to 5 that customers gave in the period (denominator), those of 4 and 5 (numerator); "
+        "every rating counts, whatever kind of feedback it came with. low are those of 1 and 2. It is no net promoter "
+        "score: nobody is asked from 0 to 10 whether he would recommend. count: all feedback, rated or not.",
+    ),
+    "products": (
+        1,
+        "Pieces given back, whenever that was (numerator), of the pieces sold in the orders of the period "
+        "(denominator); of a product, besides, its complaints in the period over its orders. A return that names an "
+        "amount and no lines gives back no pieces; a complaint that names no sku is no product's. count: orders, "
+        f"those given back whole among them. {_ORDERS}",
     ),
     "churn": (
         1,
@@ -53,6 +78,10 @@ class Ratio(msgspec.Struct, frozen=True):
     numerator: int
     denominator: int
     count: int
+
+    @property
+    def figures(self) -> Figures:
+        return Figures(self.numerator, self.denominator, share(self.numerator, self.denominator), self.count)
 
 
 class Week(msgspec.Struct, frozen=True):
@@ -89,6 +118,55 @@ class Sales(msgspec.Struct, frozen=True):
     best_net: int
     unconverted: tuple[tuple[str, int, int], ...]
 
+    def figures(self, currency: str) -> Figures:
+        """In major units of the house's currency."""
+        net = decimal_of(self.net, currency)
+        return Figures(net, self.orders, float(net) / self.orders if self.orders else None, self.count)
+
+
+class Voice(msgspec.Struct, frozen=True):
+    """Feedback of a kind: ``rated`` from 1 to 5, of these ``high`` 4 and 5, ``low`` 1 and 2; ``stars`` in sum."""
+
+    kind: str
+    count: int
+    rated: int
+    high: int
+    low: int
+    stars: int
+
+
+class Satisfaction(msgspec.Struct, frozen=True):
+    """What customers said, by kind."""
+
+    kinds: tuple[Voice, ...]
+
+    @property
+    def ratio(self) -> Ratio:
+        return Ratio(*(sum(getattr(one, name) for one in self.kinds) for name in ("high", "rated", "count")))
+
+
+class Sold(msgspec.Struct, frozen=True):
+    """A product: thousandths of pieces sold and given back, its orders, and the complaints that name it."""
+
+    sku: str
+    orders: int
+    sold: int
+    returned: int
+    complaints: int
+
+
+class Products(msgspec.Struct, frozen=True):
+    """All that was sold, and some of the products."""
+
+    orders: int
+    sold: int
+    returned: int
+    items: tuple[Sold, ...]
+
+    @property
+    def figures(self) -> Figures:
+        return Figures(pieces(self.returned), pieces(self.sold), share(self.returned, self.sold), self.orders)
+
 
 class Cell(msgspec.Struct, frozen=True):
     """What the cohort of a month did so many months later. Net in minor units of the house's currency."""
@@ -98,3 +176,14 @@ class Cell(msgspec.Struct, frozen=True):
     buyers: int
     orders: int
     net: int
+
+
+def share(part: int, whole: int) -> float | None:
+    """None of nothing."""
+    return part / whole if whole else None
+
+
+def pieces(thousandths: int) -> str:
+    """A decimal string."""
+    whole, rest = divmod(thousandths, 1000)
+    return f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)

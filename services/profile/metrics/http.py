@@ -6,31 +6,57 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.profile import examples
-from services.profile.fields import FromDay, Id, ToDay
+from services.profile.fields import Day, FromDay, Id, ToDay
 from services.profile.metrics.application import Metrics
-from services.profile.metrics.domain import DEFINITIONS, Name
+from services.profile.metrics.domain import DEFINITIONS, Name, Worst
 from services.profile.metrics.shapes import (
     Asked,
     ChurnView,
     CohortsView,
+    ProductsView,
     RatioView,
     SalesView,
+    SatisfactionView,
+    TargetView,
     churn_view,
     cohorts_view,
+    products_view,
     ratio_view,
     sales_view,
+    satisfaction_view,
+    target_view,
 )
+from services.profile.periods import Period
+from services.profile.reports.application import Reports
 from shared.db import Database, Tx
 from shared.http.auth import Principal, staff_only
-from shared.http.problems import invalid
+from shared.http.etags import Precondition, etag, if_match_or_new
+from shared.http.pagination import Page, PageRequest
+from shared.http.problems import invalid, precondition_required
 from shared.http.routing import Router
 
 Reader = Annotated[Principal, staff_only("profile:read")]
 
+_TARGET: dict[str, Any] = {
+    "period": {"from": "2026-11-01", "to": "2026-12-01"},
+    "target": "0.45",
+    "version": 1,
+    "set_at": "2026-10-20T08:15:00Z",
+}
+_ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the target"}}}
 _NET = {"amount": "1000.00", "currency": "TWD"}
+
+
+class Aim(BaseModel):
+    """A decimal: of sales the net sales in major units of the house's currency, of the others their ``value``."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"target": "0.45"}})
+
+    target: Annotated[str, Field(pattern=r"^[0-9]{1,15}(\.[0-9]{1,6})?$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +89,60 @@ async def _question(
 Asking = Annotated[Question, Depends(_question)]
 
 
-def metrics_router(metrics: Metrics, db: Database) -> Router:
-    """``GET /kpis/retention|repurchase|churn|sales|cohorts``, for staff."""
+def metrics_router(metrics: Metrics, reports: Reports, db: Database) -> Router:
+    """``GET /kpis/<name>`` and ``GET|PUT /kpis/{name}/targets``, for staff."""
     router = Router(tags=["kpis"])
 
     @asynccontextmanager
-    async def reading(question: Question) -> AsyncIterator[tuple[Tx, Asked, dict[str, str]]]:
+    async def reading(name: Name, question: Question) -> AsyncIterator[tuple[Tx, Asked, dict[str, str]]]:
         try:
             period = metrics.period(question.since, question.until)
         except ValueError as error:
             raise invalid("/query/from", str(error)) from error
         async with db.transaction() as tx:
-            asked = Asked(period, question.segment, question.owner, await metrics.as_of(tx))
+            # What was reported, and what is aimed at, is of everybody.
+            beside = (None, None) if question.of else await reports.beside(tx, name, period)
+            asked = Asked(period, question.segment, question.owner, await metrics.as_of(tx), *beside)
             yield tx, asked, question.of
 
     @router.get("/kpis/retention", responses=examples.answer(_example("retention")))
     async def read_retention(_: Reader, question: Asking) -> RatioView:
         """Who of the buyers of the period before bought in this one."""
-        async with reading(question) as (tx, asked, of):
+        async with reading("retention", question) as (tx, asked, of):
             return ratio_view("retention", asked, await metrics.retention(tx, asked.period, of))
 
     @router.get("/kpis/repurchase", responses=examples.answer(_example("repurchase")))
     async def read_repurchase(_: Reader, question: Asking) -> RatioView:
         """Who of the period's buyers bought on several days."""
-        async with reading(question) as (tx, asked, of):
+        async with reading("repurchase", question) as (tx, asked, of):
             return ratio_view("repurchase", asked, await metrics.repurchase(tx, asked.period, of))
+
+    @router.get("/kpis/referral", responses=examples.answer(_example("referral")))
+    async def read_referral(_: Reader, question: Asking) -> RatioView:
+        """Who of the new customers came by somebody's referral code."""
+        async with reading("referral", question) as (tx, asked, of):
+            return ratio_view("referral", asked, await metrics.referral(tx, asked.period, of))
+
+    voice = {"kind": "review", "count": 9, "rated": 4, "high": 1, "low": 2, "average": 2.75}
+
+    @router.get("/kpis/satisfaction", responses=examples.answer(_example("satisfaction", kinds=[voice])))
+    async def read_satisfaction(_: Reader, question: Asking) -> SatisfactionView:
+        """How content those are who gave a rating, by the kind of their feedback."""
+        async with reading("satisfaction", question) as (tx, asked, of):
+            return satisfaction_view(asked, await metrics.satisfaction(tx, asked.period, of))
+
+    @router.get("/kpis/products", responses=examples.answer(_products_example()))
+    async def read_products(
+        _: Reader,
+        question: Asking,
+        sku: Annotated[Id | None, Query(description="Only this product")] = None,
+        worst: Annotated[Worst, Query(alias="order", description="The highest first")] = "sold",
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> ProductsView:
+        """What came back of each product, and how often it was complained of."""
+        async with reading("products", question) as (tx, asked, of):
+            found = await metrics.products(tx, asked.period, of, sku=sku, worst=worst, limit=limit)
+            return products_view(asked, found)
 
     week = {"week": "2026-11-16", "won": 3, "won_back": 1, "lost": 2, "net": 2}
     churn_example = _example("churn", opening=4, closing=6, weeks=[week])
@@ -95,13 +150,13 @@ def metrics_router(metrics: Metrics, db: Database) -> Router:
     @router.get("/kpis/churn", responses=examples.answer(churn_example))
     async def read_churn(_: Reader, question: Asking) -> ChurnView:
         """Who was lost, and week by week who was won, won back and lost."""
-        async with reading(question) as (tx, asked, of):
+        async with reading("churn", question) as (tx, asked, of):
             return churn_view(asked, await metrics.churn(tx, asked.period, of))
 
     @router.get("/kpis/sales", responses=examples.answer(_sales_example()))
     async def read_sales(_: Reader, question: Asking) -> SalesView:
         """What was sold net of returns, what came back, and what the best buyers bring."""
-        async with reading(question) as (tx, asked, of):
+        async with reading("sales", question) as (tx, asked, of):
             return sales_view(asked, await metrics.sales(tx, asked.period, of), metrics.house.currency)
 
     cell = {"later": 0, "buyers": 4, "share": 1.0, "orders": 5, "net": _NET}
@@ -110,9 +165,42 @@ def metrics_router(metrics: Metrics, db: Database) -> Router:
     @router.get("/kpis/cohorts", responses=examples.answer(cohorts_example))
     async def read_cohorts(_: Reader, question: Asking) -> CohortsView:
         """By the month of the first order: who bought again, and how many months later."""
-        async with reading(question) as (tx, asked, of):
+        async with reading("cohorts", question) as (tx, asked, of):
             ratio, cells = await metrics.cohorts(tx, asked.period, of)
             return cohorts_view(asked, ratio, cells, metrics.house.currency)
+
+    @router.get("/kpis/{name}/targets", responses=examples.answer({"items": [_TARGET], "next_cursor": None}))
+    async def list_targets(_: Reader, name: Name, paging: PageRequest) -> Page[TargetView]:
+        """What a figure is meant to become, by period."""
+        async with db.transaction() as tx:
+            found = await reports.targets(tx, name, paging.after(tuple[date, date]), paging.limit + 1)
+        cursor = paging.next_cursor(found, lambda target: (target.since, target.until))
+        return Page(items=[target_view(one) for one in found[: paging.limit]], next_cursor=cursor)
+
+    @router.put("/kpis/{name}/targets", responses=examples.answer(_TARGET, **_ETAG))
+    async def put_target(
+        _: Annotated[Principal, staff_only("profile:write")],
+        name: Name,
+        since: Annotated[Day, Query(alias="from", description="The first day of the period")],
+        until: Annotated[Day, Query(alias="to", description="The day after its last")],
+        match: Annotated[Precondition | None, if_match_or_new()],
+        aim: Aim,
+        response: Response,
+    ) -> TargetView:
+        """Sets what a figure is meant to become over a period; another target for it needs If-Match."""
+        if since >= until:
+            raise invalid("/query/from", "from is a day before to")
+
+        def required(version: int | None) -> None:
+            if match is not None:
+                match.require(version)
+            elif version is not None:
+                raise precondition_required()
+
+        async with db.transaction() as tx:
+            target = await reports.aim(tx, name, Period(since, until), aim.target, required)
+        response.headers["ETag"] = etag(target.version)
+        return target_view(target)
 
     return router
 
@@ -128,9 +216,16 @@ def _example(name: Name, **more: Any) -> dict[str, Any]:
         "segment": None,
         "owner": None,
         "as_of": "2026-11-20T08:15:00Z",
+        "target": None,
+        "first_reported": None,
         **figures,
         **more,
     }
+
+
+def _products_example() -> dict[str, Any]:
+    row = {"sku": "tea-1", "orders": 9, "sold": "4", "returned": "1", "return_rate": 0.25, "complaints": 0}
+    return _example("products", numerator="1", denominator="4", products=[{**row, "complaint_rate": 0.0}])
 
 
 def _sales_example() -> dict[str, Any]:

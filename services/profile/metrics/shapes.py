@@ -4,10 +4,23 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel, Field
 
-from services.profile.metrics.domain import DEFINITIONS, Cell, Churn, Name, Ratio, Sales
+from services.profile.metrics.domain import (
+    DEFINITIONS,
+    Cell,
+    Churn,
+    Name,
+    Products,
+    Ratio,
+    Sales,
+    Satisfaction,
+    pieces,
+    share,
+)
 from services.profile.periods import Period
+from services.profile.reports.domain import Report, Target
 from shared.contracts.types import decimal_of
 
 
@@ -25,9 +38,31 @@ class PeriodView(BaseModel):
     until: date = Field(alias="to")
 
 
+class TargetView(BaseModel):
+    """What the figure was meant to become over this period, as a decimal: its ``value``, but of sales its numerator."""
+
+    period: PeriodView
+    target: str
+    version: int
+    set_at: datetime
+
+
+class ReportView(BaseModel):
+    """The figure as it stood when the month was closed, by the definition of then. Returns, late orders, merges and
+    rates of exchange have changed it since."""
+
+    numerator: int | str
+    denominator: int | str
+    value: float | None
+    count: int
+    definition_version: int
+    reported_at: datetime
+
+
 class KpiView(BaseModel):
     """``definition`` says what the figure means, under a version that changes with it. ``as_of``: when the orders were
-    last counted; null before the first time."""
+    last counted; null before the first time. ``target`` and ``first_reported`` are of exactly this period, and null
+    where the figure is of a segment or an owner."""
 
     kpi: Name
     definition_version: int
@@ -36,6 +71,8 @@ class KpiView(BaseModel):
     segment: str | None
     owner: str | None
     as_of: datetime | None
+    target: TargetView | None
+    first_reported: ReportView | None
 
 
 class RatioView(KpiView):
@@ -98,6 +135,45 @@ class SalesView(KpiView):
     unconverted: list[ForeignView]
 
 
+class VoiceView(BaseModel):
+    """Feedback of a kind; ``average`` of its ratings from 1 to 5."""
+
+    kind: str
+    count: int
+    rated: int
+    high: int
+    low: int
+    average: float | None
+
+
+class SatisfactionView(RatioView):
+    """``kinds``: complaint, inquiry, service-request, suggestion, praise, review, as far as there were any."""
+
+    kinds: list[VoiceView]
+
+
+class ProductRow(BaseModel):
+    """A product over the period. ``return_rate`` of its pieces, ``complaint_rate`` of its orders."""
+
+    sku: str
+    orders: int
+    sold: str
+    returned: str
+    return_rate: float | None
+    complaints: int
+    complaint_rate: float | None
+
+
+class ProductsView(KpiView):
+    """Pieces are decimal strings."""
+
+    numerator: str
+    denominator: str
+    value: float | None
+    count: int
+    products: list[ProductRow]
+
+
 class CohortCell(BaseModel):
     """``later`` months after the first; ``share``: of the cohort's persons."""
 
@@ -130,6 +206,8 @@ class Asked:
     segment: str | None
     owner: str | None
     as_of: datetime | None
+    target: Target | None = None
+    report: Report | None = None
 
 
 def ratio_view(name: Name, asked: Asked, ratio: Ratio) -> RatioView:
@@ -147,6 +225,41 @@ def churn_view(asked: Asked, churn: Churn) -> ChurnView:
     )
 
 
+def satisfaction_view(asked: Asked, told: Satisfaction) -> SatisfactionView:
+    """What customers said."""
+    kinds = [
+        VoiceView(
+            kind=one.kind, count=one.count, rated=one.rated, high=one.high, low=one.low,
+            average=share(one.stars, one.rated),
+        )
+        for one in told.kinds
+    ]  # fmt: skip
+    return SatisfactionView(**_head("satisfaction", asked), **_ratio(told.ratio), kinds=kinds)
+
+
+def products_view(asked: Asked, told: Products) -> ProductsView:
+    """What was sold and came back."""
+    rows = [
+        ProductRow(
+            sku=one.sku,
+            orders=one.orders,
+            sold=pieces(one.sold),
+            returned=pieces(one.returned),
+            return_rate=share(one.returned, one.sold),
+            complaints=one.complaints,
+            complaint_rate=share(one.complaints, one.orders),
+        )
+        for one in told.items
+    ]
+    return ProductsView(**_head("products", asked), **msgspec.structs.asdict(told.figures), products=rows)
+
+
+def target_view(target: Target) -> TargetView:
+    """A target."""
+    period = PeriodView.model_validate({"from": target.since, "to": target.until})
+    return TargetView(period=period, target=target.target, version=target.version, set_at=target.set_at)
+
+
 def sales_view(asked: Asked, sales: Sales, currency: str) -> SalesView:
     """What was sold."""
 
@@ -156,18 +269,15 @@ def sales_view(asked: Asked, sales: Sales, currency: str) -> SalesView:
     net = money(sales.net)
     return SalesView(
         **_head("sales", asked),
-        numerator=net.amount,
-        denominator=sales.orders,
-        value=float(net.amount) / sales.orders if sales.orders else None,
-        count=sales.count,
+        **msgspec.structs.asdict(sales.figures(currency)),
         currency=currency,
         orders=sales.orders,
         buyers=sales.buyers,
         gross=money(sales.gross),
         returned=money(sales.gross - sales.net),
         net=net,
-        returns_rate=_share(sales.gross - sales.net, sales.gross),
-        top=TopView(buyers=sales.best, net=money(sales.best_net), share=_share(sales.best_net, sales.net)),
+        returns_rate=share(sales.gross - sales.net, sales.gross),
+        top=TopView(buyers=sales.best, net=money(sales.best_net), share=share(sales.best_net, sales.net)),
         unconverted=[ForeignView(orders=orders, net=money(minor, code)) for code, orders, minor in sales.unconverted],
     )
 
@@ -207,17 +317,18 @@ def _head(name: Name, asked: Asked) -> dict[str, Any]:
         "segment": asked.segment,
         "owner": asked.owner,
         "as_of": asked.as_of,
+        "target": target_view(asked.target) if asked.target else None,
+        "first_reported": _reported(asked.report) if asked.report else None,
     }
+
+
+def _reported(report: Report) -> ReportView:
+    return ReportView(
+        **msgspec.structs.asdict(report.figures),
+        definition_version=report.definition_version,
+        reported_at=report.reported_at,
+    )
 
 
 def _ratio(ratio: Ratio) -> dict[str, Any]:
-    return {
-        "numerator": ratio.numerator,
-        "denominator": ratio.denominator,
-        "value": _share(ratio.numerator, ratio.denominator),
-        "count": ratio.count,
-    }
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+    return msgspec.structs.asdict(ratio.figures)

@@ -1,12 +1,13 @@
 """The questions behind the figures: sets over the orders as they stand."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import RowMapping
 
-from services.profile.metrics.domain import Cell, Churn, Ratio, Sales, Week
+from services.profile.metrics.domain import Cell, Churn, Products, Ratio, Sales, Satisfaction, Sold, Voice, Week
 from services.profile.periods import Period
 from services.profile.policies.domain import LifecyclePolicy
 from shared.db import Tx, fetch
@@ -18,9 +19,19 @@ _FILTERS = {
     "segment": f"""EXISTS (SELECT FROM placements AS p WHERE p.customer_id = {_PERSON} AND (
         (p.segment = :segment AND p.class = 'in') OR p.segment || ':' || p.class = :segment))""",
 }
+# Facts of a kind are found by the head of their primary key: of feedback there are few.
+_FEEDBACK = """
+feedback AS (
+    SELECT o.data ->> 'kind' AS kind, o.data ->> 'sku' AS sku, CAST(o.data ->> 'rating' AS numeric) AS rating
+    FROM (SELECT customer_id, CAST(convert_from(body, 'UTF8') AS jsonb) AS data FROM facts
+          WHERE kind = 'feedback-received' AND occurred_at >= :begins AND occurred_at < :ends) AS o
+    LEFT JOIN survivors AS v USING (customer_id)
+    WHERE {}
+)"""
 _ORDERS = f"""
 orders AS (
-    SELECT {_PERSON} AS person, o.order_id, o.day, o.currency, o.net, o.house_total, o.house_net, o.counts, o.cancelled
+    SELECT {_PERSON} AS person, o.order_id, o.occurred_at, o.day, o.currency, o.net, o.house_total, o.house_net,
+           o.counts, o.cancelled, o.line_skus, o.line_sold, o.line_returned
     FROM standing_orders AS o LEFT JOIN survivors AS v USING (customer_id)
     WHERE o.day < CAST(:until AS date) AND {{}}
 )"""
@@ -120,9 +131,56 @@ SELECT count(*) AS denominator, count(*) FILTER (WHERE last > first) AS numerato
 FROM (SELECT min(month) AS first, max(month) AS last, count(*) AS bought
       FROM months GROUP BY person HAVING min(day) >= CAST(:since AS date)) AS persons
 """
+# What an order says of a referral stands in its newest version alone.
+_REFERRAL = """
+, firsts AS (SELECT DISTINCT ON (person) * FROM orders WHERE counts ORDER BY person, occurred_at, order_id),
+won AS (
+    SELECT f.person, purchase.data ->> 'referral_code' IS NOT NULL AS referred
+    FROM firsts AS f CROSS JOIN LATERAL (
+        SELECT CAST(convert_from(body, 'UTF8') AS jsonb) AS data FROM facts
+        WHERE kind = 'purchase-recorded' AND key = f.order_id ORDER BY version DESC LIMIT 1) AS purchase
+    WHERE f.day >= CAST(:since AS date)
+)
+SELECT count(*) AS denominator, count(*) FILTER (WHERE referred) AS numerator,
+       (SELECT count(*) FROM orders WHERE counts AND person IN (SELECT person FROM won)) AS count
+FROM won
+"""
+_SATISFACTION = """
+SELECT kind, count(*) AS count, count(rating) AS rated, count(*) FILTER (WHERE rating >= 4) AS high,
+       count(*) FILTER (WHERE rating <= 2) AS low, CAST(coalesce(sum(rating), 0) AS bigint) AS stars
+FROM feedback GROUP BY kind ORDER BY kind
+"""
+_LINES = """
+, lines AS (
+    SELECT o.order_id, l.sku, l.sold, l.returned
+    FROM orders AS o, unnest(o.line_skus, o.line_sold, o.line_returned) AS l (sku, sold, returned)
+    WHERE NOT o.cancelled AND o.day >= CAST(:since AS date)
+)"""
+_ALL_LINES = """
+SELECT count(DISTINCT order_id) AS orders, CAST(coalesce(sum(sold), 0) AS bigint) AS sold,
+       CAST(coalesce(sum(returned), 0) AS bigint) AS returned FROM lines
+"""
+_PRODUCTS = """
+, sold AS (
+    SELECT sku, count(DISTINCT order_id) AS orders, CAST(sum(sold) AS bigint) AS sold,
+           CAST(sum(returned) AS bigint) AS returned
+    FROM lines GROUP BY sku
+),
+complaints AS (SELECT sku, count(*) AS complaints FROM feedback WHERE kind = 'complaint' AND sku IS NOT NULL GROUP BY 1)
+SELECT sku, coalesce(orders, 0) AS orders, coalesce(sold, 0) AS sold, coalesce(returned, 0) AS returned,
+       coalesce(complaints, 0) AS complaints
+FROM sold FULL JOIN complaints USING (sku)
+WHERE CAST(:sku AS text) IS NULL OR sku = :sku
+ORDER BY CASE :worst WHEN 'return_rate' THEN returned / nullif(CAST(sold AS numeric), 0)
+                     WHEN 'complaint_rate' THEN complaints / nullif(CAST(orders AS numeric), 0)
+                     ELSE sold END DESC NULLS LAST, sold DESC NULLS LAST, sku
+LIMIT :limit
+"""
 
 Filters = dict[str, str]
 """Of whom the figures are: ``owner`` of the file, ``segment`` where he stands now."""
+Span = tuple[datetime, datetime]
+"""From an instant until before another."""
 
 
 async def retention(tx: Tx, period: Period, of: Filters) -> Ratio:
@@ -133,6 +191,28 @@ async def retention(tx: Tx, period: Period, of: Filters) -> Ratio:
 async def repurchase(tx: Tx, period: Period, of: Filters) -> Ratio:
     """Buyers, and who of them bought on several days."""
     return _ratio(await _ask(tx, _REPURCHASE, period, of))
+
+
+async def referral(tx: Tx, period: Period, of: Filters) -> Ratio:
+    """New customers, and who of them came by a referral code."""
+    return _ratio(await _ask(tx, _REFERRAL, period, of))
+
+
+async def satisfaction(tx: Tx, within: Span, of: Filters) -> Satisfaction:
+    """What customers said between two instants, by kind."""
+    rows = await _ask(tx, _SATISFACTION, None, of, begins=within[0], ends=within[1])
+    return Satisfaction(tuple(Voice(**row) for row in rows))
+
+
+async def products(
+    tx: Tx, period: Period, within: Span, of: Filters, sku: str | None, worst: str, limit: int
+) -> Products:
+    """What was sold and came back, and of which products was complained; ``within`` are the period's instants."""
+    everything = (await _ask(tx, _LINES + _ALL_LINES, period, of))[0]
+    rows = await _ask(
+        tx, _LINES + _PRODUCTS, period, of, begins=within[0], ends=within[1], sku=sku, worst=worst, limit=limit
+    )
+    return Products(**everything, items=tuple(Sold(**row) for row in rows))
 
 
 async def churn(tx: Tx, period: Period, of: Filters, policy: LifecyclePolicy) -> Churn:
@@ -165,10 +245,14 @@ async def cohorts(tx: Tx, period: Period, of: Filters) -> tuple[Ratio, list[Cell
     return _ratio(await _ask(tx, _CAME_AGAIN, period, of)), [msgspec.convert(dict(row), Cell) for row in cells]
 
 
-async def _ask(tx: Tx, question: str, period: Period, of: Filters, **params: Any) -> Sequence[RowMapping]:
+async def _ask(tx: Tx, question: str, period: Period | None, of: Filters, **params: Any) -> Sequence[RowMapping]:
+    """Over the orders up to the period's end, the feedback between ``begins`` and ``ends``, or both."""
     conditions = " AND ".join(_FILTERS[name] for name in of) or "true"
-    sql = f"WITH {_ORDERS.format(conditions)}{question}"
-    given = {"since": period.since, "until": period.until, **params}
+    read = [_ORDERS] if period else []
+    if "begins" in params:
+        read.append(_FEEDBACK)
+    sql = f"WITH {','.join(part.format(conditions) for part in read)}{question}"
+    given = {"since": period.since, "until": period.until, **params} if period else params
     return await fetch(tx, sql, **of, **{name: value for name, value in given.items() if f":{name}" in sql})
 
 

@@ -1,7 +1,7 @@
 """What a customer's purchases add up to: integers and days, so that increment and fold agree exactly."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from functools import lru_cache, reduce
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,10 @@ class House(msgspec.Struct, frozen=True):
     def day(self, at: datetime) -> date:
         """The calendar day of an instant in the house's zone."""
         return at.astimezone(_zone(self.time_zone)).date()
+
+    def start_of(self, day: date) -> datetime:
+        """The instant in UTC at which a day begins in the house's zone."""
+        return datetime.combine(day, time(), _zone(self.time_zone)).astimezone(UTC)
 
 
 class Foreign(msgspec.Struct, frozen=True):

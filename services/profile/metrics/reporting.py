@@ -1,0 +1,36 @@
+"""Writing down, when a month closes, what its figures were: a nightly job."""
+
+from dataclasses import dataclass
+
+from services.profile.counting.application import Counting
+from services.profile.metrics.application import Metrics
+from services.profile.metrics.domain import DEFINITIONS, NAMES
+from services.profile.reports.application import Reports
+from services.profile.reports.domain import Figures
+from shared.db import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """The work of the job, a month a transaction."""
+
+    metrics: Metrics
+    reports: Reports
+    counting: Counting
+    db: Database
+
+    async def run(self) -> int:
+        """Reports every closed month that wasn't; answers how many. All orders known by now are counted first."""
+        await self.counting.catch_up()
+        today = self.metrics.house.day(self.metrics.clock.now())
+        done = 0
+        while True:
+            async with self.db.transaction() as tx:
+                month = await self.reports.unreported(tx, today)
+                if month is None:
+                    return done
+                figures: dict[str, tuple[int, Figures]] = {
+                    name: (DEFINITIONS[name][0], await self.metrics.figures(tx, name, month)) for name in NAMES
+                }
+                await self.reports.report(tx, month, figures)
+            done += 1
