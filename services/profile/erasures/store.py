@@ -11,7 +11,15 @@ from services.profile.erasures.domain import ErasureFile, Policy
 from shared.db import Tx, columns, execute, fetch
 from shared.messaging.erasures import Counts, Erasure, delete
 
-OF_THE_FILE = ("customer_keys", "contact_points", "file_fields", "notes", "contact_persons", "identifiers")
+OF_THE_FILE = (
+    "customer_keys",
+    "contact_points",
+    "file_fields",
+    "notes",
+    "contact_persons",
+    "identifiers",
+    "match_keys",
+)
 OF_THE_STORY = ("purchase_states", "standings", "contacts", "placements", "placement_history")
 """The tables of which a customer's rows are deleted; besides them those of ``shared.messaging.erasures``."""
 
@@ -75,7 +83,7 @@ _STANDING = """
 UPDATE standing_orders AS o SET customer_id = new.name
 FROM unnest(CAST(:ids AS text[]), CAST(:names AS text[])) AS new (id, name) WHERE o.customer_id = new.id
 """
-_PAIRS = "DELETE FROM rejected_duplicates WHERE first_id = ANY(:ids) OR second_id = ANY(:ids)"
+_PAIRS = "DELETE FROM {} WHERE first_id = ANY(:ids) OR second_id = ANY(:ids)"
 _MERGE_NOTES = """
 DELETE FROM {} AS n USING merges AS m
 WHERE n.merge_id = m.merge_id AND (m.from_id = ANY(:ids) OR m.into_id = ANY(:ids))
@@ -157,10 +165,11 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
     await execute(tx, _STANDING, ids=ids, names=names)
     consents = (await fetch(tx, _CONSENTS, erasure=erasure.erasure_id, now=erasure.now))[0]["entries"]
     counts = {"consents": int(consents), **await delete(tx, (*OF_THE_FILE, "customers", *OF_THE_STORY), erasure)}
-    counts["rejected_duplicates"] = await execute(tx, _PAIRS, ids=ids)
-    for table in ("merge_versions", "merge_acknowledgements"):
+    for table in ("rejected_duplicates", "duplicate_pairs"):
+        counts[table] = await execute(tx, _PAIRS.format(table), ids=ids)
+    for table in ("merge_versions", "merge_acknowledgements", "merge_rules"):
         counts[table] = await execute(tx, _MERGE_NOTES.format(table), ids=ids)
-    for table in ("placement_marks", "placement_queue"):
+    for table in ("placement_marks", "placement_queue", "match_marks"):
         await execute(tx, _MARKS.format(table), ids=[*ids, *names])
     return counts
 
