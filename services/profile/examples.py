@@ -75,6 +75,7 @@ VIEW: dict[str, Any] = {
         ],
         "verify_by": "2026-11-01",
     },
+    "restricted": False,
     "filled_from": {"birthday": "web:2002"},
 }
 ROW = {
@@ -88,6 +89,7 @@ ROW = {
     "tier": "silver",
     "points": 120,
     "risk": RISK,
+    "restricted": False,
 }
 PURCHASE = {
     "customer_id": CUSTOMER_ID,

@@ -46,6 +46,8 @@ from services.profile.reachability.http import reachability_router
 from services.profile.recommendations.application import Recommendations
 from services.profile.recommendations.http import recommendations_router
 from services.profile.reports.application import Reports
+from services.profile.restrictions.application import Restrictions
+from services.profile.restrictions.http import restrictions_router
 from services.profile.segments.application import Placing
 from services.profile.segments.catalogue import OwnSegments
 from services.profile.segments.explaining import Explaining
@@ -70,6 +72,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     vault = Vault(db, settings.master_secrets)
     erased = surroundings.erased
     customers = Customers(clock, settings.phone_region, vault, erased)
+    restrictions = Restrictions(customers)
     history = PurchaseHistory(customers, house)
     timeline = Timeline(customers)
     identities = Identities(customers, history)
@@ -114,7 +117,10 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             patterns_router(Patterns(house, clock), customers, db),
             products_router(catalogue, db),
             rates_router(RateBook(clock, house), db),
-            recommendations_router(Recommendations(catalogue, counting, house, clock), customers, db),
+            recommendations_router(
+                Recommendations(catalogue, counting, house, clock), restrictions, customers, db
+            ),
+            restrictions_router(restrictions, customers, db, wake),
             metrics_router(metrics, reports, db),
             segments_router(
                 OwnSegments(db, clock, house), Explaining(clock, house), Recalibrations(clock, house), db, wake

@@ -22,7 +22,10 @@ class Birthday(Struct):
 
 
 class CustomerFields(Derived):
-    """The fields of a file that other services plan and segment by."""
+    """The fields of a file that other services plan and segment by.
+
+    ``restricted``: what is known of this customer is stored, and not used; nobody writes to him.
+    """
 
     occurred_at: Instant
     kind: CustomerKind = "person"
@@ -38,6 +41,7 @@ class CustomerFields(Derived):
     interests: tuple[Id, ...] = ()
     price_sensitivity: Literal["low", "medium", "high"] | None = None
     team: dict[TeamRole, Id] = field(default_factory=dict)
+    restricted: bool = False
 
 
 class CustomerRegistered(CustomerFields):

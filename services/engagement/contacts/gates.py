@@ -14,7 +14,7 @@ from services.engagement.policies.domain import MARKETING, Policies
 
 Gate = Literal[
     "at-risk", "not-bought", "in-time", "complaint", "quiet-hours", "caps", "reachability", "consent", "address",
-    "provider",
+    "provider", "restricted",
 ]  # fmt: skip
 
 
@@ -76,6 +76,7 @@ class Situation(msgspec.Struct, frozen=True):
 def judge(contact: Contact, at: Situation, policies: Policies) -> tuple[Verdict, list[Decision]]:
     """Every gate's decision, and the verdict: what forbids outweighs what delays, and that what diverts."""
     decisions = [
+        *_restricted(at, policies),
         *_reasons_left(contact, at, policies),
         *_complaint(contact, at, policies),
         _quiet_hours(at, policies),
@@ -84,6 +85,8 @@ def judge(contact: Contact, at: Situation, policies: Policies) -> tuple[Verdict,
     ]
     shut = {decision.gate: decision for decision in decisions if not decision.passed}
     route = policies.channels.policy.purposes[contact.purpose]
+    if "restricted" in shut:
+        return Suppress("restricted"), decisions
     if "not-bought" in shut:
         return Suppress("bought"), decisions
     if "at-risk" in shut:
@@ -99,6 +102,12 @@ def judge(contact: Contact, at: Situation, policies: Policies) -> tuple[Verdict,
     if route.fallback == "staff" and not at.customer.refuses("staff", route.consent):
         return ByStaff(), decisions
     return Suppress("no-address" if "consent" not in shut else "no-consent"), decisions
+
+
+def _restricted(at: Situation, policies: Policies) -> Sequence[Decision]:
+    if not at.customer.file.restricted:
+        return ()
+    return (Decision("restricted", False, "channels", policies.channels.number, "the file is stored and not used"),)
 
 
 def _reasons_left(contact: Contact, at: Situation, policies: Policies) -> Sequence[Decision]:

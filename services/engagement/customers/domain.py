@@ -55,6 +55,7 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     owner: str | None = None
     preferred_channel: ContactChannel | None = None
     preferred_every_days: int | None = None
+    restricted: bool = False
 
 
 class Because(msgspec.Struct, frozen=True):
@@ -109,8 +110,8 @@ class Customer(msgspec.Struct, frozen=True, omit_defaults=True):
         return risk.raised_at
 
     def refuses(self, channel: ContactChannel, purpose: Purpose) -> bool:
-        """Whether he has said no himself: no record is not a no."""
-        return not self.consents.get(f"{channel}/{purpose}", (0, True))[1]
+        """Whether he has said no himself, or his file is restricted: no record is not a no."""
+        return self.file.restricted or not self.consents.get(f"{channel}/{purpose}", (0, True))[1]
 
 
 def bought_by_fact(purchase: PurchaseRecorded, source: str, event_id: str) -> Bought:
@@ -155,7 +156,7 @@ def filed(customer: Customer, fields: CustomerFields) -> Customer:
     if fields.sequence > file.sequence:
         file = File(
             fields.sequence, file.registered_at, fields.tenure_start, fields.time_zone, fields.locale, fields.owner,
-            fields.preferred_channel, fields.preferred_every_days,
+            fields.preferred_channel, fields.preferred_every_days, fields.restricted,
         )  # fmt: skip
     return msgspec.structs.replace(customer, file=file)
 
@@ -190,7 +191,8 @@ def one_person(survivor: str, members: Mapping[str, Customer]) -> Customer:
     """What all ids of a person make of him: ``members``, by id, with the survivor's among them.
 
     Orders count together. What the survivor's file leaves open the others' fill, in the order of their ids; tenure
-    starts with the first. The newest forecast of any id holds. A consent withdrawn under any id is withdrawn.
+    starts with the first. The newest forecast of any id holds. A consent withdrawn under any id is withdrawn; an id
+    that is restricted restricts him.
     """
     ids = [survivor, *sorted(members.keys() - {survivor})]
     states = [members[id] for id in ids]
@@ -225,6 +227,7 @@ def _one_file(files: Sequence[File]) -> File:
     return File(**known | {
         "registered_at": min((file.registered_at for file in files if file.registered_at), default=None),
         "tenure_start": min((file.tenure_start for file in files if file.tenure_start), default=None),
+        "restricted": any(file.restricted for file in files),
     })  # fmt: skip
 
 

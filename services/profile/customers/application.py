@@ -1,6 +1,6 @@
 """Making and changing customer files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -164,6 +164,20 @@ class Customers:
         said = [change(old, new, cause) for old, new in zip(before, after, strict=True)]
         await outbox.append(tx, SERVICE, [Outgoing(event, trace) for event in said if event], now)
         return len(before)
+
+    async def restrict(
+        self, tx: Tx, ids: Iterable[str], cause: Cause, trace: str | None = None, *, restricted: bool
+    ) -> list[str]:
+        """Makes these ids' files restricted, or lifts it; answers those for whom that is new. Their version stays."""
+        now = self.clock.now()
+        known = [await self._locked(tx, one) for one in sorted(ids)]
+        before = [file for file in known if file is not None and file.restricted is not restricted]
+        after = [msgspec.structs.replace(file, restricted=restricted, updated_at=now) for file in before]
+        for file in after:
+            await store.restrict(tx, file)
+        said = [change(old, new, cause) for old, new in zip(before, after, strict=True)]
+        await outbox.append(tx, SERVICE, [Outgoing(event, trace) for event in said if event], now)
+        return [file.customer_id for file in after]
 
     async def _save(
         self,

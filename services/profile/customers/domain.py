@@ -29,7 +29,8 @@ class Anniversary(msgspec.Struct, frozen=True):
 class CustomerFile(msgspec.Struct, frozen=True, kw_only=True):
     """The editable file. ``version`` counts its changes; ``bare``: made by an event, by nobody edited yet.
 
-    ``said_at``: since when each part is true, as whoever wrote it says.
+    ``said_at``: since when each part is true, as whoever wrote it says. ``restricted``: it is stored, and nothing else
+    is done with it.
     """
 
     customer_id: str
@@ -38,6 +39,7 @@ class CustomerFile(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     bare: bool = False
     said_at: Mapping[str, datetime] = {}
+    restricted: bool = False
     kind: CustomerKind = "person"
     name: str | None = None
     contact_points: tuple[ContactPoint, ...] = ()
@@ -84,10 +86,10 @@ class Said(msgspec.Struct, frozen=True):
 OF_THE_ROW = ("customer_id", "created_at", "updated_at", "version", "bare", "said_at")
 MAPS = ("attributes", "team")
 """The fields whose keys are written one by one."""
-EDITABLE = tuple(name for name in CustomerFile.__struct_fields__ if name not in OF_THE_ROW)
+EDITABLE = tuple(name for name in CustomerFile.__struct_fields__ if name not in (*OF_THE_ROW, "restricted"))
 PUBLISHABLE = (
     "kind", "birthday", "locale", "time_zone", "tags", "tenure_start", "owner", "preferred_channel",
-    "preferred_hours", "preferred_every_days", "interests", "price_sensitivity", "team",
+    "preferred_hours", "preferred_every_days", "interests", "price_sensitivity", "team", "restricted",
 )  # fmt: skip
 """The fields that identify nobody: all that an event may carry of a file."""
 

@@ -36,7 +36,7 @@ from shared.http.bodies import pointer
 from shared.http.etags import Precondition, etag, if_match
 from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.pagination import Page, PageRequest
-from shared.http.problems import ProblemError, conflict, invalid, not_found
+from shared.http.problems import ProblemError, conflict, forbidden, invalid, not_found
 from shared.http.routing import Router
 from shared.service import Wake
 
@@ -109,7 +109,7 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
 
     @router.get("/customers", responses=examples.answer({"items": [examples.ROW], "next_cursor": None}))
     async def list_customers(
-        _: StaffReader,
+        who: StaffReader,
         paging: PageRequest,
         q: Annotated[str | None, Query(max_length=200, description="How the name begins")] = None,
         segment: Annotated[Id | None, Query(description="The shop's own by name, or as `value:EI`")] = None,
@@ -118,15 +118,20 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
         lifecycle: Stage | None = None,
         tier: Id | None = None,
         risk: Band | None = None,
+        restricted: Annotated[
+            bool, Query(description="List restricted files, too; it takes the scope `profile:write`")
+        ] = False,
     ) -> Page[CustomerRow]:
         """Customers in the order of their ids, by what their files and the facts say."""
+        if restricted and not who.has("profile:write"):
+            raise forbidden("Restricted files are shown to who may write files.", code="insufficient-scope")
         after = paging.after(tuple[str])
         filters: Mapping[str, str | None] = {
             "q": q, "tag": tag, "owner": owner, "lifecycle": lifecycle, "tier": tier, "risk": risk,
             "segment": segment, "after": after[0] if after else None,
         }  # fmt: skip
         async with db.transaction() as tx:
-            found = await overviews.many(tx, filters, paging.limit + 1)
+            found = await overviews.many(tx, filters, paging.limit + 1, restricted=restricted)
         items = [row(listed, judged) for listed, judged in found[: paging.limit]]
         return Page(items=items, next_cursor=paging.next_cursor(found, lambda one: (one[0].customer_id,)))
 

@@ -20,7 +20,8 @@ ON CONFLICT DO NOTHING
 RETURNING customer_id
 """
 _FIND = """
-SELECT customer_id, created_at, updated_at, version, bare, kind, name, locale, time_zone, tags, owner, tenure_start,
+SELECT customer_id, created_at, updated_at, version, bare, restricted, kind, name, locale, time_zone, tags, owner,
+       tenure_start,
        preferred_channel, preferred_hours, preferred_every_days, interests, price_sensitivity,
        industry, occupation, company_size, business_model, special_needs, CAST(anniversaries AS text) AS anniversaries,
        CAST(birthday AS text) AS birthday, CAST(attributes AS text) AS attributes,
@@ -49,6 +50,7 @@ SET version = :version, bare = :bare, updated_at = :updated_at, kind = :kind, na
     team = CAST(:team AS jsonb), attributes = CAST(:attributes AS jsonb), said_at = CAST(:said_at AS jsonb)
 WHERE customer_id = :customer_id
 """
+_RESTRICT = "UPDATE customers SET restricted = :restricted, updated_at = :now WHERE customer_id = :customer"
 _DROP_POINTS = "DELETE FROM contact_points WHERE customer_id = :customer"
 _POINTS = """
 INSERT INTO contact_points (customer_id, position, kind, sealed, digest, verified)
@@ -138,6 +140,11 @@ async def update(tx: Tx, file: CustomerFile) -> None:
         "said_at": _json(file.said_at),
     }
     await execute(tx, _UPDATE, **row)
+
+
+async def restrict(tx: Tx, file: CustomerFile) -> None:
+    """Writes whether a file that is locked is restricted."""
+    await execute(tx, _RESTRICT, customer=file.customer_id, restricted=file.restricted, now=file.updated_at)
 
 
 async def put_points(tx: Tx, customer: str, points: Sequence[SealedPoint]) -> None:

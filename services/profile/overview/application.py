@@ -57,10 +57,15 @@ class Overviews:
         found = quality(file, self.house.day, now)
         return Overview(file, said, judged, next_contact, found, person.merged_into, segments, filled_from)
 
-    async def many(self, tx: Tx, filters: Mapping[str, str | None], limit: int) -> list[tuple[Listed, Judged]]:
-        """Customers by tag, owner, segment, lifecycle, tier, risk, prefix of the name (``q``); by id, ``after`` one."""
+    async def many(
+        self, tx: Tx, filters: Mapping[str, str | None], limit: int, *, restricted: bool = False
+    ) -> list[tuple[Listed, Judged]]:
+        """Customers by tag, owner, segment, lifecycle, tier, risk, prefix of the name (``q``); by id, ``after`` one.
+
+        ``restricted``: those whose files are stored and not used are listed, too.
+        """
         policies, now = await in_force(tx), self.clock.now()
-        listed = await store.many(tx, filters, policies.lifecycle, self.house.day(now), limit)
+        listed = await store.many(tx, filters, policies.lifecycle, self.house.day(now), limit, restricted=restricted)
         return [(one, judge(one.said.purchases, policies, self.house, now)) for one in listed]
 
     async def state_hash(self, tx: Tx) -> str:
@@ -71,7 +76,7 @@ class Overviews:
         digest = hashlib.sha256()
         for row in await store.facts_and_contacts(tx):
             digest.update(msgspec.json.encode(tuple(row.values())) + b"\n")
-        for listed, judged in await self.many(tx, {}, EVERYBODY):
+        for listed, judged in await self.many(tx, {}, EVERYBODY, restricted=True):
             purchases = msgspec.structs.replace(listed.said.purchases, last_source=None, last_event_id=None)
             line = (listed.customer_id, purchases, listed.said.standing, judged)
             digest.update(msgspec.json.encode(line, order="deterministic") + b"\n")

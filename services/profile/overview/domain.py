@@ -21,10 +21,11 @@ class Sum(msgspec.Struct, frozen=True):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """What is kept of a customer beside the file."""
+    """What is kept of a customer beside the file. ``restricted``: under one of his ids at least."""
 
     purchases: Purchases
     standing: Standing
+    restricted: bool
 
 
 class Listed(msgspec.Struct, frozen=True):

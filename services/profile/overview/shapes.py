@@ -101,6 +101,7 @@ class CustomerView(FileView):
     next_contact: NextContactView | None
     open_complaints: int
     quality: QualityView
+    restricted: Annotated[bool, Field(description="Stored and not used: see `/customers/{customer_id}/restriction`")]
     filled_from: Annotated[
         dict[str, str],
         Field(
@@ -123,6 +124,7 @@ class CustomerRow(BaseModel):
     tier: str | None
     points: int
     risk: RiskView | None
+    restricted: bool
 
 
 def view(overview: Overview) -> CustomerView:
@@ -144,6 +146,7 @@ def view(overview: Overview) -> CustomerView:
         else None,
         open_complaints=standing.complaints,
         quality=_quality(overview.quality),
+        restricted=overview.said.restricted,
         filled_from=overview.filled_from,
     )
 
@@ -167,6 +170,7 @@ def row(listed: Listed, judged: Judged) -> CustomerRow:
         tier=standing.tier,
         points=standing.points,
         risk=_risk(standing),
+        restricted=listed.said.restricted,
     )
 
 

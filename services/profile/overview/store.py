@@ -34,7 +34,8 @@ LEFT JOIN LATERAL (SELECT CAST(sum(o.points) AS bigint) AS points, CAST(sum(o.co
 """
 _ONE = f"""
 SELECT {_STATES}, n.contact_id, c.customer_id, n.sequence, n.status, n.purpose, n.channel, n.due_at,
-       ARRAY(SELECT ARRAY[p.segment, p.class] FROM placements AS p WHERE p.customer_id = c.customer_id) AS places
+       ARRAY(SELECT ARRAY[p.segment, p.class] FROM placements AS p WHERE p.customer_id = c.customer_id) AS places,
+       EXISTS (SELECT 1 FROM customers AS r WHERE r.customer_id = ANY(:ids) AND r.restricted) AS restricted
 FROM (SELECT CAST(:customer AS text) AS customer_id) AS c
 {_JOINED}
 LEFT JOIN LATERAL (SELECT * FROM contacts WHERE contacts.customer_id = ANY(:ids) AND status = 'planned'
@@ -57,7 +58,8 @@ CASE WHEN s.last_day IS NULL THEN 'prospect'
      ELSE 'active' END
 """
 _MANY = f"""
-SELECT c.customer_id, c.kind, c.name, c.tags, c.owner, {_STATES}
+SELECT c.customer_id, c.kind, c.name, c.tags, c.owner, {_STATES},
+       c.customer_id IN (SELECT r.customer_id FROM restricted_persons AS r) AS restricted
 FROM customers AS c
 {_JOINED}
 WHERE NOT EXISTS (SELECT 1 FROM survivors AS v WHERE v.customer_id = c.customer_id) AND """
@@ -72,6 +74,7 @@ _FILTERS = {
     "segment": "EXISTS (SELECT 1 FROM placements AS p WHERE p.customer_id = c.customer_id"
     " AND p.segment = :segment AND p.class = :place)",
 }
+_UNRESTRICTED = "c.customer_id NOT IN (SELECT r.customer_id FROM restricted_persons AS r)"
 _FACTS_AND_CONTACTS = """
 SELECT kind, key, version, customer_id, encode(digest, 'hex') AS content, NULL AS due_at FROM facts
 UNION ALL
@@ -91,16 +94,16 @@ async def one(tx: Tx, customer: str, ids: Sequence[str]) -> tuple[Said, ContactN
 
 
 async def many(
-    tx: Tx, filters: Mapping[str, str | None], policy: LifecyclePolicy, today: date, limit: int
+    tx: Tx, filters: Mapping[str, str | None], policy: LifecyclePolicy, today: date, limit: int, *, restricted: bool
 ) -> list[Listed]:
-    """Customers in the order of their ids, ids joined to others left out.
+    """Customers in the order of their ids, ids joined to others left out, and ``restricted`` ones unless asked for.
 
     A filter is an equality, ``q`` a prefix of the name, ``after`` an id.
     """
     given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
     if "q" in given:
         given["q"] = _prefix(given["q"])
-    conditions = " AND ".join(_FILTERS[name] for name in given) or "true"
+    conditions = " AND ".join([_FILTERS[name] for name in given] + ["true" if restricted else _UNRESTRICTED])
     if "lifecycle" in given:
         given |= {**msgspec.structs.asdict(policy), "today": today}
         del given["version"]
@@ -122,7 +125,7 @@ def _said(row: RowMapping) -> Said:
     stored = dict(row)
     stored["elsewhere"] = _foreign.decode(row["elsewhere"]) if row["elsewhere"] else {}
     stored["reasons"] = _reasons.decode(row["reasons"]) if row["reasons"] else ()
-    return Said(msgspec.convert(stored, Purchases), msgspec.convert(stored, Standing))
+    return Said(msgspec.convert(stored, Purchases), msgspec.convert(stored, Standing), row["restricted"])
 
 
 def _prefix(name: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
+from typing import Literal
 
 import msgspec
 from sqlalchemy import RowMapping
@@ -27,8 +28,12 @@ _ADDRESS_OF: dict[str, str] = {
 }
 
 
+WhyNot = Literal["unknown", "restricted", "no-consent", "no-address"]
+
+
 class Reachable(msgspec.Struct, frozen=True):
-    """The answer for one customer and channel. Nobody unknown consents to anything."""
+    """The answer for one customer and channel. Nobody unknown consents to anything. ``why_not``: he isn't to be
+    written to."""
 
     customer_id: str
     channel: ContactChannel
@@ -37,6 +42,7 @@ class Reachable(msgspec.Struct, frozen=True):
     locale: str | None
     time_zone: str | None
     name: str | None
+    why_not: WhyNot | None
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -86,17 +92,18 @@ def _reachable(
     opener: Opener,
 ) -> Reachable:
     """``rows``: what is known under each of his ids, the survivor's first."""
+    if any(row["restricted"] for row in rows):
+        return Reachable(person.asked, channel, None, False, None, None, None, "restricted")
     address = next((_address(row, channel, opener) for row in rows if row["address"] is not None), None)
     last = {row["customer_id"]: Said(row["granted"], row["recorded_at"]) for row in rows if row["granted"] is not None}
     held = holding(person, last)
+    known = rows[0]["restricted"] is not None
+    consent = allowed(held.granted if held else None, purpose, reachable=address is not None, by_default=by_default)
+    why_not: WhyNot | None = None
+    if address is None or not consent:
+        why_not = "unknown" if not known else "no-address" if address is None else "no-consent"
     return Reachable(
-        person.asked,
-        channel,
-        address,
-        allowed(held.granted if held else None, purpose, reachable=address is not None, by_default=by_default),
-        rows[0]["locale"],
-        rows[0]["time_zone"],
-        rows[0]["name"],
+        person.asked, channel, address, consent, rows[0]["locale"], rows[0]["time_zone"], rows[0]["name"], why_not
     )
 
 

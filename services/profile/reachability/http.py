@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.profile import examples
 from services.profile.fields import CustomerId
-from services.profile.reachability.application import reach
+from services.profile.reachability.application import WhyNot, reach
 from services.profile.vault.application import Vault
 from shared.contracts.customers import ContactChannel, Purpose
 from shared.db import Database
@@ -24,6 +24,7 @@ _TOLD = {
     "locale": "zh-TW",
     "time_zone": "Asia/Taipei",
     "name": "Example Customer",
+    "why_not": None,
 }
 
 
@@ -46,7 +47,8 @@ class ReachRequest(BaseModel):
 
 
 class ReachView(BaseModel):
-    """``address`` is null and ``consent`` false where nothing is known."""
+    """``address`` is null and ``consent`` false where nothing is known, and where the file is restricted. ``why_not``:
+    he isn't to be written to."""
 
     customer_id: str
     channel: ContactChannel
@@ -55,6 +57,7 @@ class ReachView(BaseModel):
     locale: str | None
     time_zone: str | None
     name: str | None
+    why_not: WhyNot | None
 
 
 class ReachAnswer(BaseModel):
@@ -86,6 +89,7 @@ def reachability_router(vault: Vault, db: Database) -> Router:
                     locale=one.locale,
                     time_zone=one.time_zone,
                     name=one.name,
+                    why_not=one.why_not,
                 )
                 for one in found
             ]

@@ -8,7 +8,8 @@ from shared.db import Tx, fetch
 
 # Per item one probe each into customers, their keys, contact_points and consents by their leading index columns.
 _REACH = """
-SELECT w.customer_id, w.channel, c.name, c.locale, c.time_zone, address.sealed AS address, k.wrapped, k.wrapped_by,
+SELECT w.customer_id, w.channel, c.name, c.locale, c.time_zone, c.restricted, address.sealed AS address,
+       k.wrapped, k.wrapped_by,
        said.granted, said.recorded_at
 FROM unnest(CAST(:customers AS text[]), CAST(:channels AS text[]), CAST(:kinds AS text[]))
     WITH ORDINALITY AS w (customer_id, channel, kind, n)

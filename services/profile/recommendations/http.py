@@ -12,6 +12,7 @@ from services.profile.fields import CustomerInPath
 from services.profile.identities.application import person
 from services.profile.recommendations.application import Recommendations
 from services.profile.recommendations.domain import Code, Kind, Recommendation
+from services.profile.restrictions.application import Restrictions
 from shared.db import Database
 from shared.http.auth import Principal, own_or_404, requires
 from shared.http.problems import not_found
@@ -83,7 +84,9 @@ class RecommendationsView(BaseModel):
     as_of: datetime | None
 
 
-def recommendations_router(recommendations: Recommendations, customers: Customers, db: Database) -> Router:
+def recommendations_router(
+    recommendations: Recommendations, restrictions: Restrictions, customers: Customers, db: Database
+) -> Router:
     """``GET /customers/{customer_id}/recommendations``; a customer's own token may ask, too."""
     router = Router(tags=["recommendations"])
 
@@ -93,13 +96,15 @@ def recommendations_router(recommendations: Recommendations, customers: Customer
         customer_id: CustomerInPath,
         limit: Annotated[int, Query(ge=1, le=50, description="At most so many of each kind")] = 10,
     ) -> RecommendationsView:
-        """What to offer next, with the reason: nothing bought lately, nothing brought back."""
+        """What to offer next, with the reason: nothing bought lately, nothing brought back. Nothing to who is
+        restricted."""
         async with db.transaction() as tx:
             asked = await person(tx, customer_id)
             own_or_404(who, *asked.ids)
             if not await customers.exists(tx, asked.customer_id):
                 raise not_found()
-            found = await recommendations.of(tx, asked.ids, limit)
+            unused = await restrictions.standing(tx, asked) is not None
+            found = await recommendations.of(tx, () if unused else asked.ids, limit)
         return RecommendationsView(
             items=[_view(one) for one in found.items], policy_version=found.policy_version, as_of=found.counted_at
         )

@@ -111,7 +111,7 @@ def segments_router(
             Id | None, Query(alias="class", description="Of a built-in segment, such as `dormant` or `5-2-1`")
         ] = None,
     ) -> Page[shapes.MemberView]:
-        """Who is in a segment, or in a class of a built-in one, by id."""
+        """Who is in a segment, or in a class of a built-in one, by id; restricted files are left out."""
         after = paging.after(tuple[str])
         if place is None and name in BUILT_IN:
             raise invalid("/query/class", "A built-in segment has members by class.")

@@ -126,7 +126,9 @@ _FORGET_READS = "UPDATE segments SET reads_standing = false WHERE name = :name A
 _REPLACEMENTS = "SELECT segment, placed, moved, started_at, finished_at FROM replacements"
 _MEMBERS = """
 SELECT customer_id, since, next_transition_at FROM placements
-WHERE segment = :segment AND class = :class AND customer_id > :after ORDER BY customer_id LIMIT :limit
+WHERE segment = :segment AND class = :class AND customer_id > :after
+  AND customer_id NOT IN (SELECT r.customer_id FROM restricted_persons AS r)
+ORDER BY customer_id LIMIT :limit
 """
 _OF_CUSTOMER = """
 SELECT segment, class, since, rule_version, next_transition_at FROM placements

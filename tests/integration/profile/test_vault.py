@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -20,7 +21,7 @@ from tests.kit.builders import NOW
 from tests.kit.databases import Databases, opened
 
 SERVICE = "profile"
-POINTS = [
+POINTS: list[dict[str, Any]] = [
     {"kind": "email", "value": "planted@example.com", "verified": True},
     {"kind": "phone", "value": "+886912345678"},
     {"kind": "messaging", "value": "line:planted-id"},
@@ -43,12 +44,13 @@ def spellings(secret: str) -> Iterable[str]:
 
 async def holding(db: Database) -> dict[str, str]:
     """The tables in which something planted can be read, and one such row."""
-    found = {}
+    found: dict[str, str] = {}
     async with db.transaction() as tx:
-        for [table] in [row.values() for row in await fetch(tx, TABLES)]:
-            for [row] in [row.values() for row in await fetch(tx, f'SELECT CAST(t AS text) FROM "{table}" AS t')]:
-                if any(spelling.lower() in row.lower() for secret in PLANTED for spelling in spellings(secret)):
-                    found[table] = row
+        for table in [str(row["tablename"]) for row in await fetch(tx, TABLES)]:
+            for row in await fetch(tx, f'SELECT CAST(t AS text) AS shown FROM "{table}" AS t'):
+                shown = str(row["shown"]).lower()
+                if any(spelling.lower() in shown for secret in PLANTED for spelling in spellings(secret)):
+                    found[table] = shown
     return found
 
 

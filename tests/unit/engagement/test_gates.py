@@ -3,10 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.engagement.contacts.gates import ByStaff, Postpone, Reach, Send, Situation, Suppress, judge
 from services.engagement.contacts.planning import taken_by
+from services.engagement.customers.domain import filed
+from shared.contracts.customers import CustomerChanged
+from shared.contracts.types import Cause
 from tests.unit.engagement.mothers import HOUSE, NOW, ago, contact, customer, policies
 
 RULES = policies()
@@ -36,6 +40,19 @@ def test_without_a_fallback_it_is_suppressed() -> None:
     strict = policies(channels={"purposes": dict.fromkeys(names, route)})
     assert judge(contact(), situation(reach=Reach("a@example.org", False)), strict)[0] == Suppress("no-consent")
     assert judge(contact(), situation(reach=Reach(None, True)), strict)[0] == Suppress("no-address")
+
+
+@pytest.mark.parametrize("reach", [REACHED, None])
+@pytest.mark.parametrize("purpose", ["cadence", "service"])
+def test_nobody_writes_to_a_restricted_customer_and_no_person_takes_over(purpose: str, reach: Reach | None) -> None:
+    cause = Cause(source="/roost/profile", id="1")
+    said = CustomerChanged(customer_id="pos:1", sequence=9, caused_by=cause, occurred_at=NOW, restricted=True)
+    at = situation(who=filed(customer(), said), reach=reach)
+    verdict, decisions = judge(contact(purpose=purpose), at, RULES)
+    assert verdict == Suppress("restricted")
+    assert next(decision.gate for decision in decisions if not decision.passed) == "restricted"
+    parted = msgspec.structs.replace(said, sequence=10, restricted=False)
+    assert isinstance(judge(contact(), situation(who=filed(at.customer, parted)), RULES)[0], Send)
 
 
 def test_in_quiet_hours_it_waits_until_morning() -> None:

@@ -12,7 +12,7 @@ from services.profile.customers.contact_points import ContactPoint
 from services.profile.customers.sealing import sealed_json, sealed_parts, sealed_points
 from services.profile.identifiers.domain import sealed
 from services.profile.vault.domain import INDEX, Index, Keyring, Sealer, customer_owner
-from shared.migrations import run_sql, secret
+from shared.migrations import role, run_sql, secret
 
 revision = "0006"
 down_revision = "0005"
@@ -48,6 +48,51 @@ ALTER TABLE file_fields ADD CHECK (num_nonnulls(value, sealed) = 1), ALTER COLUM
 CREATE INDEX contact_points_digest ON contact_points (kind, digest);
 CREATE UNIQUE INDEX identifiers_digest ON identifiers (kind, digest);
 """
+# Who is restricted under one of his ids is restricted whole.
+_RESTRICTIONS = """
+ALTER TABLE customers ADD COLUMN restricted boolean NOT NULL DEFAULT false;
+CREATE INDEX customers_restricted ON customers (customer_id) WHERE restricted;
+CREATE TABLE restrictions (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer_id text NOT NULL REFERENCES customers ON DELETE CASCADE,
+    reason text NOT NULL,
+    restricted_by text NOT NULL,
+    restricted_at timestamptz NOT NULL,
+    lifted_by text,
+    lifted_at timestamptz
+);
+CREATE UNIQUE INDEX restrictions_standing ON restrictions (customer_id) WHERE lifted_at IS NULL;
+CREATE INDEX restrictions_of ON restrictions (customer_id, id);
+CREATE VIEW restricted_persons AS
+SELECT coalesce(s.survivor_id, c.customer_id) AS customer_id
+FROM customers AS c LEFT JOIN survivors AS s USING (customer_id) WHERE c.restricted;
+"""
+# A read is a line, and a line for each customer whose data it showed: named by the keyed hash that stays of an erased
+# id, too, so that nothing here is ever to be changed.
+_ACCESSES = """
+CREATE TABLE accesses (
+    access_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL,
+    subject text NOT NULL,
+    scope text NOT NULL,
+    route text NOT NULL,
+    purpose text,
+    request_id text NOT NULL
+);
+CREATE TABLE accessed_customers (
+    customer bytea NOT NULL,
+    access_id bigint NOT NULL,
+    PRIMARY KEY (customer, access_id)
+);
+CREATE FUNCTION accesses_are_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the record of who read what is append-only';
+END $$;
+CREATE TRIGGER accesses_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON accesses
+    FOR EACH STATEMENT EXECUTE FUNCTION accesses_are_append_only();
+CREATE TRIGGER accessed_customers_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON accessed_customers
+    FOR EACH STATEMENT EXECUTE FUNCTION accesses_are_append_only();
+"""
 _ADDRESSES = "starts_with(field, 'contact_points.') AND value <> '[]'"
 _OWNERS = f"""
 SELECT customer_id FROM contact_points UNION SELECT customer_id FROM identifiers
@@ -62,7 +107,8 @@ def upgrade() -> None:
     run_sql(_KEYS)
     if owners := list(op.get_bind().execute(sa.text(_OWNERS)).scalars()):
         _seal(owners)
-    run_sql(_SEALED_ALONE)
+    closed = f'REVOKE UPDATE, DELETE, TRUNCATE ON accesses, accessed_customers FROM "{role()}"'
+    run_sql(_SEALED_ALONE, _RESTRICTIONS, _ACCESSES, closed)
 
 
 def _seal(owners: Sequence[str]) -> None:

@@ -1,0 +1,14 @@
+"""A file that is stored and not used (PIPL, article 47; GDPR, article 18)."""
+
+from datetime import datetime
+
+import msgspec
+
+
+class Restriction(msgspec.Struct, frozen=True):
+    """Since when a file is restricted, why, and who said so."""
+
+    customer_id: str
+    reason: str
+    restricted_by: str
+    restricted_at: datetime
