@@ -79,7 +79,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     erasures = Erasures(customers, erased, surroundings.secret_for("receipts"))
     erasing = Erasing(SERVICE, erased, clock, erasures.destroy, identities.apply, keeps_orders=True)
     alarm = Alarm(db, erasures)
-    identifiers = Identifiers(customers)
+    identifiers = Identifiers(customers, identities)
     events = Events(clock, References(customers, identifiers), erased)
     matching = Matching(db, clock, customers, identities, wake)
     counting = Counting(db, clock, house)

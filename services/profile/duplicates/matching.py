@@ -19,12 +19,11 @@ from services.profile.duplicates.domain import Addresses, Candidate, Suggestion,
 from services.profile.duplicates.names import blocks, initials, written
 from services.profile.duplicates.store import File, Kept, Key
 from services.profile.identities.application import Identities, persons
-from services.profile.identities.domain import Contradicted, KindsDiffer, KnownAsTwo, Rule, UnknownCustomer
+from services.profile.identities.domain import NotByRule, Rule
 from services.profile.policies import application as policies
 from services.profile.policies.domain import MergingPolicy, SimilarityPolicy
 from shared.clock import Clock
 from shared.contracts.customers import Birthday, CustomerKind
-from shared.contracts.types import Cause
 from shared.db import Database, Tx
 from shared.messaging import merges
 from shared.messaging.merges import Groups
@@ -192,15 +191,15 @@ class Matching:
             if pair is None:
                 return False
             await merges.hold(tx)
-            one, other = [(await persons(tx, [customer]))[customer] for customer in pair]
+            who = await persons(tx, pair)
+            one, other = who[pair[0]], who[pair[1]]
             # The file may have changed since they were compared.
             verified = await store.verified_in_both(tx, one.ids, other.ids, policy.kinds) if policy.on else []
             if verified:
-                cause = Cause(source="/roost/profile/merging", id=f"version {policy.version}")
                 try:
-                    await self.identities.merge_by_rule(tx, pair, Rule(policy.version, tuple(verified)), cause)
-                except (KnownAsTwo, KindsDiffer, Contradicted, UnknownCustomer) as refused:
-                    log.info("merging.refused", first=pair[0], second=pair[1], why=type(refused).__name__)
+                    await self.identities.merge_by_rule(tx, pair, Rule(policy.version, tuple(verified)))
+                except NotByRule as refused:
+                    log.info("merging.refused", first=pair[0], second=pair[1], why=refused.why)
             await store.decided(tx, pair)
         self.wake()
         return True

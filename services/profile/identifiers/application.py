@@ -3,13 +3,18 @@
 from dataclasses import dataclass
 from uuid import uuid4
 
+import msgspec
+
 from services.profile.customers.application import Customers
 from services.profile.customers.contact_points import ContactKind, ContactPoint, normalised
 from services.profile.identifiers import store
 from services.profile.identifiers.domain import Identifier, IdentifierKind, Taken, as_kept, sealed
-from services.profile.identities.domain import Person
+from services.profile.identities.application import Identities
+from services.profile.identities.domain import NotByRule, Person, Rule
+from services.profile.policies import application as policies
 from services.profile.vault.application import Vault
 from shared.db import Tx
+from shared.messaging import merges
 
 
 class Ambiguous(Exception):
@@ -21,24 +26,46 @@ class Identifiers:
     """The use cases of this module."""
 
     customers: Customers
+    identities: Identities
 
-    async def add(self, tx: Tx, person: Person, kind: IdentifierKind, value: str) -> Identifier | None:
+    async def add(
+        self, tx: Tx, person: Person, kind: IdentifierKind, value: str, *, verified: bool = False
+    ) -> Identifier | None:
         """Keeps an identifier, or finds it kept under one of his ids; None if there is no such customer.
 
-        Raises Taken, InvalidIdentifier.
+        One that is verified and that another has verified, too, makes the two one person where the policy says so;
+        whoever adds it holds the lock of merges (``hold``) from the first. Raises Taken, InvalidIdentifier.
         """
         if not await self.customers.exists(tx, person.customer_id):
             return None
         now = self.customers.clock.now()
-        new = Identifier(f"i_{uuid4().hex}", person.customer_id, kind, as_kept(kind, value), now)
+        new = Identifier(f"i_{uuid4().hex}", person.customer_id, kind, as_kept(kind, value), now, verified)
         digest = (await self._vault.index(tx)).digest(kind, new.value)
         sealer = (await self._vault.sealers(tx, [person.customer_id]))[person.customer_id]
         while not await store.add(tx, new, sealed(kind, new.value, sealer), digest):
             if known := await store.held(tx, self._vault.opener, kind, digest):
-                if known.customer_id not in person.ids:
+                if known.customer_id not in person.ids and not (verified and await self._one(tx, person, known)):
                     raise Taken(known.customer_id)
-                return known
+                if verified and not known.verified:
+                    await store.verify(tx, known.identifier_id)
+                return msgspec.structs.replace(known, verified=known.verified or verified)
         return new
+
+    async def hold(self, tx: Tx) -> None:
+        """Nobody's group changes until the transaction ends: before any other lock."""
+        await merges.hold(tx)
+
+    async def _one(self, tx: Tx, person: Person, known: Identifier) -> bool:
+        """Whether a rule makes the two one person."""
+        policy = await policies.merging(tx)
+        if not (known.verified and policy.on and known.kind in policy.kinds):
+            return False
+        rule = Rule(policy.version, (known.kind,))
+        try:
+            await self.identities.merge_by_rule(tx, (known.customer_id, person.customer_id), rule)
+        except NotByRule:
+            return False
+        return True
 
     async def find(self, tx: Tx, person: Person, identifier_id: str) -> Identifier | None:
         """One of his identifiers."""

@@ -11,13 +11,14 @@ IdentifierKind = Literal["member-number", "card", "external"]
 
 
 class Identifier(msgspec.Struct, frozen=True):
-    """An identifier of a customer; of one kind a value is one customer's."""
+    """An identifier of a customer; of one kind a value is one customer's. ``verified``: the card was there, say."""
 
     identifier_id: str
     customer_id: str
     kind: IdentifierKind
     value: str
     recorded_at: datetime
+    verified: bool = False
 
 
 class InvalidIdentifier(ValueError):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Body, Path, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.profile import examples
 from services.profile.customers.application import Customers
@@ -25,12 +25,13 @@ Till = Annotated[Principal, staff_only("profile:read")]
 Writer = Annotated[Principal, staff_only("profile:write")]
 IdentifierInPath = Annotated[str, Path(pattern=r"^i_[0-9a-f]{32}$")]
 
-_NEW = {"kind": "card", "value": "8860 0001 2345"}
+_NEW = {"kind": "card", "value": "8860 0001 2345", "verified": True}
 _KEPT = {
     "identifier_id": "i_0c1d5ea0d3a14d5f8a3c2b1e4f5a6b7c",
     "customer_id": examples.CUSTOMER_ID,
     "kind": "card",
     "value": "886000012345",
+    "verified": True,
     "recorded_at": "2026-11-20T08:15:00Z",
 }
 _ASKED = {"kind": "phone", "value": "+886223456789"}
@@ -43,6 +44,7 @@ class NewIdentifier(BaseModel):
 
     kind: IdentifierKind
     value: Id
+    verified: Annotated[bool, Field(description="The card was there, or the number was checked")] = False
 
 
 class IdentifierView(NewIdentifier):
@@ -94,15 +96,21 @@ def identifiers_router(identifiers: Identifiers, customers: Customers, db: Datab
         new: Annotated[NewIdentifier, Body(examples=[_NEW])],
         response: Response,
     ) -> IdentifierView:
-        """Keeps an identifier; 409 `identifier-taken` where it is another customer's."""
+        """Keeps an identifier; 409 `identifier-taken` where it is another customer's.
+
+        Where that one's is verified, and this one, too, the two are one person, if the policy `merging` names the kind
+        and nothing speaks against it: they are joined, and the answer is the identifier as he has it.
+        """
         async with db.transaction() as tx:
             replay = await attempt.claim(tx)
+            if new.verified:
+                await identifiers.hold(tx)
             asked = await person(tx, customer_id)
             if replay is not None:
                 replay.mark(response)
                 return _view(await identifiers.find(tx, asked, replay.resource_id))
             try:
-                kept = _view(await identifiers.add(tx, asked, new.kind, new.value))
+                kept = _view(await identifiers.add(tx, asked, new.kind, new.value, verified=new.verified))
             except InvalidIdentifier as error:
                 raise invalid("/value", str(error), code=error.code) from error
             except Taken as error:
@@ -148,5 +156,6 @@ def _view(identifier: Identifier | None) -> IdentifierView:
         customer_id=identifier.customer_id,
         kind=identifier.kind,
         value=identifier.value,
+        verified=identifier.verified,
         recorded_at=identifier.recorded_at,
     )

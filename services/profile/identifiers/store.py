@@ -9,15 +9,16 @@ from services.profile.identifiers.domain import Identifier, opened
 from services.profile.vault.domain import Opener, Unreadable
 from shared.db import Tx, execute, fetch
 
-_COLUMNS = "i.identifier_id, i.customer_id, i.kind, i.sealed, i.recorded_at, k.wrapped, k.wrapped_by"
+_COLUMNS = "i.identifier_id, i.customer_id, i.kind, i.sealed, i.recorded_at, i.verified, k.wrapped, k.wrapped_by"
 _KEPT = f"SELECT {_COLUMNS} FROM identifiers AS i LEFT JOIN customer_keys AS k USING (customer_id)"
 _ADD = """
-INSERT INTO identifiers (identifier_id, customer_id, kind, sealed, digest, recorded_at)
-VALUES (:identifier_id, :customer_id, :kind, :sealed, :digest, :recorded_at)
+INSERT INTO identifiers (identifier_id, customer_id, kind, sealed, digest, recorded_at, verified)
+VALUES (:identifier_id, :customer_id, :kind, :sealed, :digest, :recorded_at, :verified)
 ON CONFLICT (kind, digest) DO NOTHING
 """
 _HELD = f"{_KEPT} WHERE i.kind = :kind AND i.digest = :digest FOR UPDATE OF i"
 _FIND = f"{_KEPT} WHERE i.identifier_id = :id AND i.customer_id = ANY(:ids)"
+_VERIFY = "UPDATE identifiers SET verified = true WHERE identifier_id = :id"
 _REMOVE = "DELETE FROM identifiers WHERE identifier_id = :id"
 _PAGE = f"""
 {_KEPT}
@@ -44,6 +45,11 @@ async def add(tx: Tx, identifier: Identifier, sealed: bytes, digest: bytes) -> b
 async def held(tx: Tx, opener: Opener, kind: str, digest: bytes) -> Identifier | None:
     """The identifier as somebody has it, held until the transaction ends."""
     return _one(await fetch(tx, _HELD, kind=kind, digest=digest), opener)
+
+
+async def verify(tx: Tx, identifier_id: str) -> None:
+    """Notes that an identifier which is held was verified."""
+    await execute(tx, _VERIFY, id=identifier_id)
 
 
 async def find(
@@ -78,4 +84,4 @@ def _identifier(row: RowMapping, opener: Opener) -> Identifier:
         raise Unreadable(f"{row['customer_id']} has no key")
     sealer = opener(row["customer_id"], row["wrapped"], row["wrapped_by"])
     value = opened(row["kind"], row["sealed"], sealer)
-    return Identifier(row["identifier_id"], row["customer_id"], row["kind"], value, row["recorded_at"])
+    return Identifier(row["identifier_id"], row["customer_id"], row["kind"], value, row["recorded_at"], row["verified"])

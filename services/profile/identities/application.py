@@ -10,10 +10,10 @@ from services.profile.identities.announcements import announcement
 from services.profile.identities.domain import (
     AlreadyMerged,
     AlreadyUndone,
-    Contradicted,
     KindsDiffer,
     KnownAsTwo,
     MergeView,
+    NotByRule,
     Person,
     Rule,
     SamePerson,
@@ -95,25 +95,30 @@ class Identities:
         now = self.customers.clock.now()
         return await self._settle(tx, MergeFact(f"m_{uuid4().hex}", 1, from_id, into_id, True, now), cause, trace)
 
-    async def merge_by_rule(self, tx: Tx, pair: tuple[str, str], rule: Rule, cause: Cause) -> MergeView | None:
+    async def merge_by_rule(self, tx: Tx, pair: tuple[str, str], rule: Rule) -> MergeView | None:
         """Joins the persons of two ids who have a verified key in common; None if they are one already.
 
-        The caller has found the key while nobody's group could change (``merges.hold``). Raises KnownAsTwo,
-        Contradicted, KindsDiffer, UnknownCustomer.
+        The older file stays; of two of one age that with more orders, then that with the lower id. The caller has found
+        the key while nobody's group could change (``merges.hold``). Raises NotByRule.
         """
         await merges.hold(tx)
-        one, other = [(await persons(tx, [customer]))[customer] for customer in pair]
+        who = await persons(tx, pair)
+        one, other = who[pair[0]], who[pair[1]]
         if one.customer_id == other.customer_id:
             return None
         if await store.rejected(tx, one.ids, other.ids):
-            raise KnownAsTwo
+            raise NotByRule("rejected")
         if await store.contradicted(tx, one.ids, other.ids):
-            raise Contradicted
+            raise NotByRule("birthdays-differ")
         sides = await store.sides(tx, [one.customer_id, other.customer_id])
         if len(sides) < 2:
-            raise UnknownCustomer("from_id")
+            raise NotByRule("gone")
         stays, joined = stays_first(sides[0], sides[1])
-        made = await self.merge(tx, joined.customer_id, stays.customer_id, cause)
+        cause = Cause(source="/roost/profile/merging", id=f"version {rule.policy_version}")
+        try:
+            made = await self.merge(tx, joined.customer_id, stays.customer_id, cause)
+        except KindsDiffer as error:
+            raise NotByRule("kinds-differ") from error
         await store.by_rule(tx, made.merge_id, rule)
         return await store.find(tx, made.merge_id)
 

@@ -74,8 +74,12 @@ class KnownAsTwo(Exception):
     """Somebody looked at the two and found them to be two."""
 
 
-class Contradicted(Exception):
-    """Their birthdays differ: somebody must look."""
+class NotByRule(Exception):
+    """No rule joins them. ``why``: ``rejected``, ``birthdays-differ``, ``kinds-differ``, ``gone``."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class Side(msgspec.Struct, frozen=True):
