@@ -36,6 +36,8 @@ from shared.messaging.events import Event
 from shared.messaging.outbox import Outgoing
 
 SERVICE = "profile"
+FILE_COLUMNS = store.FILE
+"""For whoever reads files with something else in one statement, of ``customers AS c`` and ``customer_keys``."""
 Fields = Mapping[str, Any]
 AHEAD = timedelta(hours=24)
 HANDED_AT_ONCE = 500
@@ -109,6 +111,10 @@ class Customers:
         if known is None or not known.bare:
             raise CustomerExists(file.customer_id)
         return await self._save(tx, known, fields, cause, trace, saying)
+
+    def file_of(self, row: Mapping[Any, Any]) -> CustomerFile:
+        """The file of a row that has, among others, ``FILE_COLUMNS``. Raises Unreadable."""
+        return store.file_of(row, self.vault.opener)
 
     async def find(self, tx: Tx, customer_id: str) -> CustomerFile | None:
         """A customer's file."""

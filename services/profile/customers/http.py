@@ -26,8 +26,8 @@ from services.profile.customers.shapes import (
 from services.profile.fields import CustomerInPath, Id, outgoing_trace, request_cause
 from services.profile.identities.application import person
 from services.profile.identities.domain import Person
-from services.profile.overview.application import Overviews
-from services.profile.overview.shapes import CustomerRow, CustomerView, row, view
+from services.profile.overview.application import Overview, Overviews
+from services.profile.overview.shapes import CustomerRow, CustomerView, encoded, row, view
 from services.profile.purchases.lifecycle import Stage
 from shared.contracts.risk import Band
 from shared.db import Database, Tx
@@ -135,14 +135,25 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
         items = [row(listed, judged) for listed, judged in found[: paging.limit]]
         return Page(items=items, next_cursor=paging.next_cursor(found, lambda one: (one[0].customer_id,)))
 
-    @router.get("/customers/{customer_id}", responses=examples.answer(examples.VIEW, **examples.ETAG))
-    async def read_customer(who: Reader, customer_id: CustomerInPath, response: Response) -> CustomerView:
+    @router.get(
+        "/customers/{customer_id}",
+        response_model=CustomerView,
+        responses=examples.answer(examples.VIEW, **examples.ETAG),
+    )
+    async def read_customer(who: Reader, customer_id: CustomerInPath) -> Response:
         """The 360° view. The ETag is that of the editable file: purchases and points don't change it.
 
         An id that was joined to another answers the customer it was joined to, and `merged_into` names him.
         """
-        async with db.transaction() as tx:
-            return await _answer(tx, customer_id, response, who)
+        async with db.reading() as reader:
+            found = await overviews.alone(reader, customer_id)
+        if found is None:
+            async with db.transaction() as tx:
+                found = await _found(tx, customer_id, who)
+        else:
+            own_or_404(who, customer_id)
+        headers = {"ETag": etag(found.file.version)}
+        return Response(encoded(found), headers=headers, media_type="application/json")
 
     @router.patch(
         "/customers/{customer_id}",
@@ -212,12 +223,17 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
         return Page(items=[said_view(said) for said in found[: paging.limit]], next_cursor=cursor)
 
     async def _answer(tx: Tx, customer_id: str, response: Response, who: Principal) -> CustomerView:
+        found = await _found(tx, customer_id, who)
+        response.headers["ETag"] = etag(found.file.version)
+        return view(found)
+
+    async def _found(tx: Tx, customer_id: str, who: Principal) -> Overview:
         asked = await person(tx, customer_id)
         own_or_404(who, *asked.ids)
         file = await customers.find(tx, asked.customer_id)
         if file is None:
             raise not_found()
-        return await _shown(tx, file, asked, response)
+        return await overviews.of(tx, file, asked)
 
     async def _shown(tx: Tx, file: CustomerFile, asked: Person, response: Response) -> CustomerView:
         response.headers["ETag"] = etag(file.version)

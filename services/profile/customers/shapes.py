@@ -225,6 +225,19 @@ def file_view(file: CustomerFile) -> dict[str, Any]:
     }
 
 
+def file_json(file: CustomerFile) -> dict[str, Any]:
+    """The same for msgspec, which writes it at a tenth of the price."""
+    return {
+        **{name: getattr(file, name) for name in EDITABLE},
+        "customer_id": file.customer_id,
+        "email": primary(file.contact_points, "email"),
+        "phone": primary(file.contact_points, "phone"),
+        "birthday": _birthday(file.birthday).model_dump() if file.birthday else None,
+        "created_at": file.created_at,
+        "updated_at": file.updated_at,
+    }
+
+
 class SaidView(BaseModel):
     """A value that was written of a ``field``, or of a part of one: ``attributes.shoe``, ``contact_points.email``.
 

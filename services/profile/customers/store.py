@@ -19,8 +19,8 @@ ORDER BY customer_id
 ON CONFLICT DO NOTHING
 RETURNING customer_id
 """
-_FIND = """
-SELECT customer_id, created_at, updated_at, version, bare, restricted, kind, name, locale, time_zone, tags, owner,
+FILE = """
+       c.customer_id, created_at, updated_at, version, bare, restricted, kind, name, locale, time_zone, tags, owner,
        tenure_start,
        preferred_channel, preferred_hours, preferred_every_days, interests, price_sensitivity,
        industry, occupation, company_size, business_model, special_needs, CAST(anniversaries AS text) AS anniversaries,
@@ -29,7 +29,10 @@ SELECT customer_id, created_at, updated_at, version, bare, restricted, kind, nam
        ARRAY(SELECT ROW(p.kind, p.sealed, p.verified) FROM contact_points AS p
              WHERE p.customer_id = c.customer_id ORDER BY p.position) AS contact_points,
        wrapped, wrapped_by
-FROM customers AS c LEFT JOIN customer_keys USING (customer_id)
+"""
+"""What ``file_of`` reads, of ``customers AS c`` and ``customer_keys``."""
+_FIND = f"""
+SELECT {FILE} FROM customers AS c LEFT JOIN customer_keys USING (customer_id)
 WHERE customer_id = ANY(:customers) ORDER BY customer_id
 """
 # A statement of its own: what the file is joined with must be read after the wait for whoever holds it.
@@ -112,7 +115,12 @@ async def find(tx: Tx, opener: Opener, customer: str, *, lock: bool = False) -> 
 async def find_all(tx: Tx, opener: Opener, customers: Sequence[str]) -> list[CustomerFile]:
     """The files of those of these customers who have one, in the order of their ids. Raises Unreadable."""
     rows = await fetch(tx, _FIND, customers=list(customers))
-    return [msgspec.convert(_fields(dict(row), opener), CustomerFile) for row in rows]
+    return [file_of(row, opener) for row in rows]
+
+
+def file_of(row: Mapping[Any, Any], opener: Opener) -> CustomerFile:
+    """The file of a row that has, beside others, the columns of ``FILE``. Raises Unreadable."""
+    return msgspec.convert(_fields(dict(row), opener), CustomerFile)
 
 
 async def exists(tx: Tx, customer: str) -> bool:

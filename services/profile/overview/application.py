@@ -2,22 +2,23 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
-from services.profile.customers.application import Customers
+from services.profile.customers.application import FILE_COLUMNS, Customers
 from services.profile.customers.domain import CustomerFile
 from services.profile.customers.quality import Quality, quality
 from services.profile.identities.domain import Person
 from services.profile.overview import store
 from services.profile.overview.domain import Judged, Listed, Said, judge
 from services.profile.overview.filling import filled
-from services.profile.policies.application import in_force
+from services.profile.policies.application import Remembered, in_force
+from services.profile.policies.domain import Policies
 from services.profile.purchases.domain import House
 from services.profile.timeline.domain import ContactNews
 from shared.clock import Clock
-from shared.db import Tx
+from shared.db import Reader, Tx
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -44,6 +45,7 @@ class Overviews:
     customers: Customers
     house: House
     clock: Clock
+    policies: Remembered = field(default_factory=Remembered)
 
     async def of(self, tx: Tx, file: CustomerFile, person: Person) -> Overview:
         """The customer of a file that was read in this transaction, all his ids taken together."""
@@ -51,11 +53,31 @@ class Overviews:
         if len(person.ids) > 1:
             others = [one for one in person.ids if one != file.customer_id]
             file, filled_from = filled(file, await self.customers.find_all(tx, others))
-        said, next_contact, segments = await store.one(tx, file.customer_id, person.ids)
+        beside = await store.one(tx, file.customer_id, person.ids)
+        return self._judged(file, *beside, await in_force(tx), person.merged_into, filled_from)
+
+    async def alone(self, reader: Reader, customer_id: str) -> Overview | None:
+        """The same in one statement of somebody who has one id alone; None of who is joined, or has no file."""
+        row = await store.alone(reader, FILE_COLUMNS, customer_id)
+        if row is None:
+            return None
+        policies = await self.policies.in_force(reader, row["policies"])
+        return self._judged(self.customers.file_of(row), *store.beside(row), policies, None, {})
+
+    def _judged(
+        self,
+        file: CustomerFile,
+        said: Said,
+        next_contact: ContactNews | None,
+        segments: list[str],
+        policies: Policies,
+        merged_into: str | None,
+        filled_from: dict[str, str],
+    ) -> Overview:
         now = self.clock.now()
-        judged = judge(said.purchases, await in_force(tx), self.house, now)
+        judged = judge(said.purchases, policies, self.house, now)
         found = quality(file, self.house.day, now)
-        return Overview(file, said, judged, next_contact, found, person.merged_into, segments, filled_from)
+        return Overview(file, said, judged, next_contact, found, merged_into, segments, filled_from)
 
     async def many(
         self, tx: Tx, filters: Mapping[str, str | None], limit: int, *, restricted: bool = False

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy import RowMapping
@@ -13,7 +14,7 @@ from services.profile.purchases.domain import Foreign, Purchases
 from services.profile.segments.domain import labels, of_label
 from services.profile.timeline.domain import ContactNews, Standing
 from shared.contracts.risk import Reason
-from shared.db import Tx, fetch
+from shared.db import Reader, Tx, fetch
 
 _STATES = """
     coalesce(s.orders, 0) AS orders, coalesce(s.spend, 0) AS spend, coalesce(s.days, 0) AS days,
@@ -40,6 +41,23 @@ FROM (SELECT CAST(:customer AS text) AS customer_id) AS c
 {_JOINED}
 LEFT JOIN LATERAL (SELECT * FROM contacts WHERE contacts.customer_id = ANY(:ids) AND status = 'planned'
                    ORDER BY due_at LIMIT 1) AS n ON true
+"""
+# Who has one id alone, which is nearly everybody, in one statement with his file; nothing of anybody else.
+_ALONE = f"""
+SELECT {{}}, {_STATES}, n.contact_id, n.sequence, n.status, n.purpose, n.channel, n.due_at,
+       ARRAY(SELECT ARRAY[p.segment, p.class] FROM placements AS p WHERE p.customer_id = c.customer_id) AS places,
+       (SELECT count(*) FROM policies) AS policies
+FROM customers AS c
+LEFT JOIN customer_keys USING (customer_id)
+LEFT JOIN purchase_states AS s USING (customer_id)
+LEFT JOIN standings AS t USING (customer_id)
+LEFT JOIN LATERAL (SELECT contact_id, sequence, status, purpose, channel, due_at FROM contacts
+                   WHERE contacts.customer_id = c.customer_id AND status = 'planned'
+                   ORDER BY due_at LIMIT 1) AS n ON true
+CROSS JOIN (SELECT 0 AS points, 0 AS complaints) AS others
+WHERE c.customer_id = $1
+  AND NOT EXISTS (SELECT 1 FROM survivors WHERE customer_id = $1)
+  AND NOT EXISTS (SELECT 1 FROM survivors WHERE survivor_id = $1)
 """
 # purchases.lifecycle.stage in SQL: kept equal to it by a test.
 _STAGE = """
@@ -88,7 +106,17 @@ _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 async def one(tx: Tx, customer: str, ids: Sequence[str]) -> tuple[Said, ContactNews | None, list[str]]:
     """What the facts and the other services say of a customer, all his ids taken together, his next contact, and the
     segments he is in."""
-    row = (await fetch(tx, _ONE, customer=customer, ids=list(ids)))[0]
+    return beside((await fetch(tx, _ONE, customer=customer, ids=list(ids)))[0])
+
+
+async def alone(reader: Reader, columns: str, customer: str) -> Mapping[str, Any] | None:
+    """These columns of the file of somebody who has one id alone, what is ``beside`` it, and the number of
+    ``policies``' rows; None of who is joined, or has no file."""
+    return cast(Mapping[str, Any] | None, await reader.fetchrow(_alone(columns), customer))
+
+
+def beside(row: Mapping[Any, Any]) -> tuple[Said, ContactNews | None, list[str]]:
+    """What a row of ``one`` or ``alone`` says."""
     next_contact = msgspec.convert(dict(row), ContactNews) if row["contact_id"] is not None else None
     return _said(row), next_contact, labels((segment, place) for segment, place in row["places"])
 
@@ -121,7 +149,12 @@ async def facts_and_contacts(tx: Tx) -> Sequence[RowMapping]:
     return await fetch(tx, _FACTS_AND_CONTACTS)
 
 
-def _said(row: RowMapping) -> Said:
+@lru_cache(maxsize=8)
+def _alone(columns: str) -> str:
+    return _ALONE.format(columns)
+
+
+def _said(row: Mapping[Any, Any]) -> Said:
     stored = dict(row)
     stored["elsewhere"] = _foreign.decode(row["elsewhere"]) if row["elsewhere"] else {}
     stored["reasons"] = _reasons.decode(row["reasons"]) if row["reasons"] else ()

@@ -1,5 +1,8 @@
 """What is in force now."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from services.profile.policies import store
@@ -12,7 +15,7 @@ from services.profile.policies.domain import (
     SimilarityPolicy,
     ValuePolicy,
 )
-from shared.db import Tx
+from shared.db import Reader, Tx
 
 _KINDS = {"rfm": RfmCutPoints, "lifecycle": LifecyclePolicy, "consent": ConsentPolicy, "value": ValuePolicy}
 Policy = RfmCutPoints | LifecyclePolicy | ConsentPolicy | ValuePolicy | MergingPolicy | SimilarityPolicy
@@ -20,8 +23,7 @@ Policy = RfmCutPoints | LifecyclePolicy | ConsentPolicy | ValuePolicy | MergingP
 
 async def in_force(tx: Tx) -> Policies:
     """The newest version of every policy. Raises KeyError where the migration's seed is gone."""
-    rows = await store.newest(tx)
-    return msgspec.convert({name: read(name, *rows[name]) for name in _KINDS}, Policies)
+    return _policies(await store.newest(tx))
 
 
 async def merging(tx: Tx) -> MergingPolicy:
@@ -36,6 +38,20 @@ async def similarity(tx: Tx) -> SimilarityPolicy:
     return msgspec.structs.replace(msgspec.json.decode(body, type=SimilarityPolicy), version=version)
 
 
+class Remembered:
+    """The policies in force, read again where there are more rows than there were: rows are only ever added."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[int, Policies] | None = None
+
+    async def in_force(self, reader: Reader, rows: int) -> Policies:
+        """The newest version of every policy, in a table that was just seen to have so many ``rows``."""
+        if self._kept is None or self._kept[0] != rows:
+            newest: Any = await reader.fetch(store.NEWEST)
+            self._kept = rows, _policies(store.by_name(newest))
+        return self._kept[1]
+
+
 def read(name: str, version: int, body: str) -> Policy:
     """A policy from its row. Raises msgspec.ValidationError for numbers that contradict each other."""
     policy: Policy = msgspec.json.decode(body, type=_KINDS[name])
@@ -47,3 +63,7 @@ async def put(tx: Tx, name: str, policy: Policy) -> int:
     body = msgspec.to_builtins(policy)
     del body["version"]
     return await store.add(tx, name, msgspec.json.encode(body).decode())
+
+
+def _policies(rows: Mapping[str, tuple[int, str]]) -> Policies:
+    return msgspec.convert({name: read(name, *rows[name]) for name in _KINDS}, Policies)

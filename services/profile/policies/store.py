@@ -1,8 +1,11 @@
 """The table of policies: a row a version, the newest in force."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from shared.db import Tx, fetch
 
-_NEWEST = """
+NEWEST = """
 SELECT DISTINCT ON (name) name, version, CAST(body AS text) AS body FROM policies ORDER BY name, version DESC
 """
 _NEWEST_OF = """
@@ -17,7 +20,12 @@ RETURNING version
 
 async def newest(tx: Tx) -> dict[str, tuple[int, str]]:
     """name -> (version, body in JSON)."""
-    return {row["name"]: (row["version"], row["body"]) for row in await fetch(tx, _NEWEST)}
+    return by_name(await fetch(tx, NEWEST))
+
+
+def by_name(rows: Sequence[Mapping[Any, Any]]) -> dict[str, tuple[int, str]]:
+    """The rows of ``NEWEST``: name -> (version, body in JSON)."""
+    return {row["name"]: (row["version"], row["body"]) for row in rows}
 
 
 async def newest_of(tx: Tx, name: str) -> tuple[int, str]:

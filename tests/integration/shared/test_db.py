@@ -76,7 +76,9 @@ async def test_an_empty_pool_is_transient(test_database: TestDatabase) -> None:
     await db.close()
 
 
-@pytest.mark.parametrize("dsn", ["postgresql://roost_service:test@127.0.0.1:1/x", "postgresql://a:b@no.such.host.invalid/x"])
+@pytest.mark.parametrize(
+    "dsn", ["postgresql://roost_service:test@127.0.0.1:1/x", "postgresql://a:b@no.such.host.invalid/x"]
+)
 async def test_a_server_that_is_not_there_is_transient(dsn: str) -> None:
     db = Database(dsn, pool_size=1)
     assert is_transient(await error_of(db, lambda tx: fetch(tx, "SELECT 1")))
@@ -120,3 +122,19 @@ async def test_a_copy_belongs_to_its_transaction(database: Database) -> None:
 
     await error_of(database, work)
     assert await query(database, "SELECT * FROM sequences") == []
+
+
+async def test_a_reading_connection_that_was_lost_is_not_given_out_again(
+    database: Database, test_database: TestDatabase
+) -> None:
+    other = await asyncpg.connect(test_database.dsn)
+    async with database.reading() as reader:
+        await other.fetchval("SELECT pg_terminate_backend($1, 5000)", reader.get_server_pid())
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await reader.fetch("SELECT 1")
+    await other.close()
+    async with database.reading() as reader:
+        assert await reader.fetchval("SELECT $1::int", 7) == 7
+        kept = reader
+    async with database.reading() as reader:
+        assert reader is kept
