@@ -26,8 +26,9 @@ COLUMNS = (
     "body",
 )  # fmt: skip
 
+# One row for all: counted, no lock has a row of its own to be sent and read.
 _LOCK_ORDERS = """
-SELECT pg_advisory_xact_lock(hash)
+SELECT count(pg_advisory_xact_lock(hash))
 FROM (SELECT DISTINCT hashtextextended(id, 1) AS hash FROM unnest(CAST(:orders AS text[])) id ORDER BY hash) sorted
 """
 _KNOWN = """

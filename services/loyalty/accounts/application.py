@@ -49,7 +49,7 @@ class Accounts:
         programme = in_force(await self.programmes.known(tx), now)
         standing = None
         if programme and programme.tiers:
-            spends = await ledger.spends_of(tx, holder.accounts, programme.currency, EPOCH)
+            spends = await ledger.spends_of(tx, dict.fromkeys(holder.accounts, 0), programme.currency, EPOCH)
             standing = Ladder(programme, [spend for own in spends.values() for spend in own]).standing(now)
         balance = await reading.balance_at(tx, holder.accounts, now)
         return AccountView(balance, standing, programme.currency if programme else "")

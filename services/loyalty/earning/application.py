@@ -1,8 +1,8 @@
 """The use case of every order event: facts in, awards judged, the difference posted, tiers brought up to date."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,7 +13,7 @@ from services.loyalty.ledger.application import Account, Journal
 from services.loyalty.ledger.domain import Cause, Lot
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import Programme, in_force
-from services.loyalty.tiers.application import Member, reassess, reassess_groups
+from services.loyalty.tiers.application import Member, at_the_top, reassess, reassess_groups
 from services.loyalty.tiers.domain import Spend, reach
 from shared.clock import Clock
 from shared.contracts.orders import Order
@@ -84,6 +84,7 @@ class _Batch:
     current: Programme | None
     spends: dict[str, list[Spend]] = field(default_factory=dict)
     causes: dict[str, list[Cause]] = field(default_factory=dict)
+    settled: set[int] = field(default_factory=set)
 
     async def apply(self) -> None:
         journal = Journal(self.now)
@@ -91,10 +92,14 @@ class _Batch:
         refold = self.recorded.refold | {customer for customer in plain if self._is_late(customer, plain[customer])}
         if self._needs_other_spends():
             refold |= plain.keys()
-        newest = {customer: events for customer, events in plain.items() if customer not in refold}
+        newest = {
+            customer: [(event, facts.order_of(event)) for event in events]
+            for customer, events in plain.items()
+            if customer not in refold
+        }
         await self._load_spends(newest)
-        for customer, events in newest.items():
-            self._apply_newest(journal, self.accounts[customer], events)
+        for customer, orders in newest.items():
+            self._apply_newest(journal, self.accounts[customer], orders)
         if refold:
             await self._refold(journal, refold)
         await journal.write(self.tx, self.accounts.values())
@@ -113,21 +118,36 @@ class _Batch:
     def _currency(self) -> str:
         return self.current.currency if self.current else ""
 
-    async def _load_spends(self, newest: dict[str, list[Event]]) -> None:
-        furthest = max((reach(version) for version in self.known), default=timedelta())
-        accounts = {self.accounts[c].account_id: c for c in newest if self.accounts[c].last_at is not None}
-        if not furthest or not accounts:
-            return
-        first = min(events[0].data.occurred_at for events in newest.values())
-        found = await ledger.spends_of(self.tx, list(accounts), self._currency, min(first, self.now) - furthest)
-        self.spends = {accounts[account_id]: spends for account_id, spends in found.items()}
+    async def _load_spends(self, newest: Mapping[str, Sequence[tuple[Event, Order]]]) -> None:
+        """The spends of those whose tier they may change.
 
-    def _apply_newest(self, journal: Journal, account: Account, events: Sequence[Event]) -> None:
+        Left out is who has bought too little for any tier, and who is at the top of the tiers, unless these have a
+        factor: then the spends decide the points, too.
+        """
+        ours = [version for version in self.known if version.currency == self._currency and version.tiers]
+        known = [customer for customer in newest if self.accounts[customer].last_at is not None]
+        if not ours or not known:
+            return
+        if self.current and self.current.tiers and not any(tier.extra for version in ours for tier in version.tiers):
+            ids = [self.accounts[customer].account_id for customer in known]
+            self.settled = await at_the_top(self.tx, ids, self.current, self.now)
+        lowest = min(tier.spend for version in ours for tier in version.tiers)
+        customers = {self.accounts[customer].account_id: customer for customer in known}
+        least = {
+            account_id: lowest - sum(order.net for _, order in newest[customer])
+            for account_id, customer in customers.items()
+            if account_id not in self.settled
+        }
+        first = min(orders[0][1].occurred_at for orders in newest.values())
+        since = min(first, self.now) - max(reach(version) for version in ours)
+        found = await ledger.spends_of(self.tx, least, self._currency, since)
+        self.spends = {customers[account_id]: spends for account_id, spends in found.items()}
+
+    def _apply_newest(self, journal: Journal, account: Account, orders: Sequence[tuple[Event, Order]]) -> None:
         history = History(account.last_at, account.orders, _caps.decode(account.caps))
         spends = self.spends.setdefault(account.customer_id, [])
         versions = _Versions(self.known, {})
-        for event in events:
-            order = facts.order_of(event)
+        for event, order in orders:
             history, judgement = judge(history, order, *versions(order), spends, self.zone)
             cause = _cause(event)
             journal.open_lot(account, Lot(account.account_id, judgement.award), cause)
@@ -187,7 +207,7 @@ class _Batch:
         members = [
             Member(account.account_id, customer, self.spends.get(customer, ()), self.causes.get(customer, ()))
             for customer, account in self.accounts.items()
-            if customer not in joined
+            if customer not in joined and account.account_id not in self.settled
         ]
         crossings = await reassess(self.tx, members, programme, self.now)
         return crossings + await self._tiers_of_groups(programme, joined) if joined else crossings

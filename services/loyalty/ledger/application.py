@@ -118,9 +118,12 @@ async def lock_accounts(tx: Tx, ids: Sequence[int]) -> dict[int, Account]:
 
 
 async def spends_of(
-    tx: Tx, ids: Sequence[int], currency: str, since: datetime
+    tx: Tx, ids: Mapping[int, int], currency: str, since: datetime
 ) -> Mapping[int, list[tuple[datetime, int]]]:
-    """What stands of each account's orders placed after ``since``, in minor units of the currency."""
+    """What stands of each account's orders placed after ``since``, in minor units of the currency.
+
+    ``ids``: of each account the sum below which its spends don't matter; it is left out then.
+    """
     return await store.spends(tx, ids, currency, since) if ids else {}
 
 

@@ -60,9 +60,11 @@ FROM (SELECT account_id FROM lots WHERE due_at <= :now ORDER BY due_at LIMIT :li
 """
 _NEXT_DUE = "SELECT min(due_at) AS due_at FROM lots WHERE due_at IS NOT NULL"
 _SPENDS = """
-SELECT account_id, array_agg(occurred_at) AS times, array_agg(net_minor) AS nets FROM lots
-WHERE account_id = ANY(:accounts) AND occurred_at > :since AND currency = :currency AND net_minor > 0
-GROUP BY account_id
+SELECT account_id, array_agg(occurred_at) AS times, array_agg(net_minor) AS nets
+FROM unnest(CAST(:accounts AS bigint[]), CAST(:least AS bigint[])) AS wanted (account_id, least)
+    JOIN lots USING (account_id)
+WHERE occurred_at > :since AND currency = :currency AND net_minor > 0
+GROUP BY account_id, least HAVING sum(net_minor) >= least
 """
 _SPENDS_OF_GROUPS = """
 SELECT coalesce(a.survivor_account_id, a.account_id) AS account_id,
@@ -118,8 +120,12 @@ ORDER BY s.customer_id, a.customer_id, order_id
 
 async def open_and_lock(tx: Tx, customers: Sequence[str], now: datetime) -> Sequence[RowMapping]:
     """The accounts of sorted customers, opened where there is none, locked until the transaction ends."""
-    await execute(tx, _OPEN, customers=list(customers), now=now)
-    return await fetch(tx, _LOCK, customers=list(customers))
+    rows = await fetch(tx, _LOCK, customers=list(customers))
+    if len(rows) < len(customers):
+        known = {row["customer_id"] for row in rows}
+        await execute(tx, _OPEN, customers=[customer for customer in customers if customer not in known], now=now)
+        rows = await fetch(tx, _LOCK, customers=list(customers))
+    return rows
 
 
 async def lock(tx: Tx, accounts: Sequence[int]) -> Sequence[RowMapping]:
@@ -200,10 +206,11 @@ async def next_due(tx: Tx) -> datetime | None:
 
 
 async def spends(
-    tx: Tx, accounts: Sequence[int], currency: str, since: datetime
+    tx: Tx, accounts: Mapping[int, int], currency: str, since: datetime
 ) -> Mapping[int, list[tuple[datetime, int]]]:
-    """What stands of each account's orders after ``since``, in minor units of the currency."""
-    rows = await fetch(tx, _SPENDS, accounts=list(accounts), currency=currency, since=since)
+    """What stands of each account's orders after ``since``, where it comes to what is asked of that account."""
+    least = list(accounts.values())
+    rows = await fetch(tx, _SPENDS, accounts=list(accounts), least=least, currency=currency, since=since)
     return {row["account_id"]: list(zip(row["times"], row["nets"], strict=True)) for row in rows}
 
 

@@ -97,11 +97,13 @@ class Programme(msgspec.Struct, frozen=True):
 
 def in_force(versions: Sequence[Programme], at: datetime) -> Programme | None:
     """The version that judges what happened ``at``: latest ``active_from``, the later version on a tie."""
-    return max(
-        (version for version in versions if version.active_from <= at),
-        key=lambda version: (version.active_from, version.version),
-        default=None,
-    )
+    found: Programme | None = None
+    for version in versions:
+        if version.active_from <= at and (
+            found is None or (version.active_from, version.version) > (found.active_from, found.version)
+        ):
+            found = version
+    return found
 
 
 def read_programme(version: int, posted_at: datetime, body: bytes) -> Programme:

@@ -40,6 +40,8 @@ async def reassess(tx: Tx, members: Sequence[Member], programme: Programme, now:
     changed, events = [], []
     for member, ladder in ladders:
         row = known.get(member.account_id)
+        if row is None and not ladder.reaches_any:
+            continue
         before = (row["tier"], row["due_at"]) if row else (None, None)
         steps, due_at = _catch_up(ladder, before, member.causes, now, member.since)
         events += [_event(member, programme, *step) for step in steps]
@@ -48,6 +50,17 @@ async def reassess(tx: Tx, members: Sequence[Member], programme: Programme, now:
             changed.append((member.account_id, tier, due_at))
     await store.save(tx, changed)
     return events
+
+
+async def at_the_top(tx: Tx, accounts: Sequence[int], programme: Programme, now: datetime) -> set[int]:
+    """Those of them that hold the highest tier until later than ``now``.
+
+    What they buy can only put off the day on which it is due to fall. They are looked at again on that day, and need
+    not be before.
+    """
+    rows = await store.read(tx, accounts)
+    top = programme.tiers[-1].name
+    return {id_ for id_, row in rows.items() if row["tier"] == top and row["due_at"] and row["due_at"] > now}
 
 
 async def reassess_groups(

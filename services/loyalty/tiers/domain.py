@@ -53,6 +53,11 @@ class Ladder:
         self._spends = spends
         self._total = sum(net for _, net in spends)
 
+    @property
+    def reaches_any(self) -> bool:
+        """Whether the spends could have held a tier at any time: all of them together come to the lowest."""
+        return bool(self._tiers) and self._total >= self._tiers[0].spend
+
     def at(self, at: datetime) -> str | None:
         """The name of the tier held at that instant."""
         return self._name(self._held(at))

@@ -1,4 +1,4 @@
-"""The tier that was last announced of each account, and when it is due to change."""
+"""The tier that was last announced of each account, and when it is due to be looked at: it changes no earlier."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -42,12 +42,12 @@ async def rest(tx: Tx, accounts: Sequence[int]) -> None:
 
 
 async def due(tx: Tx, now: datetime, limit: int) -> list[int]:
-    """Accounts whose tier is due to change by now, the longest waiting first."""
+    """Accounts whose tier is due to be looked at by now, the longest waiting first."""
     return [row["account_id"] for row in await fetch(tx, _DUE, now=now, limit=limit)]
 
 
 async def next_due(tx: Tx) -> datetime | None:
-    """When the next tier is due to change."""
+    """When the next tier is due to be looked at."""
     at: datetime | None = (await fetch(tx, _NEXT_DUE))[0]["due_at"]
     return at
 

@@ -102,6 +102,22 @@ async def test_tiers_rise_with_the_purchase_and_fall_at_the_instant_with_grace_e
     assert await shop.job("tiers").next_due() is None
 
 
+async def test_what_is_bought_at_the_top_of_the_tiers_puts_off_the_fall(shop: Shop) -> None:
+    await shop.take(record("purchase-recorded", purchase("c-3", "o-3", total="5000", days_ago=10)))
+    await shop.take(record("purchase-recorded", purchase("c-3", "o-4", total="5000", days_ago=1)))
+    first = NOW + timedelta(days=365 + 30 - 10)
+    await shop.live_until(first)
+    assert await shop.tier("c-3") == "silver"
+    falls = first + timedelta(days=9)
+    assert await shop.job("tiers").next_due() == falls
+    await shop.live_until(falls)
+    crossings = await shop.published("tier-changed")
+    assert [(c["direction"], c["occurred_at"]) for c in crossings] == [
+        ("up", "2026-11-10T04:00:00Z"),
+        ("down", "2027-12-19T04:00:00Z"),
+    ]
+
+
 async def test_a_version_with_other_tiers_judges_everybody_when_it_comes_into_force(shop: Shop) -> None:
     tiers = [{"name": "bronze", "qualify": {"spend": "500.00", "window_days": 365}}]
     start = NOW + timedelta(days=3)
