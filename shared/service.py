@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import hmac
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -66,6 +66,8 @@ class Service:
     consumer: Consumer
     relay: Relay
     runner: JobRunner
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """What is to be done last, while there is a database still."""
     _tasks: dict[Role, asyncio.Task[None]] = field(default_factory=dict)
 
     @property
@@ -101,6 +103,8 @@ class Service:
             for ended in await asyncio.gather(*self._tasks.values(), return_exceptions=True):
                 if isinstance(ended, Exception):
                     log.error("service.loop_failed", service=self.name, exc_info=ended)
+        for close in self.closing:
+            await close()
         await self.db.close()
 
     async def readiness(self) -> dict[str, str]:

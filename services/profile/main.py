@@ -1,5 +1,7 @@
 """Profile, wired."""
 
+from services.profile.accesses.application import AccessRecord
+from services.profile.accesses.http import Recorded, accesses_router
 from services.profile.attributes.http import attributes_router
 from services.profile.consents.application import Consents
 from services.profile.consents.http import consents_router
@@ -73,6 +75,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     erased = surroundings.erased
     customers = Customers(clock, settings.phone_region, vault, erased)
     restrictions = Restrictions(customers)
+    record = AccessRecord(db, clock, erased.digest)
     history = PurchaseHistory(customers, house)
     timeline = Timeline(customers)
     identities = Identities(customers, history)
@@ -121,6 +124,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
                 Recommendations(catalogue, counting, house, clock), restrictions, customers, db
             ),
             restrictions_router(restrictions, customers, db, wake),
+            accesses_router(record, customers, db),
             metrics_router(metrics, reports, db),
             segments_router(
                 OwnSegments(db, clock, house), Explaining(clock, house), Recalibrations(clock, house), db, wake
@@ -131,4 +135,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
         inbox_days=settings.inbox_days,
     )
     service.app.state.registry.register(alarm)
+    service.app.add_middleware(Recorded, record=record)
+    record.measure(service.app.state.registry)
+    service.closing.append(record.close)
     return service

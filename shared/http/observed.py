@@ -21,6 +21,18 @@ _CLIENT_LEFT = 499
 log = structlog.get_logger(__name__)
 
 
+def status_of(scope: Scope) -> int:
+    """The status of a request's answer, once it was begun; 0 before."""
+    status: int = scope.get(_STATUS, 0)
+    return status
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id of a request, as it was answered."""
+    request_id: str = scope[_IDS][0]
+    return request_id
+
+
 class Observed:
     """Gives a request its `X-Request-Id` and `traceparent`, logs it and counts it by route template.
 

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from services.profile import examples
+from services.profile.accesses.application import showed
 from services.profile.attributes.domain import InvalidAttribute
 from services.profile.customers.application import CustomerExists, Customers, TrueTooLate
 from services.profile.customers.contact_points import InvalidContactPoint
@@ -81,6 +82,7 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
             replay = await attempt.claim(tx)
             if replay is not None:
                 replay.mark(response)
+                showed([replay.resource_id])
                 return await _answer(tx, replay.resource_id, response, who)
             if new.customer_id and (survivor := (await person(tx, new.customer_id)).merged_into):
                 detail = f"This customer_id is joined to {survivor}; PATCH that one."
@@ -103,6 +105,7 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
             except TrueTooLate as error:
                 raise _too_late(error) from error
             await attempt.remember(tx, status=201, resource_id=file.customer_id)
+            showed([file.customer_id])
             shown = await _shown(tx, file, await person(tx, file.customer_id), response)
         wake()
         return shown
@@ -133,6 +136,7 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
         async with db.transaction() as tx:
             found = await overviews.many(tx, filters, paging.limit + 1, restricted=restricted)
         items = [row(listed, judged) for listed, judged in found[: paging.limit]]
+        showed(item.customer_id for item in items)
         return Page(items=items, next_cursor=paging.next_cursor(found, lambda one: (one[0].customer_id,)))
 
     @router.get(

@@ -6,6 +6,7 @@ from fastapi import Body, Path, Response
 from pydantic import BaseModel, ConfigDict
 
 from services.profile import examples
+from services.profile.accesses.application import showed
 from services.profile.duplicates.application import Duplicates
 from services.profile.duplicates.domain import Listed
 from services.profile.fields import CustomerId, outgoing_trace, request_cause
@@ -104,6 +105,7 @@ def duplicates_router(duplicates: Duplicates, identities: Identities, db: Databa
         after = paging.after(tuple[int, str, str])
         async with db.transaction() as tx:
             found = await duplicates.page(tx, after=after, limit=paging.limit + 1)
+        showed(customer for one in found[: paging.limit] for customer in _place(one)[1:])
         return Page(items=[_view(one) for one in found[: paging.limit]], next_cursor=paging.next_cursor(found, _place))
 
     @router.post("/duplicates/{id}/reject", responses=examples.answer({"id": _ID}))

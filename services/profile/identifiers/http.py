@@ -7,6 +7,7 @@ from fastapi import Body, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.profile import examples
+from services.profile.accesses.application import showed
 from services.profile.customers.application import Customers
 from services.profile.customers.contact_points import InvalidContactPoint
 from services.profile.fields import CustomerInPath, Id
@@ -143,6 +144,7 @@ def identifiers_router(identifiers: Identifiers, customers: Customers, db: Datab
                 raise conflict("ambiguous", "Several customers have it.") from error
         if found is None:
             raise not_found()
+        showed([found])
         return Found(customer_id=found)
 
     return router

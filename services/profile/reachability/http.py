@@ -6,6 +6,7 @@ from fastapi import Body
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.profile import examples
+from services.profile.accesses.application import showed
 from services.profile.fields import CustomerId
 from services.profile.reachability.application import WhyNot, reach
 from services.profile.vault.application import Vault
@@ -79,6 +80,7 @@ def reachability_router(vault: Vault, db: Database) -> Router:
         async with db.transaction() as tx:
             items = [(item.customer_id, item.channel) for item in asked.items]
             found = await reach(tx, vault.opener, asked.purpose, items)
+        showed(one.customer_id for one in found if one.why_not != "unknown")
         return ReachAnswer(
             items=[
                 ReachView(

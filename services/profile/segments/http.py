@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Path, Query, Response
 
 from services.profile import examples
+from services.profile.accesses.application import showed
 from services.profile.fields import CustomerInPath, Id, Instant
 from services.profile.identities.application import person
 from services.profile.segments import shapes
@@ -119,6 +120,7 @@ def segments_router(
             if name not in BUILT_IN and await catalogue.find(tx, name) is None:
                 raise not_found()
             found = await catalogue.members(tx, name, place or IN, after[0] if after else "", paging.limit + 1)
+        showed(member.customer_id for member in found[: paging.limit])
         cursor = paging.next_cursor(found, lambda member: (member.customer_id,))
         return Page(items=[shapes.member_view(one) for one in found[: paging.limit]], next_cursor=cursor)
 

@@ -17,4 +17,4 @@ async def profile(test_database: TestDatabase) -> AsyncIterator[Profile]:
     transport = httpx.ASGITransport(service.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://profile", headers=token()) as client:
         yield Profile(service, clock, client)
-    await service.db.close()
+    await service.stop()
