@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from deploy.dead_letters import app as dead_letters_app
+from deploy.erasures import app as erasures_app
 
 app = typer.Typer(
     name="roost",
@@ -21,6 +22,7 @@ bench_app = typer.Typer(help="The performance suite: ratios within one run.", no
 app.add_typer(topics_app, name="topics")
 app.add_typer(bench_app, name="bench")
 app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(erasures_app, name="erasure")
 
 DataDir = Annotated[Path, typer.Option("--data", help="The data directory.", envvar="ROOST_DATA")]
 Port = Annotated[int, typer.Option(help="The HTTP port; 0 picks a free one.", min=0, max=65535)]

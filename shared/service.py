@@ -34,6 +34,13 @@ ROLES: tuple[Role, ...] = ("api", "consumer", "relay", "jobs")
 STOP_SECONDS = 30.0
 
 
+def secret_for(house: HouseSettings, http: HttpSettings, purpose: str) -> bytes:
+    """32 bytes that last as long as the house's ``erasure_key``, for one purpose alone."""
+    given = house.erasure_key
+    key = given.get_secret_value().encode() if given else http.hmac_key
+    return hmac.digest(key, f"roost.{purpose}".encode(), "sha256")
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a service is built into: the house's settings, the broker, the clock, the HTTP settings."""
@@ -49,10 +56,8 @@ class Surroundings:
         return Erased(self.secret_for("erased"))
 
     def secret_for(self, purpose: str) -> bytes:
-        """32 bytes that last as long as the house's ``erasure_key``, for one purpose alone."""
-        given = self.house.erasure_key
-        key = given.get_secret_value().encode() if given else self.http.hmac_key
-        return hmac.digest(key, f"roost.{purpose}".encode(), "sha256")
+        """See ``secret_for``."""
+        return secret_for(self.house, self.http, purpose)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ class HouseSettings(BaseSettings):
 
     currency: str = "TWD"
     time_zone: str = "Asia/Taipei"
-    erasure_key: SecretStr | None = None
+    erasure_key: SecretStr | None = Field(default=None, min_length=32)
     """Keys the hashes of erased ids, and signs receipts: the same in every service, and for ever. By default made of
     the HTTP settings' secret, which then may never change either."""
 

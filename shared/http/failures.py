@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from shared.http.bodies import pointer
+from shared.http.gone import or_gone
 from shared.http.problems import MAX_ERRORS, FieldError, ProblemError, render
 
 DomainErrors = Mapping[type[Exception], Callable[[Any], ProblemError]]
@@ -22,7 +23,7 @@ def handle_failures(app: FastAPI, domain_errors: DomainErrors) -> None:
 
     async def known(request: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)
-        return render(error)
+        return render(await or_gone(request, error))
 
     async def invalid_input(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -34,7 +35,7 @@ def handle_failures(app: FastAPI, domain_errors: DomainErrors) -> None:
 
     async def by_domain(request: Request, error: Exception) -> Response:
         mapped = next(domain_errors[kind] for kind in type(error).__mro__ if kind in domain_errors)
-        return render(mapped(error))
+        return render(await or_gone(request, mapped(error)))
 
     app.add_exception_handler(ProblemError, known)
     app.add_exception_handler(RequestValidationError, invalid_input)

@@ -8,9 +8,8 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.http.auth import Principal
 from shared.http.bodies import BoundedRequest, is_json
-from shared.http.gates import BodyLimit, Mark, admitted, gates_of, pass_gates, without_spent_gates
+from shared.http.gates import BodyLimit, Mark, gates_of, pass_gates, without_spent_gates
 from shared.http.problems import ProblemError, documented, invalid
 
 
@@ -22,7 +21,7 @@ class Route(APIRoute):
         statuses = {status for gate in self.gates for status in gate.statuses}
         if self.param_convertors:
             statuses |= {404, 422}
-        if self._customer:
+        if self.customer:
             statuses.add(410)
         if self.dependant.query_params or any(inner.query_params for inner in self.dependant.dependencies):
             statuses.add(422)
@@ -37,7 +36,7 @@ class Route(APIRoute):
             self.openapi_extra = {**extra, "parameters": [*extra.get("parameters", []), *parameters]}
 
     @property
-    def _customer(self) -> str | None:
+    def customer(self) -> str | None:
         """The path's parameter that is a customer's id."""
         if "customer_id" in self.param_convertors:
             return "customer_id"
@@ -52,7 +51,6 @@ class Route(APIRoute):
         limit = next((gate.max_bytes for gate in self.gates if isinstance(gate, BodyLimit)), None)
         reads_body = not (self.methods or set()) <= {"GET"}
         wants_json = self.body_field is not None
-        customer = self._customer
 
         async def handler(request: Request) -> Response:
             await pass_gates(gates, request)
@@ -64,12 +62,7 @@ class Route(APIRoute):
                     if not is_json(request.headers.get("content-type", "")):
                         raise ProblemError(415, "unsupported-media-type", "Send JSON, as application/json.")
                     await request.json()
-            try:
-                return await inner(request)
-            except ProblemError as error:
-                if error.status == 404 and customer is not None:
-                    await _say_if_erased(request, customer)
-                raise
+            return await inner(request)
 
         return handler
 
@@ -79,14 +72,6 @@ class Router(APIRouter):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"route_class": Route, **options})
-
-
-async def _say_if_erased(request: Request, parameter: str) -> None:
-    """410 in place of 404, to staff: a customer learns of nobody else, whether he was ever there."""
-    is_erased = getattr(request.app.state, "is_erased", None)
-    is_staff = any(isinstance(found, Principal) and found.customer_id is None for found in admitted(request))
-    if is_erased is not None and is_staff and await is_erased(request.path_params[parameter]):
-        raise ProblemError(410, "customer-erased", "This customer was erased.")
 
 
 def _refuse_nul(request: Request) -> None:

@@ -21,7 +21,7 @@ from shared.contracts.purchases import PurchaseRecorded
 from shared.contracts.topics import SERVICES, TOPICS
 from shared.contracts.types import Cause
 from shared.db import Tx, columns, execute, fetch
-from shared.messaging import merges, outbox
+from shared.messaging import inbox, merges, outbox
 from shared.messaging.erased import CODE, DETAIL, ERASED_V1, Erased
 from shared.messaging.events import Event
 from shared.messaging.facts import ORDER_KINDS
@@ -80,10 +80,11 @@ EXISTS (SELECT 1 FROM unnest(CAST(:ids AS text[])) AS c (id),
                       unnest(ARRAY['customer_id', 'from_id', 'into_id']) AS f (name), unnest(ARRAY['', ' ']) AS gap
         WHERE position(convert_to('"' || f.name || '":' || gap || '"' || c.id || '"', 'UTF8') IN value) > 0)
 """
-# The erasure itself still has to reach the others.
+# The erasure itself still has to reach the others, and a tombstone the broker.
 _OUTBOX = f"""
 DELETE FROM outbox
-WHERE topic <> 'customer-erased' AND (key = ANY(CAST(:keys AS bytea[])) OR topic LIKE '%.dead-letter' AND {_NAMES_HIM})
+WHERE topic <> 'customer-erased' AND value IS NOT NULL
+  AND (key = ANY(CAST(:keys AS bytea[])) OR topic LIKE '%.dead-letter' AND {_NAMES_HIM})
 """
 _LETTERS = f"""
 UPDATE dead_letters SET key = NULL, headers = '[]', value = convert_to('{{"letter": ' || id || '}}', 'UTF8'),
@@ -145,6 +146,7 @@ class Erasing:
             await execute(tx, _END, erasure=data.erasure_id, counts=msgspec.json.encode(counts))
             completed = self._completed(data.erasure_id, counts, now)
             await outbox.append(tx, self.service, [Outgoing(completed, event.traceparent)], now)
+        await inbox.forget(tx, known)
         return Outcome(duplicates=known)
 
     async def _part_from_others(self, tx: Tx, erasure: Erasure, event: Event) -> None:

@@ -12,15 +12,15 @@ from shared.db import Tx, columns, execute, fetch
 from shared.messaging.erasures import Counts, Erasure, delete
 
 OF_THE_FILE = (
-    "customer_keys",
-    "contact_points",
-    "file_fields",
-    "notes",
-    "contact_persons",
-    "identifiers",
+    "customer_keys", "contact_points", "file_fields", "notes", "contact_persons", "identifiers", "restrictions",
     "match_keys",
-)
-OF_THE_STORY = ("purchase_states", "standings", "contacts", "placements", "placement_history")
+)  # fmt: skip
+OF_THE_STORY = (
+    "purchase_states", "standings", "contacts", "placements", "placement_history", "rhythm_drops", "import_faults",
+    "import_customers", "import_differences", "import_leftovers",
+)  # fmt: skip
+PAIRS = ("rejected_duplicates", "duplicate_pairs")
+QUEUES = ("placement_marks", "placement_queue", "match_marks")
 """The tables of which a customer's rows are deleted; besides them those of ``shared.messaging.erasures``."""
 
 _POLICY = """
@@ -88,7 +88,7 @@ _MERGE_NOTES = """
 DELETE FROM {} AS n USING merges AS m
 WHERE n.merge_id = m.merge_id AND (m.from_id = ANY(:ids) OR m.into_id = ANY(:ids))
 """
-# Whoever places holds what he took of these, and waits for this transaction: he finds nobody to place.
+# Whoever works through a queue holds what he took of it, and waits for this transaction: he finds nobody then.
 _MARKS = """
 DELETE FROM {0}
 WHERE ctid = ANY(ARRAY(SELECT ctid FROM {0} WHERE customer_id = ANY(:ids) FOR UPDATE SKIP LOCKED))
@@ -165,11 +165,11 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
     await execute(tx, _STANDING, ids=ids, names=names)
     consents = (await fetch(tx, _CONSENTS, erasure=erasure.erasure_id, now=erasure.now))[0]["entries"]
     counts = {"consents": int(consents), **await delete(tx, (*OF_THE_FILE, "customers", *OF_THE_STORY), erasure)}
-    for table in ("rejected_duplicates", "duplicate_pairs"):
+    for table in PAIRS:
         counts[table] = await execute(tx, _PAIRS.format(table), ids=ids)
     for table in ("merge_versions", "merge_acknowledgements", "merge_rules"):
         counts[table] = await execute(tx, _MERGE_NOTES.format(table), ids=ids)
-    for table in ("placement_marks", "placement_queue", "match_marks"):
+    for table in QUEUES:
         await execute(tx, _MARKS.format(table), ids=[*ids, *names])
     return counts
 
