@@ -1,8 +1,10 @@
 """What the suites share: one PostgreSQL and one broker a session, a fresh database a test that asks for one."""
 
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -10,6 +12,17 @@ from shared.db import Database
 from shared.settings import KafkaSettings
 from tests.kit import infra
 from tests.kit.databases import Databases, TestDatabase, opened
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("roost", deadline=None)
+hypothesis.settings.load_profile("roost")
+
+
+def pytest_collection_finish() -> None:
+    """What stands now stays, and each test builds applications: garbage is looked for seldom, and not in the rest."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest_asyncio.fixture(scope="session")
