@@ -27,6 +27,7 @@ def use_cases(
         "activity-recorded": timeline.record,
         "feedback-received": timeline.record,
         "consent-changed": timeline.record,
+        "purchase-rhythm-dropped": timeline.record,
         "points-earned": timeline.record,
         "points-reversed": timeline.record,
         "points-expired": timeline.record,

@@ -1,6 +1,7 @@
 """Which work is done on a rhythm."""
 
 from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from services.profile.counting.application import Counting
 from services.profile.duplicates.matching import Matching
@@ -8,6 +9,7 @@ from services.profile.erasures.application import Alarm
 from services.profile.events.application import Events
 from services.profile.imports.application import Imports
 from services.profile.metrics.reporting import Reporting
+from services.profile.patterns.watching import Watching
 from services.profile.purchases.converting import Converting
 from services.profile.segments.application import Placing
 from services.profile.vault.application import Vault
@@ -20,6 +22,8 @@ _NIGHTLY = time(3, 30)
 _EXPIRE = "expire-keys"
 _RECOMPUTE = "recompute-placements"
 _REPORT = "report-months"
+_RHYTHMS = "watch-rhythms"
+_DEMAND = "watch-demand"
 
 
 def jobs(
@@ -29,6 +33,7 @@ def jobs(
     imports: Imports,
     converting: Converting,
     reporting: Reporting,
+    watching: Watching,
     matching: Matching,
     vault: Vault,
     alarm: Alarm,
@@ -70,6 +75,36 @@ def jobs(
             await ran(tx, _REPORT, now)
         return months
 
+    async def rhythms_due() -> datetime | None:
+        return await nightly(_RHYTHMS)
+
+    async def rhythms() -> int:
+        now = clock.now()
+        async with db.transaction() as tx:
+            last = await last_run(tx, _RHYTHMS)
+        if last and next_daily(last, _NIGHTLY, house.zone) > now:
+            return 0
+        told = await watching.rhythms(last)
+        async with db.transaction() as tx:
+            await ran(tx, _RHYTHMS, now)
+        return told
+
+    async def demand_due() -> datetime | None:
+        async with db.transaction() as tx:
+            last = await last_run(tx, _DEMAND)
+        return _next_monday(last, house.zone) if last else clock.now()
+
+    async def demand() -> int:
+        now = clock.now()
+        async with db.transaction() as tx:
+            last = await last_run(tx, _DEMAND)
+        if last and _next_monday(last, house.zone) > now:
+            return 0
+        told = await watching.demand(last)
+        async with db.transaction() as tx:
+            await ran(tx, _DEMAND, now)
+        return told
+
     async def expire_due() -> datetime | None:
         return await nightly(_EXPIRE)
 
@@ -96,6 +131,15 @@ def jobs(
         Job("erasure-deadlines", timedelta(seconds=30), alarm.run, alarm.next_due),
         Job(_RECOMPUTE, timedelta(minutes=10), recompute, recompute_due),
         Job(_REPORT, timedelta(minutes=10), report, report_due),
+        Job(_RHYTHMS, timedelta(minutes=10), rhythms, rhythms_due),
+        Job(_DEMAND, timedelta(minutes=10), demand, demand_due),
         Job(_EXPIRE, timedelta(minutes=10), expire, expire_due),
         *again,
     ]
+
+
+def _next_monday(last: datetime, zone: ZoneInfo) -> datetime:
+    due = next_daily(last, _NIGHTLY, zone)
+    while due.astimezone(zone).weekday():
+        due = next_daily(due, _NIGHTLY, zone)
+    return due

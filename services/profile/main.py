@@ -35,6 +35,7 @@ from services.profile.notes.http import notes_router
 from services.profile.overview.application import Overviews
 from services.profile.patterns.application import Patterns
 from services.profile.patterns.http import patterns_router
+from services.profile.patterns.watching import Watching
 from services.profile.preferences.http import preferences_router
 from services.profile.products.application import Catalogue
 from services.profile.products.http import products_router
@@ -92,13 +93,14 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     imports = Imports(customers, db, wake)
     metrics, reports = Metrics(counting, house, clock), Reports(clock)
     reporting = Reporting(metrics, reports, counting, db)
+    watching = Watching(counting, house, db, clock, wake)
     service = assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
         use_cases=use_cases(history, timeline, identities, erasures, erasing),
         jobs=jobs(
-            events, counting, placing, imports, converting, reporting, matching, vault, alarm, db, clock,
+            events, counting, placing, imports, converting, reporting, watching, matching, vault, alarm, db, clock,
             surroundings.house, settings.inbox_days,
         ),
         routers=[

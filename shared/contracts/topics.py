@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.contracts import behaviour, contacts, customers, erasures, merges, points, purchases, risk, segments
+from shared.contracts import behaviour, contacts, customers, demand, erasures, merges, points, purchases, risk, segments
 from shared.contracts.types import Struct
 
 Service = Literal["profile", "engagement", "loyalty", "churn"]
@@ -52,6 +52,8 @@ _DECLARED = (
     Topic("segment-changed", segments.SegmentChanged, ("profile",)),
     Topic("customer-lost", segments.CustomerLost, ("profile",)),
     Topic("customer-returned", segments.CustomerReturned, ("profile",)),
+    Topic("purchase-rhythm-dropped", demand.PurchaseRhythmDropped, ("profile",)),
+    Topic("category-demand-changed", demand.CategoryDemandChanged, ("profile",), key="category"),
     Topic("points-earned", points.PointsEarned, ("loyalty",)),
     Topic("points-reversed", points.PointsReversed, ("loyalty",)),
     Topic("points-expired", points.PointsExpired, ("loyalty",)),

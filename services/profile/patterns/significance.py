@@ -1,4 +1,4 @@
-"""Whether two periods differ by more than chance: three tests that need no tables and few cases."""
+"""Whether two periods differ by more than chance: tests that need no tables and few cases."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,6 +6,8 @@ from itertools import groupby
 
 LEAST_EXPECTED = 5
 """Cases expected in a cell of a chi-squared test at the least (Cochran, 1954)."""
+MOST_EXACT = 2000
+"""Cases of a conditional binomial test that are still added up."""
 LEAST_BASKETS = 8
 """Baskets of each period for the normal approximation of the rank test (Mann and Whitney, 1947)."""
 
@@ -88,3 +90,47 @@ def chi_squared_tail(x: float, freedom: int) -> float:
             for power in (first + k for k in range(freedom // 2))
         ),
     )
+
+
+def two_counts(before: int, now: int) -> float:
+    """``frequency`` for counts of any size: exact up to 2,000 cases, beyond them by the normal approximation with
+    correction for continuity (Edwards, 1948). 1.0 without a case."""
+    if before + now <= MOST_EXACT:
+        return frequency(before, now) or 1.0
+    distance = max(0, abs(now - before) - 1)
+    return math.erfc(distance / math.sqrt(2 * (before + now)))
+
+
+def longer_gap(gap: float, gaps: int, mean_log: float, sd_log: float) -> float:
+    """The probability of a gap longer than ``gap`` days after so many with this mean and standard deviation of their
+    logarithms, if all are drawn from one log-normal: Student's t for a further observation (Fisher, 1925).
+
+    That gaps are told in whole days adds the variance of a rounding, 1/12 of a day's square (Sheppard, 1898).
+    """
+    rounding = 1 / (12 * math.exp(2 * mean_log))
+    spread = math.sqrt((sd_log**2 + rounding) * (1 + 1 / gaps))
+    return t_tail((math.log(gap) - mean_log) / spread, gaps - 1)
+
+
+def t_tail(t: float, freedom: int) -> float:
+    """P(T >= t) of Student's t with whole degrees of freedom (Abramowitz and Stegun, 1964, 26.7.3 and 26.7.4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term, terms = (cosine, 0.0) if odd else (1.0, 0.0)
+    for k in range(freedom // 2):
+        terms += term
+        term *= cosine**2 * (2 * k + 1 + odd) / (2 * k + 2 + odd)
+    within = 2 / math.pi * (angle + sine * terms) if odd else sine * terms
+    return (1 - within) / 2
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """Each p-value as the least share of false discoveries at which it is one (Benjamini and Hochberg, 1995), in the
+    order given."""
+    ranked = sorted(range(len(p_values)), key=lambda i: p_values[i], reverse=True)
+    found, least = [1.0] * len(p_values), 1.0
+    for place, i in enumerate(ranked):
+        least = min(least, p_values[i] * len(p_values) / (len(p_values) - place))
+        found[i] = least
+    return found

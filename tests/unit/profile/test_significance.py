@@ -1,13 +1,24 @@
 """The tests of significance against SciPy's."""
 
+import math
 import random
+import statistics
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from services.profile.patterns.significance import basket, chi_squared_tail, frequency, shares
+from services.profile.patterns.significance import (
+    adjusted,
+    basket,
+    chi_squared_tail,
+    frequency,
+    longer_gap,
+    shares,
+    t_tail,
+    two_counts,
+)
 
 COUNTS = st.integers(0, 400)
 
@@ -66,3 +77,30 @@ def test_a_difference_that_is_none_is_rarely_called_one() -> None:
         before, now = ([dice.gauss(1000, 300) for _ in range(25)] for _ in range(2))
         called += (basket([int(x) for x in before], [int(x) for x in now]) or 1) < 0.05
     assert called < 36
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 6, 7, 23])
+@pytest.mark.parametrize("t", [-2.0, 0.0, 0.7, 3.0, 9.0])
+def test_students_tail_is_scipys(t: float, freedom: int) -> None:
+    assert t_tail(t, freedom) == pytest.approx(stats.t.sf(t, freedom), abs=1e-12)
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_false_discoveries_are_held_as_scipy_holds_them(p_values: list[float]) -> None:
+    expected = stats.false_discovery_control(p_values) if p_values else []
+    assert adjusted(p_values) == pytest.approx(list(expected))
+
+
+def test_a_longer_gap_is_judged_by_the_gaps_own_spread() -> None:
+    gaps = [6.0, 8.0, 7.0, 7.0, 9.0, 6.0]
+    logs = [math.log(gap) for gap in gaps]
+    mean, spread = statistics.mean(logs), statistics.stdev(logs)
+    rounded = math.hypot(spread, math.sqrt(1 / 12) / math.exp(mean)) * math.sqrt(1 + 1 / 6)
+    assert longer_gap(12, 6, mean, spread) == pytest.approx(stats.t.sf((math.log(12) - mean) / rounded, 5))
+    assert longer_gap(12, 6, mean, 0.0) < longer_gap(12, 6, mean, spread) < longer_gap(12, 6, mean, 1.0)
+
+
+@pytest.mark.parametrize(("before", "now"), [(0, 0), (3, 9), (40, 40), (1200, 1300), (5000, 5400)])
+def test_two_counts_of_any_size_are_compared(before: int, now: int) -> None:
+    exact = stats.binomtest(before, before + now).pvalue if before + now else 1.0
+    assert two_counts(before, now) == pytest.approx(exact, rel=0.02)
