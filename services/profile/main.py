@@ -120,7 +120,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             notes_router(Notes(customers), customers, db),
             timeline_router(timeline, customers, db),
             patterns_router(Patterns(house, clock), customers, db),
-            products_router(catalogue, db),
+            products_router(catalogue, db, wake),
             rates_router(RateBook(clock, house), db),
             recommendations_router(
                 Recommendations(catalogue, counting, house, clock), restrictions, customers, db

@@ -17,7 +17,7 @@ def document() -> dict[str, Any]:
     """
     operations: dict[str, Any] = {}
     for topic in TOPICS.values():
-        for service in topic.publishers:
+        for service in (*topic.publishers, *topic.also):
             operations[f"{service}.sends.{topic.name}"] = _operation("send", service, topic)
         for service in () if topic.publishers else SERVICES:
             operations[f"{service}.receives.{topic.name}"] = _operation("receive", service, topic)

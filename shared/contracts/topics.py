@@ -16,7 +16,8 @@ DAYS = 30
 class Topic:
     """A topic is a fact in the past tense. ``key`` names the field of ``data`` that is the Kafka key.
 
-    ``publishers`` are those of our services that publish it; none where other systems do. Retention in days.
+    ``publishers`` are those of our services that publish it; none where other systems do, beside whom ``also`` does.
+    Retention in days.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Topic:
     version: int = 1
     compacted: bool = False
     retention_days: int = DAYS
+    also: tuple[Service, ...] = ()
 
     @property
     def type(self) -> str:
@@ -40,7 +42,7 @@ _DECLARED = (
     Topic("purchase-delivered", purchases.PurchaseDelivered),
     Topic("activity-recorded", behaviour.ActivityRecorded),
     Topic("feedback-received", behaviour.FeedbackReceived),
-    Topic("product-changed", behaviour.ProductChanged, key="sku", compacted=True),
+    Topic("product-changed", behaviour.ProductChanged, key="sku", compacted=True, also=("profile",)),
     Topic("customer-registered", customers.CustomerRegistered, ("profile",)),
     Topic("customer-changed", customers.CustomerChanged, ("profile",)),
     Topic("consent-changed", customers.ConsentChanged, ("profile",)),

@@ -113,7 +113,7 @@ def test_every_topic_has_a_channel_with_its_key_and_is_sent_or_received() -> Non
     operations = document["operations"]
     for topic in TOPICS.values():
         assert f"data.{topic.key}" in document["channels"][topic.name]["description"]
-        for service in topic.publishers:
+        for service in (*topic.publishers, *topic.also):
             assert operations[f"{service}.sends.{topic.name}"]["action"] == "send"
         if not topic.publishers:
             assert all(f"{service}.receives.{topic.name}" in operations for service in SERVICES)

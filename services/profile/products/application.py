@@ -1,5 +1,6 @@
 """The product catalogue as the publishers, and whoever edits it over HTTP, change it."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,11 +12,13 @@ from services.profile.products.domain import Product
 from services.profile.products.store import Step
 from shared.clock import Clock
 from shared.contracts.behaviour import ProductChanged
-from shared.contracts.types import Cause
 from shared.db import Tx
+from shared.messaging.envelope import write_event
 from shared.messaging.events import Event
 from shared.messaging.intake import Outcome
+from shared.messaging.outbox import Waiting, append_records
 
+_SOURCE = "/roost/profile"
 _TICK = timedelta(microseconds=1)
 
 
@@ -68,18 +71,25 @@ class Catalogue:
         await store.lock(tx, sku)
         return await store.find(tx, sku)
 
-    async def put(self, tx: Tx, product: ProductChanged, known: Product | None, cause: Cause) -> Product:
-        """Writes what holds from now on, by the same rule as an event of this instant.
+    async def put(self, tx: Tx, product: ProductChanged, known: Product | None, trace: str) -> Product:
+        """Writes what holds from now on, by the same rule as an event of this instant, and publishes that event.
 
-        Whoever edits has seen ``known``, so at one and the same instant he comes after it. Raises NewerIsKnown.
+        Whoever edits has seen ``known``, so at one and the same instant he comes after it. When the event comes back
+        its place in time is that of what stands already, so it changes nothing. Raises NewerIsKnown.
         """
         now = self.clock.now()
         if known is not None and known.changed_at == now:
             now += _TICK
+        version = known.version + 1 if known else 1
+        # A sku may be as long as an id.
+        event_id = f"product:{hashlib.sha256(product.sku.encode()).hexdigest()[:16]}:{version}"
         body = msgspec.json.encode(product, order="deterministic")
-        if not await store.keep(tx, [(product.sku, now, cause.source, cause.id, body)]):
+        if not await store.keep(tx, [(product.sku, now, _SOURCE, event_id, body)]):
             raise NewerIsKnown(product.sku)
-        return Product(product, now, known.version + 1 if known else 1)
+        value = write_event(product, source=_SOURCE, id=event_id, time=now)
+        event = Waiting("product-changed", product.sku.encode(), value, {"traceparent": trace})
+        await append_records(tx, [event], self.clock.now())
+        return Product(product, now, version)
 
 
 def _place(event: Event) -> tuple[object, ...]:

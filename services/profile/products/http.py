@@ -7,7 +7,7 @@ from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.profile import examples
-from services.profile.fields import PRINTABLE, Id, request_cause
+from services.profile.fields import PRINTABLE, Id, outgoing_trace
 from services.profile.products.application import Catalogue, NewerIsKnown
 from services.profile.products.domain import Product
 from shared.contracts.behaviour import PriceClass, ProductChanged
@@ -18,6 +18,7 @@ from shared.http.etags import Precondition, etag, if_match_or_new
 from shared.http.pagination import Page, PageRequest
 from shared.http.problems import conflict, invalid, not_found, precondition_required
 from shared.http.routing import Router
+from shared.service import Wake
 
 _FIELDS: dict[str, Any] = {
     "name": "Oolong, 150 g",
@@ -71,7 +72,7 @@ class ProductView(ProductFields):
     changed_at: datetime
 
 
-def products_router(catalogue: Catalogue, db: Database) -> Router:
+def products_router(catalogue: Catalogue, db: Database, wake: Wake) -> Router:
     """``GET /products``, ``GET|PUT /products/{sku}``; what is on the shelf is no secret from customers."""
     router = Router(tags=["products"])
 
@@ -108,7 +109,7 @@ def products_router(catalogue: Catalogue, db: Database) -> Router:
         fields: ProductFields,
         response: Response,
     ) -> ProductView:
-        """Writes a product whole, as a `product-changed` of this instant would. One that is there needs If-Match."""
+        """Writes a product whole, and publishes it as `product-changed`. One that is there needs If-Match."""
         if fields.upgrade_of == sku or sku in fields.accessory_of:
             raise invalid("/upgrade_of", "A product is no upgrade and no accessory of itself.")
         async with db.transaction() as tx:
@@ -118,10 +119,11 @@ def products_router(catalogue: Catalogue, db: Database) -> Router:
             elif known is not None:
                 raise precondition_required()
             try:
-                product = await catalogue.put(tx, _changed(sku, fields), known, request_cause())
+                product = await catalogue.put(tx, _changed(sku, fields), known, outgoing_trace())
             except NewerIsKnown as error:
                 detail = "What is known of this product holds from a later time on than now."
                 raise conflict(error.code, detail) from error
+        wake()
         response.headers["ETag"] = etag(product.version)
         return _view(product)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared.messaging.records import Record
 from tests.integration.profile.house import Profile, token
 from tests.kit.builders import NOW, money, record
 
@@ -54,6 +55,21 @@ async def test_a_put_and_an_event_win_or_lose_by_their_time(profile: Profile) ->
     profile.clock.set(NOW + timedelta(days=1))
     put = await profile.client.put("/products/pot", json=POT, headers={"If-Match": "*"})
     assert put.json()["name"] == "Pot"
+
+
+async def test_a_put_is_published_and_changes_nothing_when_it_comes_back(profile: Profile) -> None:
+    made = await profile.client.put("/products/pot", json=POT)
+    dear = {**POT, "price": money("990.00")}
+    put = await profile.client.put("/products/pot", json=dear, headers={"If-Match": made.headers["ETag"]})
+    published = await profile.published("product-changed")
+    assert [(one["key"], one["event"]["data"]["price"]) for one in published] == [
+        (b"pot", money("900.00")), (b"pot", money("990.00")),
+    ]  # fmt: skip
+    for one in (*published, *reversed(published)):
+        await profile.take(Record(one["topic"], one["key"], one["value"]))
+    assert profile.service.intake.counts["dead"] == 0
+    read = await profile.client.get("/products/pot")
+    assert (read.headers["ETag"], read.json()) == (put.headers["ETag"], put.json())
 
 
 async def test_the_list_is_by_category_in_pages(profile: Profile) -> None:
