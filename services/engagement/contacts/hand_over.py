@@ -199,7 +199,9 @@ class HandOver:
         status: Status
         why: str | None = None
         async with self._db.transaction() as tx:
-            await customers.lock(tx, [contact.customer_id])
+            await customers.lock_known(tx, contact.customer_id)
+            if not await store.lock(tx, [contact.id]):
+                return
             match result:
                 case Accepted():
                     status, event = "sent", events.sent(contact, SMTP, trigger, now)

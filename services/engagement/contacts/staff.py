@@ -77,8 +77,11 @@ async def _locked(tx: Tx, id: str) -> Stored:
     found = await store.find(tx, id)
     if found is None:
         raise UnknownContact
-    await customers.lock(tx, [found.contact.customer_id])
-    return (await store.lock(tx, [id]))[0]
+    await customers.lock_known(tx, found.contact.customer_id)
+    held = await store.lock(tx, [id])
+    if not held:
+        raise UnknownContact
+    return held[0]
 
 
 async def _close(

@@ -119,12 +119,19 @@ class Customers:
 
 
 async def lock(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:
-    """The persons behind the customers, by the ids asked for, locked, before their contacts. Outside a consumer: one at
-    a time, else `lock_free`."""
+    """The persons behind the customers, by the ids asked for, locked, before their contacts. In a consumer alone: it
+    makes a row for whoever has none."""
     groups = await merges.groups_of(tx, customers)
     own = await store.lock(tx, sorted({groups.survivor(customer) for customer in customers}))
     persons = await _whole(tx, groups, own)
     return {customer: persons[groups.survivor(customer)] for customer in customers}
+
+
+async def lock_known(tx: Tx, customer: str) -> None:
+    """The person behind a customer, locked, before his contacts; of several, `lock_free`. Whoever was erased meanwhile
+    is not made again."""
+    groups = await merges.groups_of(tx, [customer])
+    await store.lock_known(tx, [groups.survivor(customer)])
 
 
 async def lock_free(tx: Tx, customers: Sequence[str]) -> tuple[Groups, dict[str, Customer]]:

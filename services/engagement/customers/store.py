@@ -78,6 +78,11 @@ async def lock(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:
     return {row["customer_id"]: _decoder.decode(row["state"]) for row in await fetch(tx, _LOCK, ids=customers)}
 
 
+async def lock_known(tx: Tx, customers: Sequence[str]) -> None:
+    """Those of the customers (sorted) who have a row, locked until the transaction ends."""
+    await fetch(tx, _LOCK, ids=customers)
+
+
 async def lock_free(tx: Tx, customers: Sequence[str]) -> dict[str, Customer]:
     """Those of the customers that nobody else has locked, locked."""
     return {row["customer_id"]: _decoder.decode(row["state"]) for row in await fetch(tx, _FREE, ids=customers)}

@@ -103,7 +103,7 @@ async def _complete(tx: Tx, id: str, body: Completion, now: datetime) -> None:
     if task.contact_id is not None and task.status == "open":
         await staff.complete(tx, task.contact_id, body.outcome, body.note, now)
         return
-    await customers.lock(tx, [task.customer_id])
+    await customers.lock_known(tx, task.customer_id)
     if not await application.close(tx, [id], "done", now, outcome=body.outcome, note=body.note):
         raise conflict("task-closed", f"The task is {task.status} already.")
     await customers.flag(tx, {task.customer_id: by_request(id)}, now)
