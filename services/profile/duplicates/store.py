@@ -89,6 +89,8 @@ WHERE d.score <= coalesce(:score, 100)
   AND (CAST(:score AS int) IS NULL OR d.score < :score OR (d.first_id, d.second_id) > (:first, :second))
   AND NOT EXISTS (SELECT 1 FROM survivors AS s WHERE s.customer_id IN (d.first_id, d.second_id))
   AND NOT EXISTS (SELECT 1 FROM rejected_duplicates AS r WHERE (r.first_id, r.second_id) = (d.first_id, d.second_id))
+  AND d.first_id NOT IN (SELECT r.customer_id FROM restricted_persons AS r)
+  AND d.second_id NOT IN (SELECT r.customer_id FROM restricted_persons AS r)
 ORDER BY d.score DESC, d.first_id, d.second_id LIMIT :limit
 """
 _TO_JOIN = "SELECT first_id, second_id FROM duplicate_pairs WHERE by_rule ORDER BY first_id, second_id LIMIT 1"

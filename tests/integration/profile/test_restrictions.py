@@ -51,6 +51,11 @@ async def used(profile: Profile) -> dict[str, list[str]]:
         "list": await shown(profile, "/customers"),
         "members": await shown(profile, "/segments/lifecycle/members", **{"class": "new"}),
         "offers": await shown(profile, "/customers/a/recommendations"),
+        "duplicates": [
+            one["customer_id"]
+            for pair in (await profile.client.get("/duplicates")).json()["items"]
+            for one in pair["customers"]
+        ],
     }
 
 
@@ -69,17 +74,18 @@ async def test_nobody_writes_to_a_restricted_customer_over_any_channel_for_any_p
 
 
 async def test_a_restricted_customer_is_in_no_list_no_segment_and_gets_no_offers(profile: Profile) -> None:
-    await make(profile, "a")
+    await make(profile, "a", email="same@example.com", name="A")
+    await profile.client.post("/customers", json={"customer_id": "b", "email": "same@example.com"})
     ladder = [{"sku": sku, "name": sku, "category": "tea", "price": {"amount": price, "currency": "TWD"}}
               for sku, price in (("sku-1", "100"), ("sku-2", "150"))]  # fmt: skip
     await profile.take(*[record("product-changed", product) for product in ladder])
     await profile.take(record("purchase-recorded", purchase("a", "o-1", days_ago=5)))
     everywhere = await used(profile)
-    assert everywhere == {"list": ["a"], "members": ["a"], "offers": ["sku-2"]}
+    assert everywhere == {"list": ["a", "b"], "members": ["a"], "offers": ["sku-2"], "duplicates": ["a", "b"]}
     await restrict(profile)
-    assert await used(profile) == {"list": [], "members": [], "offers": []}
-    [row] = (await profile.client.get("/customers", params={"restricted": True})).json()["items"]
-    assert (row["customer_id"], row["restricted"]) == ("a", True)
+    assert await used(profile) == {"list": ["b"], "members": [], "offers": [], "duplicates": []}
+    rows = (await profile.client.get("/customers", params={"restricted": True})).json()["items"]
+    assert [(row["customer_id"], row["restricted"]) for row in rows] == [("a", True), ("b", False)]
     reader = token("profile:read")
     assert (await profile.client.get("/customers", params={"restricted": True}, headers=reader)).status_code == 403
     view = await profile.view("a")
