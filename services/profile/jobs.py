@@ -46,17 +46,17 @@ def jobs(
     the keys of events sent over HTTP, too old to be sent again, are forgotten; what another master key wrapped is
     wrapped again."""
 
-    async def nightly(job: str) -> datetime:
+    async def nightly(job: str, now: datetime) -> datetime:
         async with db.transaction() as tx:
             last = await last_run(tx, job)
-        return next_daily(last, _NIGHTLY, house.zone) if last else clock.now()
+        return next_daily(last, _NIGHTLY, house.zone) if last else now
 
     async def recompute_due() -> datetime | None:
-        return await nightly(_RECOMPUTE)
+        return await nightly(_RECOMPUTE, clock.now())
 
     async def recompute() -> int:
         now = clock.now()
-        if await nightly(_RECOMPUTE) > now:
+        if await nightly(_RECOMPUTE, now) > now:
             return 0
         corrected = await placing.recompute()
         async with db.transaction() as tx:
@@ -64,11 +64,11 @@ def jobs(
         return corrected
 
     async def report_due() -> datetime | None:
-        return await nightly(_REPORT)
+        return await nightly(_REPORT, clock.now())
 
     async def report() -> int:
         now = clock.now()
-        if await nightly(_REPORT) > now:
+        if await nightly(_REPORT, now) > now:
             return 0
         months = await reporting.run()
         async with db.transaction() as tx:
@@ -76,7 +76,7 @@ def jobs(
         return months
 
     async def rhythms_due() -> datetime | None:
-        return await nightly(_RHYTHMS)
+        return await nightly(_RHYTHMS, clock.now())
 
     async def rhythms() -> int:
         now = clock.now()
@@ -106,11 +106,11 @@ def jobs(
         return told
 
     async def expire_due() -> datetime | None:
-        return await nightly(_EXPIRE)
+        return await nightly(_EXPIRE, clock.now())
 
     async def expire() -> int:
         now = clock.now()
-        if await nightly(_EXPIRE) > now:
+        if await nightly(_EXPIRE, now) > now:
             return 0
         async with db.transaction() as tx:
             forgotten = await events.expire(tx, inbox_days)

@@ -14,7 +14,7 @@ from services.profile.overview.application import Overviews
 from services.profile.purchases.domain import House
 from services.profile.settings import ProfileSettings
 from services.profile.vault.application import Vault
-from shared.clock import VirtualClock
+from shared.clock import Clock, VirtualClock
 from shared.db import fetch
 from shared.http.auth import issue_token
 from shared.http.settings import HttpSettings
@@ -70,7 +70,7 @@ def token(scope: str = "admin", customer_id: str | None = None) -> dict[str, str
     return {"Authorization": f"Bearer {issue_token(SECRET, scope, customer_id)}"}
 
 
-def profile_over(database: TestDatabase, clock: VirtualClock) -> Service:
+def profile_over(database: TestDatabase, clock: Clock) -> Service:
     """The service as ``main`` builds it."""
     surroundings = Surroundings(HouseSettings(), KafkaSettings(), HttpSettings(jwt_secret=SecretStr(SECRET)), clock)
     return build(surroundings, ProfileSettings(database_url=SecretStr(database.dsn), master_key=SecretStr(MASTER_KEY)))

@@ -12,12 +12,14 @@ from services.profile.policies.application import in_force
 from services.profile.purchases.domain import fold
 from services.profile.purchases.lifecycle import stage
 from services.profile.purchases.rfm import score
+from shared.clock import SystemClock
 from shared.db import execute, fetch
 from shared.messaging import facts
-from tests.integration.profile.house import Profile
+from tests.integration.profile.house import Profile, profile_over
 from tests.integration.profile.test_identities import merge, undo
 from tests.integration.profile.test_segments import HOUSE, bought, changes, live_until, places, placing
 from tests.kit.builders import NOW, about_order, purchase, record, returned
+from tests.kit.databases import TestDatabase
 
 SERVICE = "profile"
 RULE = {
@@ -98,6 +100,24 @@ async def test_the_night_puts_right_what_was_put_wrong(profile: Profile) -> None
     assert await placing(profile).recompute() == 1
     assert await places(profile, "a") == right
     assert await placing(profile).recompute() == 0
+
+
+async def test_the_night_comes_by_a_clock_that_goes_on_and_only_once(test_database: TestDatabase) -> None:
+    service = profile_over(test_database, SystemClock())
+    try:
+        await service.intake.take([record("purchase-recorded", purchase("a"))])
+        [job] = [job for job in service.runner.jobs if job.name == "recompute-placements"]
+        due = await job.next_due()
+        assert due is not None
+        assert due <= SystemClock().now()
+        await job.run()
+        async with service.db.transaction() as tx:
+            assert await fetch(tx, "SELECT 1 FROM placements WHERE customer_id = 'a'")
+        due = await job.next_due()
+        assert due is not None
+        assert due > SystemClock().now()
+    finally:
+        await service.stop()
 
 
 async def test_a_joined_id_stands_nowhere_its_survivor_stands_for_both_and_an_undo_parts_them(
