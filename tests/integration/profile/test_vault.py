@@ -17,6 +17,8 @@ from shared.clock import VirtualClock
 from shared.db import Database, execute, fetch
 from shared.migrations import upgrade
 from tests.integration.profile.house import MASTER_KEY, Profile, profile_over
+from tests.integration.profile.test_imports import send
+from tests.integration.profile.test_references import received, referring
 from tests.kit.builders import NOW
 from tests.kit.databases import Databases, opened
 
@@ -83,6 +85,13 @@ async def test_no_table_shows_an_address_that_came_in_over_http(profile: Profile
     ]  # fmt: skip
     history = (await client.get("/customers/a/history", params={"field": "contact_points"})).json()["items"]
     assert {point["value"] for said in history for point in said["value"]} == {point["value"] for point in POINTS}
+    events = [referring("1", value="0912345678"), referring("2", "email", "planted@example.com")]
+    assert await received(profile, *events, referring("3", value="planted@")) == (
+        2, 0, [(2, "invalid-contact-point", "/data/customer_ref/value")],
+    )  # fmt: skip
+    rows = "customer_id,email,phone\na,planted@second.example,0912345678\nb,planted@second.example,planted@no-phone\n"
+    done = await send(profile, rows)
+    assert (done["changed"], done["failed"]) == (1, 1)
     for job in profile.service.runner.jobs:
         await profile.service.runner.run_once(job)
     assert await holding(profile.service.db) == {}
