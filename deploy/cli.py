@@ -156,5 +156,19 @@ def bench_flow(
     run_flow(events, broker=broker, json=json)
 
 
+@bench_app.command("profile")
+def bench_profile(
+    purchases: Annotated[int, typer.Option(help="Purchases of a turn with segments or without.", min=1_000)] = 50_000,
+    customers: Annotated[int, typer.Option(help="Rows to import, and to search.", min=1_000)] = 200_000,
+    night: Annotated[int, typer.Option(help="Customers of the nightly placing.", min=1_000)] = 1_000_000,
+    quick: Annotated[bool, typer.Option("--quick", help="Little of everything: that it works, not how well.")] = False,
+    json: Json = False,
+) -> None:
+    """Segments, the 360° view, imports, duplicates and the night, as ratios within one run."""
+    from deploy.bench.profile.run import QUICK, Size, run_profile
+
+    run_profile(QUICK if quick else Size(purchases, customers, night), json=json)
+
+
 if __name__ == "__main__":
     app(prog_name="./roost")

@@ -56,13 +56,14 @@ class Stage:
 
     @classmethod
     @asynccontextmanager
-    async def built(cls, kind: BrokerKind) -> AsyncIterator[Self]:
-        """Starts PostgreSQL beside the data that ``./roost up`` would have, so on the same disk."""
+    async def built(cls, kind: BrokerKind, services: Sequence[str] = SERVICES) -> AsyncIterator[Self]:
+        """Starts PostgreSQL with these services' templates, beside the data that ``./roost up`` would have: on the
+        same disk."""
         home = _new_home(Path(".roost"))
         try:
             postgres = await LocalPostgres.start(home)
             try:
-                for name in SERVICES:
+                for name in services:
                     await postgres.ensure_database(name)
                     await upgrade(name, postgres.owner_dsn(name), name)
                 yield cls(home, kind, postgres)

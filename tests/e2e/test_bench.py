@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from deploy.bench.flow import measured
+from deploy.bench.profile import run as profile_bench
 from deploy.system import BrokerKind
 from shared.contracts.topics import SERVICES
 from tests.kit import infra
@@ -28,4 +29,28 @@ async def test_a_bench_of_a_thousand_purchases_measures_everything(
     assert len(SERVICES) * 30 < found.processes_rss_mb < 1_000
     assert found.max_rss_mb == max(found.processes_rss_mb, found.in_one_rss_mb)
     assert told[-1] == "100 purchases a second"
+    assert list((tmp_path / ".roost").iterdir()) == []
+
+
+async def test_a_quick_bench_of_profile_measures_everything_and_its_work_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told: dict[str, tuple[int, int]] = {}
+    found = await profile_bench.measured(
+        profile_bench.QUICK, lambda section, done, of: told.update({section: (done, of)})
+    )
+    assert found.segmented_per_second > 0
+    assert found.segmentation == pytest.approx(found.segmented_per_second / found.unsegmented_per_second, abs=0.001)
+    assert found.view > 0
+    assert found.view_p99_ms > 0 < found.empty_p99_ms
+    assert found.import_per_second > 0
+    # One row in twenty is somebody of before; nobody is compared with everybody.
+    assert 20 <= found.duplicates_suggested <= found.duplicates_pairs < 0.01 * found.customers**2 / 2
+    assert found.night_customers >= 0.9 * profile_bench.QUICK.night
+    assert found.night_corrected == 0
+    assert 50 < found.night_peak_mb < 1_000
+    assert 2 < found.night_seconds_per_million < 10_000
+    assert all(done == of for done, of in told.values())
+    assert list(told) == ["segments", "import", "duplicates", "views", "night"]
     assert list((tmp_path / ".roost").iterdir()) == []

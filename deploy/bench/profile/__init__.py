@@ -1,0 +1,1 @@
+"""What profile costs beside the purchases: segments, views, imports, duplicates, the night."""
