@@ -36,6 +36,7 @@ from services.profile.overview.application import Overviews
 from services.profile.patterns.application import Patterns
 from services.profile.patterns.http import patterns_router
 from services.profile.patterns.watching import Watching
+from services.profile.policies.http import policies_router
 from services.profile.preferences.http import preferences_router
 from services.profile.products.application import Catalogue
 from services.profile.products.http import products_router
@@ -55,6 +56,7 @@ from services.profile.segments.application import Placing
 from services.profile.segments.catalogue import OwnSegments
 from services.profile.segments.explaining import Explaining
 from services.profile.segments.http import segments_router
+from services.profile.segments.policing import Policing
 from services.profile.segments.recalibration import Recalibrations
 from services.profile.settings import ProfileSettings
 from services.profile.timeline.application import Timeline
@@ -131,6 +133,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             segments_router(
                 OwnSegments(db, clock, house), Explaining(clock, house), Recalibrations(clock, house), db, wake
             ),
+            policies_router(Policing(db, clock, house), db, wake),
             reachability_router(vault, db),
         ],
         wake=wake,

@@ -1,6 +1,7 @@
 """What is in force now."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -56,6 +57,11 @@ def read(name: str, version: int, body: str) -> Policy:
     """A policy from its row. Raises msgspec.ValidationError for numbers that contradict each other."""
     policy: Policy = msgspec.json.decode(body, type=_KINDS[name])
     return msgspec.structs.replace(policy, version=version)
+
+
+async def versions(tx: Tx, name: str) -> list[tuple[Policy, datetime]]:
+    """The versions of a policy that places customers, the newest first, and when each was written."""
+    return [(read(name, version, body), at) for version, body, at in await store.versions(tx, name)]
 
 
 async def put(tx: Tx, name: str, policy: Policy) -> int:

@@ -1,6 +1,7 @@
 """The table of policies: a row a version, the newest in force."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from shared.db import Tx, fetch
@@ -10,6 +11,9 @@ SELECT DISTINCT ON (name) name, version, CAST(body AS text) AS body FROM policie
 """
 _NEWEST_OF = """
 SELECT version, CAST(body AS text) AS body FROM policies WHERE name = :name ORDER BY version DESC LIMIT 1
+"""
+_VERSIONS = """
+SELECT version, CAST(body AS text) AS body, created_at FROM policies WHERE name = :name ORDER BY version DESC LIMIT 100
 """
 _ADD = """
 INSERT INTO policies (name, version, body)
@@ -32,6 +36,11 @@ async def newest_of(tx: Tx, name: str) -> tuple[int, str]:
     """The newest version of a policy and its body in JSON. Raises IndexError where there is none."""
     row = (await fetch(tx, _NEWEST_OF, name=name))[0]
     return row["version"], row["body"]
+
+
+async def versions(tx: Tx, name: str) -> list[tuple[int, str, datetime]]:
+    """The newest hundred versions of a policy, the newest first: number, body in JSON, since when."""
+    return [(row["version"], row["body"], row["created_at"]) for row in await fetch(tx, _VERSIONS, name=name)]
 
 
 async def add(tx: Tx, name: str, body: str) -> int:

@@ -1,7 +1,7 @@
 """The shop's own segments: their rules by version, and who would move by another one."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -12,8 +12,8 @@ import msgspec
 from services.profile.policies.application import in_force
 from services.profile.purchases.domain import House
 from services.profile.segments import store
-from services.profile.segments.domain import BUILT_IN, OUT, Segment, built_in, class_on
-from services.profile.segments.facts import FROM_STANDING, Book
+from services.profile.segments.domain import BUILT_IN, OUT, Placement, Segment, built_in, class_on
+from services.profile.segments.facts import FROM_STANDING, Book, Known
 from services.profile.segments.reading import known_of
 from services.profile.segments.rules import Rule, read_rule
 from shared.clock import Clock
@@ -81,6 +81,24 @@ async def definitions(tx: Tx) -> list[Definition]:
     ]
 
 
+async def everybody(
+    db: Database, house: House
+) -> AsyncIterator[tuple[dict[str, Known], dict[tuple[str, str], Placement], Book]]:
+    """Everybody, a page a transaction: what is known of them, where they stand, and what is in force."""
+    after = ""
+    while True:
+        async with db.transaction() as tx:
+            page = await store.everybody(tx, after, _PAGE)
+            groups = await merges.groups_of(tx, page)
+            people = await known_of(tx, page, groups, house)
+            stood = await store.placements(tx, page)
+            book = Book(await in_force(tx), house)
+        if not page:
+            return
+        yield people, stood, book
+        after = page[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class OwnSegments:
     """The use cases of own segments."""
@@ -140,17 +158,8 @@ class OwnSegments:
         segment = Segment(name, 1, read_rule(rule))
         counts: Counter[tuple[str, str]] = Counter()
         examples: dict[tuple[str, str], list[str]] = defaultdict(list)
-        examined, after = 0, ""
-        while True:
-            async with self.db.transaction() as tx:
-                page = await store.everybody(tx, after, _PAGE)
-                groups = await merges.groups_of(tx, page)
-                people = await known_of(tx, page, groups, self.house)
-                stood = await store.placements(tx, page)
-                book = Book(await in_force(tx), self.house)
-            if not page:
-                return Preview(examined, counts, examples)
-            after = page[-1]
+        examined = 0
+        async for people, stood, book in everybody(self.db, self.house):
             today = self.house.day(self.clock.now())
             for customer, person in people.items():
                 examined += 1
@@ -160,6 +169,7 @@ class OwnSegments:
                     counts[move] += 1
                     if len(examples[move]) < EXAMPLES:
                         examples[move].append(customer)
+        return Preview(examined, counts, examples)
 
     async def _write(self, tx: Tx, definition: Definition, read: Rule) -> Definition:
         rule = msgspec.json.encode(definition.rule).decode()
