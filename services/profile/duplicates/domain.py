@@ -1,6 +1,7 @@
 """Two files that may be one person's, and what speaks for it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from rapidfuzz import fuzz
@@ -8,7 +9,7 @@ from rapidfuzz.distance import OSA
 
 from services.profile.duplicates.names import alike, written
 from services.profile.policies.domain import Comparable, SimilarityPolicy
-from shared.contracts.customers import Birthday
+from shared.contracts.customers import Birthday, CustomerKind
 
 SLIPS = 1
 """A phone with so many digits other, more, less or swapped may be the same one."""
@@ -26,11 +27,22 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A person as far as he is compared: the names and birthdays of all his files."""
+    """A person as far as he is compared: names (as ``written``) and birthdays of all his files, and what they say he
+    is."""
 
-    customer_id: str
     names: tuple[str, ...] = ()
-    birthdays: tuple[Birthday, ...] = ()
+    birthdays: frozenset[Birthday] = frozenset()
+    kinds: frozenset[CustomerKind] = frozenset()
+
+
+class Pair(NamedTuple):
+    """Two who may be one, ``first`` having the lower id: of which kinds they have the same address, and of which it is
+    verified in both."""
+
+    first: str
+    second: str
+    shared: Sequence[Comparable]
+    verified: Sequence[str]
 
 
 class Addresses(msgspec.Struct, frozen=True):
@@ -65,15 +77,16 @@ def compared(
     Names are compared in every spelling that the files have.
     """
     found = [_evidence(kind, 1.0, policy, shared[kind]) for kind in sorted(shared)]
-    similarity = max(
-        (alike(written(one), written(other), policy.similar) for one in first.names for other in second.names),
-        default=0.0,
-    )
-    if similarity:
+    if similarity := likeness(first, second, policy):
         found.append(_evidence("name", similarity, policy))
-    if set(first.birthdays) & set(second.birthdays):
+    if first.birthdays & second.birthdays:
         found.append(_evidence("birthday", 1.0, policy))
     return found
+
+
+def likeness(first: Candidate, second: Candidate, policy: SimilarityPolicy) -> float:
+    """How alike their names are, 0 to 1; 0 where that is less than the policy asks for."""
+    return max((alike(one, other, policy.similar) for one in first.names for other in second.names), default=0.0)
 
 
 def slips(first: Addresses, second: Addresses, policy: SimilarityPolicy) -> list[Evidence]:
@@ -95,7 +108,7 @@ def slips(first: Addresses, second: Addresses, policy: SimilarityPolicy) -> list
 
 def score(first: Candidate, second: Candidate, evidence: Collection[Evidence], policy: SimilarityPolicy) -> int:
     """The points of a pair, 0 to 100."""
-    differ = first.birthdays and second.birthdays and not set(first.birthdays) & set(second.birthdays)
+    differ = first.birthdays and second.birthdays and not first.birthdays & second.birthdays
     points = sum(one.points for one in evidence) - (policy.other_birthday if differ else 0)
     return max(0, min(100, points))
 

@@ -5,17 +5,16 @@ name, and not where too many do (blocking: Fellegi and Sunter, 1969; Christen, 2
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 import structlog
-from sqlalchemy import RowMapping
 
 from services.profile.customers.application import Customers
 from services.profile.duplicates import store
-from services.profile.duplicates.domain import Addresses, Candidate, Suggestion, compared, score, slips
+from services.profile.duplicates.domain import Addresses, Candidate, Pair, Suggestion, compared, likeness, score, slips
 from services.profile.duplicates.names import blocks, initials, written
 from services.profile.duplicates.store import File, Kept, Key
 from services.profile.identities.application import Identities, persons
@@ -88,7 +87,7 @@ class Matching:
                 return Compared(0, 0, 0)
             policy, merging = await policies.similarity(tx), await policies.merging(tx)
             groups = await merges.groups_of(tx, marked)
-            members = {member for customer in marked for member in groups.members(customer)}
+            members = _members(groups, marked)
             keys = await self._keys(tx, members, groups)
             crowded = await store.put_keys(tx, members, keys, policy.crowd)
             wanted = {groups.survivor(customer) for customer in marked} | crowded
@@ -113,43 +112,44 @@ class Matching:
     ) -> tuple[int, list[Kept]]:
         """How many pairs were compared, and those that are worth a look."""
         pairs = await store.pairs(tx, wanted, policy.crowd, policy.block)
-        groups = await merges.groups_of(tx, {row[side] for row in pairs for side in ("first_id", "second_id")})
-        candidates, kinds = await self._candidates(tx, groups, pairs)
-        two = await store.rejected(tx, {member for one in wanted for member in groups.members(one)})
+        groups = await merges.groups_of(tx, {one for pair in pairs for one in pair[:2]} | {*wanted})
+        candidates = await self._candidates(tx, groups, pairs)
+        two = await store.rejected(tx, _members(groups, wanted))
         kept: list[Kept] = []
         unsure: list[tuple[str, str]] = []
-        for row in pairs:
-            pair = (row["first_id"], row["second_id"])
-            if pair in two or _unlike(kinds, pair):
+        for first, second, shared, verified in pairs:
+            one, other = candidates[first], candidates[second]
+            # Nearly everybody ends here: without an address in common names must be alike.
+            if not shared and not likeness(one, other, policy):
                 continue
-            verified = row["verified"] or ()
-            shared = {kind: kind in verified for kind in row["shared"] or ()}
-            evidence = compared(candidates[pair[0]], candidates[pair[1]], shared, policy)
-            points = score(candidates[pair[0]], candidates[pair[1]], evidence, policy)
+            if (first, second) in two or (one.kinds and other.kinds and not one.kinds & other.kinds):
+                continue
+            evidence = compared(one, other, {kind: kind in verified for kind in shared}, policy)
+            points = score(one, other, evidence, policy)
             by_rule = merging.on and any(kind in merging.kinds for kind in verified)
             if points >= policy.suggest or by_rule:
-                kept.append(Kept(Suggestion(*pair, points, tuple(evidence)), by_rule))
-            elif not shared and any(one.field == "name" for one in evidence):
-                unsure.append(pair)
+                kept.append(Kept(Suggestion(first, second, points, tuple(evidence)), by_rule))
+            elif not shared and any(what.field == "name" for what in evidence):
+                unsure.append((first, second))
         return len(pairs), kept + await self._slips(tx, unsure, candidates, groups, policy)
 
-    async def _candidates(
-        self, tx: Tx, groups: Groups, pairs: Sequence[RowMapping]
-    ) -> tuple[dict[str, Candidate], Mapping[str, set[CustomerKind]]]:
-        """Persons as they are compared, and what they are known to be: a person, a company."""
+    async def _candidates(self, tx: Tx, groups: Groups, pairs: Sequence[Pair]) -> dict[str, Candidate]:
+        """Persons as they are compared, of all their files."""
         names: dict[str, set[str]] = defaultdict(set)
         birthdays: dict[str, set[Birthday]] = defaultdict(set)
         kinds: dict[str, set[CustomerKind]] = defaultdict(set)
-        who = {row[side] for row in pairs for side in ("first_id", "second_id")}
-        for file in await store.files(tx, {member for one in who for member in groups.members(one)}):
+        who = {one for pair in pairs for one in pair[:2]}
+        for file in await store.files(tx, _members(groups, who)):
             survivor = groups.survivor(file.customer_id)
             if file.name:
-                names[survivor].add(file.name)
+                names[survivor].add(written(file.name))
             if file.birthday:
                 birthdays[survivor].add(file.birthday)
             if file.kind:
                 kinds[survivor].add(file.kind)
-        return {one: Candidate(one, tuple(sorted(names[one])), tuple(birthdays[one])) for one in who}, kinds
+        return {
+            one: Candidate(tuple(sorted(names[one])), frozenset(birthdays[one]), frozenset(kinds[one])) for one in who
+        }
 
     async def _slips(
         self,
@@ -175,7 +175,7 @@ class Matching:
     async def _addresses(self, tx: Tx, who: Collection[str], groups: Groups) -> dict[str, Addresses]:
         phones: dict[str, list[str]] = defaultdict(list)
         posts: dict[str, list[str]] = defaultdict(list)
-        members = sorted({member for one in who for member in groups.members(one)})
+        members = sorted(_members(groups, who))
         for file in await self.customers.find_all(tx, members):
             for point in file.contact_points:
                 if point.kind in ("phone", "post"):
@@ -219,6 +219,6 @@ def _number(digest: bytes) -> int:
     return int.from_bytes(digest[:8], signed=True)
 
 
-def _unlike(kinds: Mapping[str, set[CustomerKind]], pair: tuple[str, str]) -> bool:
-    one, other = (kinds.get(customer, set()) for customer in pair)
-    return bool(one and other and not one & other)
+def _members(groups: Groups, who: Iterable[str]) -> set[str]:
+    """All ids of these persons."""
+    return {member for one in who for member in (groups.members(one) if groups.is_joined(one) else (one,))}

@@ -10,7 +10,7 @@ from rapidfuzz import fuzz
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+")
 _WORD = re.compile(r"\w+")
 SHORTEST = 3
-"""A shorter word finds nobody."""
+"""A shorter word in letters finds nobody."""
 
 
 @lru_cache(maxsize=20_000)
@@ -37,12 +37,13 @@ def alike(one: str, other: str, cutoff: int = 0) -> float:
 
 
 def blocks(name: str) -> set[str]:
-    """What finds names like this one, as ``written``: its words, and of ideographs every two that stand together."""
+    """What finds names like this one, as ``written``: its words, and of a long one in ideographs, a company's, every
+    two that stand together. Of a person's three no two in common make a like name."""
     found: set[str] = set()
     for word in name.split():
-        if _UNSPACED.fullmatch(word):
-            found.update(word[start : start + 2] for start in range(max(1, len(word) - 1)))
-        elif len(word) >= SHORTEST:
+        if _UNSPACED.fullmatch(word) and len(word) > SHORTEST:
+            found.update(word[start : start + 2] for start in range(len(word) - 1))
+        elif len(word) >= SHORTEST or _UNSPACED.fullmatch(word):
             found.add(word)
     return found
 

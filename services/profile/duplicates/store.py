@@ -4,9 +4,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import RowMapping
 
-from services.profile.duplicates.domain import Evidence, Listed, Suggestion
+from services.profile.duplicates.domain import Evidence, Listed, Pair, Suggestion
 from services.profile.policies.domain import Comparable
 from shared.contracts.customers import Birthday, CustomerKind
 from shared.db import Tx, columns, copy, execute, fetch
@@ -23,9 +22,13 @@ _WAITING = (
     "SELECT EXISTS (SELECT 1 FROM match_marks) OR EXISTS (SELECT 1 FROM duplicate_pairs WHERE by_rule) AS waiting"
 )
 _FILES = """
-SELECT customer_id, kind, bare, name, CAST(birthday AS text) AS birthday FROM customers WHERE customer_id = ANY(:ids)
+SELECT customer_id, kind, bare, name, CAST(birthday AS text) AS birthday FROM customers
+WHERE customer_id = ANY(:ids) AND NOT restricted
 """
-_ADDRESSES = "SELECT customer_id, kind, digest, verified FROM contact_points WHERE customer_id = ANY(:ids)"
+_ADDRESSES = """
+SELECT customer_id, p.kind, digest, verified FROM contact_points AS p JOIN customers AS c USING (customer_id)
+WHERE customer_id = ANY(:ids) AND NOT c.restricted
+"""
 _DROP_KEYS = "DELETE FROM match_keys WHERE customer_id = ANY(:ids) RETURNING kind, key"
 # How many have a key is counted up to one more than a crowd.
 _CROWDED = """
@@ -159,7 +162,7 @@ async def waiting(tx: Tx) -> bool:
 
 
 async def files(tx: Tx, ids: Collection[str]) -> list[File]:
-    """The files of these ids."""
+    """The files of these ids, restricted ones left out: nobody is to do anything with them."""
     return [
         File(
             row["customer_id"],
@@ -172,7 +175,7 @@ async def files(tx: Tx, ids: Collection[str]) -> list[File]:
 
 
 async def addresses(tx: Tx, ids: Collection[str]) -> list[Address]:
-    """Their addresses."""
+    """Their addresses, without those of restricted files."""
     rows = await fetch(tx, _ADDRESSES, ids=list(ids))
     return [Address(row["customer_id"], row["kind"], row["digest"], row["verified"]) for row in rows]
 
@@ -190,10 +193,10 @@ async def put_keys(tx: Tx, ids: Collection[str], keys: Sequence[Key], crowd: int
     return {row["customer_id"] for row in rows}
 
 
-async def pairs(tx: Tx, ids: Collection[str], crowd: int, block: int) -> Sequence[RowMapping]:
-    """Whoever may be one with one of these, each pair once: ``first_id``, ``second_id``, the kinds of address that
-    they share, and those that are ``verified`` in both."""
-    return await fetch(tx, _PAIRS, ids=list(ids), crowd=crowd, block=block, addresses=list(ADDRESSES))
+async def pairs(tx: Tx, ids: Collection[str], crowd: int, block: int) -> list[Pair]:
+    """Whoever may be one with one of these, each pair once."""
+    rows = await fetch(tx, _PAIRS, ids=list(ids), crowd=crowd, block=block, addresses=list(ADDRESSES))
+    return [Pair(row["first_id"], row["second_id"], row["shared"] or (), row["verified"] or ()) for row in rows]
 
 
 async def rejected(tx: Tx, ids: Collection[str]) -> set[tuple[str, str]]:

@@ -108,6 +108,8 @@ class Identities:
             return None
         if await store.rejected(tx, one.ids, other.ids):
             raise NotByRule("rejected")
+        if await store.restricted(tx, [*one.ids, *other.ids]):
+            raise NotByRule("restricted")
         if await store.contradicted(tx, one.ids, other.ids):
             raise NotByRule("birthdays-differ")
         sides = await store.sides(tx, [one.customer_id, other.customer_id])

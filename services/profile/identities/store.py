@@ -51,6 +51,7 @@ SELECT 1 FROM customers AS a, customers AS b
 WHERE a.customer_id = ANY(:one) AND b.customer_id = ANY(:other) AND a.birthday <> b.birthday
 LIMIT 1
 """
+_RESTRICTED = "SELECT 1 FROM customers WHERE customer_id = ANY(:ids) AND restricted LIMIT 1"
 _SIDES = """
 SELECT c.customer_id, c.created_at, coalesce(s.orders, 0) AS orders
 FROM customers AS c LEFT JOIN purchase_states AS s USING (customer_id)
@@ -85,6 +86,11 @@ async def rejected(tx: Tx, one: Sequence[str], other: Sequence[str]) -> bool:
 async def contradicted(tx: Tx, one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether the birthdays of two persons differ."""
     return bool(await fetch(tx, _CONTRADICTED, one=list(one), other=list(other)))
+
+
+async def restricted(tx: Tx, ids: Sequence[str]) -> bool:
+    """Whether one of these files is restricted."""
+    return bool(await fetch(tx, _RESTRICTED, ids=list(ids)))
 
 
 async def sides(tx: Tx, customers: Sequence[str]) -> list[Side]:

@@ -31,9 +31,10 @@ def test_below_the_cutoff_names_are_not_alike() -> None:
     assert alike("mary", "marx", 76) == 0
 
 
-def test_names_are_found_by_words_and_of_ideographs_by_any_two_together() -> None:
+def test_names_are_found_by_words_and_long_ones_in_ideographs_by_any_two_together() -> None:
     assert blocks(written("Mary Ann Xu")) == {"mary", "ann"}
-    assert blocks(written("王 小明")) == {"王小", "小明"}
+    assert blocks(written("王 小明")) == {"王小明"}
+    assert blocks(written("好茶公司")) == {"好茶", "茶公", "公司"}
     assert blocks(written("王")) == {"王"}
     assert initials(written("王小明")) == {"王"}
     assert initials(written("Mary Ann")) == {"m", "a"}

@@ -1,0 +1,105 @@
+"""Who is suggested by likeness, and that it is kept right as files change, whatever the order."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.db import execute, fetch
+from tests.integration.profile.house import Profile
+from tests.integration.profile.test_duplicates import match, pairs, suggested
+from tests.integration.profile.test_filling import patch
+from tests.integration.profile.test_identities import make, merge, undo
+
+SERVICE = "profile"
+BIRTHDAY = {"month": 8, "day": 15}
+NAMES = ["王小明", "Anna Berg", "Berg, Anna", "Ana Berg", "李四", None]
+EMAILS = ["x@example.com", "y@example.com", None]
+BIRTHDAYS = [BIRTHDAY, {"month": 1, "day": 1}, None]
+
+
+def post(address: str) -> dict[str, Any]:
+    return {"contact_points": [{"kind": "post", "value": address}]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        ({"name": "Anna Berg", "phone": "0912345678"}, {"name": "Berg Anna", "phone": "0912345687"}, {"name", "phone"}),
+        ({"name": "Anna Berg", "phone": "0912345678"}, {"name": "Berg Anna", "phone": "0912345999"}, None),
+        ({"name": "Anna Berg", **post("5 Long Street, Oldtown")},
+         {"name": "Anna Bergh", **post("Long Street 5 Oldtown")}, {"name", "post"}),
+        ({"name": "王 小明", "birthday": BIRTHDAY}, {"name": "王小明", "birthday": BIRTHDAY}, {"name", "birthday"}),
+        ({"name": "王小明", "birthday": BIRTHDAY}, {"name": "王小华", "birthday": BIRTHDAY}, None),
+        ({"name": "王小明"}, {"name": "王小明"}, None),
+        ({"phone": "0912345678", "birthday": BIRTHDAY},
+         {"phone": "0912345678", "birthday": {"month": 1, "day": 1}}, None),
+        ({"email": "x@example.com", "kind": "company"}, {"email": "x@example.com"}, None),
+    ],
+)  # fmt: skip
+async def test_what_speaks_for_one_person_and_what_is_too_little(
+    profile: Profile, one: dict[str, Any], other: dict[str, Any], found: set[str] | None
+) -> None:
+    await make(profile, "a", **one)
+    await make(profile, "b", **other)
+    listed = await suggested(profile)
+    assert [{evidence["field"] for evidence in pair["evidence"]} for pair in listed] == ([found] if found else [])
+
+
+async def test_a_suggestion_goes_and_comes_with_the_files_and_groups(profile: Profile) -> None:
+    await make(profile, "a", "b", email="x@example.com")
+    await make(profile, "c", name="Anna Berg", birthday=BIRTHDAY)
+    assert pairs(await suggested(profile)) == [("a", "b")]
+    await patch(profile, "b", email="other@example.com", name="Berg Anna", birthday=BIRTHDAY)
+    assert pairs(await suggested(profile)) == [("b", "c")]
+    made = await merge(profile, "b", "a")
+    assert pairs(await suggested(profile)) == [("a", "c")]
+    restricted = await profile.client.put("/customers/a/restriction", json={"reason": "asked"})
+    assert restricted.status_code == 200
+    assert await suggested(profile) == []
+    assert (await profile.client.delete("/customers/a/restriction")).status_code == 200
+    assert pairs(await suggested(profile)) == [("a", "c")]
+    await undo(profile, made)
+    assert pairs(await suggested(profile)) == [("b", "c")]
+
+
+async def test_nothing_of_a_name_or_an_address_stands_in_what_is_compared_by(profile: Profile) -> None:
+    await make(profile, "a", "b", name="Zaphod Beeble", email="zaphod@example.com", birthday=BIRTHDAY)
+    await match(profile)
+    async with profile.service.db.transaction() as tx:
+        for table in ("match_keys", "crowded_keys", "duplicate_pairs", "match_marks"):
+            rows = await fetch(tx, f"SELECT CAST(to_jsonb(t) AS text) AS line FROM {table} AS t")
+            assert rows or table in ("crowded_keys", "match_marks")
+            assert not any("zaphod" in row["line"].lower() for row in rows)
+
+
+_file = st.fixed_dictionaries(
+    {"name": st.sampled_from(NAMES), "email": st.sampled_from(EMAILS), "birthday": st.sampled_from(BIRTHDAYS)}
+)
+_step = st.tuples(st.sampled_from("abcdefgh"), _file, st.booleans())
+
+
+@given(st.lists(_step, min_size=1, max_size=14))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_found_as_files_change_is_what_a_search_over_all_finds(
+    profile: Profile, steps: list[tuple[str, dict[str, Any], bool]]
+) -> None:
+    async with profile.service.db.transaction() as tx:
+        await execute(tx, "DELETE FROM customers")
+    await match(profile)
+    made = set()
+    for customer, fields, now in steps:
+        if customer in made:
+            await patch(profile, customer, **fields)
+        else:
+            await make(profile, customer, **{name: value for name, value in fields.items() if value})
+            made.add(customer)
+        if now:
+            await match(profile)
+    found = await suggested(profile)
+    async with profile.service.db.transaction() as tx:
+        for table in ("match_keys", "crowded_keys", "duplicate_pairs"):
+            await execute(tx, f"DELETE FROM {table}")
+        await execute(tx, "INSERT INTO match_marks (customer_id) SELECT customer_id FROM customers")
+    assert await suggested(profile) == found
