@@ -14,7 +14,7 @@ from shared.clock import Clock
 from shared.contracts.demand import CategoryDemandChanged, PurchaseRhythmDropped
 from shared.contracts.types import Cause
 from shared.db import Database
-from shared.messaging import outbox
+from shared.messaging import merges, outbox
 from shared.messaging.envelope import write_event
 from shared.messaging.outbox import UNNUMBERED, Outgoing, Waiting
 from shared.observability import new_traceparent
@@ -46,6 +46,8 @@ class Watching:
         after, told = "", 0
         while True:
             async with self.db.transaction() as tx:
+                # Nobody is erased between the reading and the noting.
+                await merges.share(tx)
                 policy = await store.rhythm_policy(tx)
                 oldest, newest = (
                     today - timedelta(days=days) for days in (policy.silent_days_at_most, policy.silent_days_at_least)

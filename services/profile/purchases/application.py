@@ -12,6 +12,7 @@ from services.profile.purchases.domain import NOTHING, House, Purchases, apply, 
 from services.profile.rates.application import rates_of
 from services.profile.rates.domain import Rates
 from services.profile.segments.application import note_backfill
+from shared.contracts.erasures import PSEUDONYM
 from shared.contracts.orders import Order
 from shared.db import Tx
 from shared.messaging import facts, merges
@@ -55,8 +56,11 @@ class PurchaseHistory:
 
     async def refold(self, tx: Tx, customers: Iterable[str]) -> None:
         """Folds these again after their groups changed: a survivor over everybody in his, another over nothing."""
-        concerned = sorted(set(customers))
-        groups = await merges.groups_of(tx, concerned)
+        wanted = set(customers)
+        groups = await merges.groups_of(tx, wanted)
+        # Whoever was erased since he was looked up has no state, and his orders are nobody's.
+        gone = await self.customers.erased.find(tx, wanted) if self.customers.erased else {}
+        concerned = sorted(who for who in wanted if who not in gone and not who.startswith(PSEUDONYM))
         states = await store.lock(tx, concerned)
         folded = await self._folded(tx, groups, {groups.survivor(customer) for customer in concerned})
         changed = {who: folded.get(who, NOTHING) for who in concerned}
