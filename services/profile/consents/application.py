@@ -21,14 +21,19 @@ class ConsentBatch:
 
     known_ids: set[str]
     last: dict[store.Asked, dict[str, Consent]]
+    events: list[Outgoing] = field(default_factory=list)
     _entries: list[tuple[str, Consent]] = field(default_factory=list)
-    _news: list[Outgoing] = field(default_factory=list)
 
     @classmethod
-    async def hold(cls, tx: Tx, ids: Iterable[str]) -> "ConsentBatch":
-        """Locks the files of these ids, whichever there are, and reads what was said last under them."""
+    async def of(
+        cls, tx: Tx, ids: Iterable[str], known_ids: Iterable[str], events: list[Outgoing] | None = None
+    ) -> "ConsentBatch":
+        """Reads what was said last under these ids; the files that there are of them (``known_ids``) are locked.
+
+        ``events``: where those of what is put go behind, in the order of the writes.
+        """
         wanted = sorted(set(ids))
-        return cls(set(await store.lock(tx, wanted)), await store.last(tx, wanted))
+        return cls(set(known_ids), await store.last(tx, wanted) if wanted else {}, [] if events is None else events)
 
     def repeats(self, person: Person, consent: Consent) -> bool:
         """Whether an entry says nothing new: it holds already, word for word, or something was said since."""
@@ -50,13 +55,11 @@ class ConsentBatch:
             self._entries.append((customer, consent))
             words[customer] = consent
             if before.get(customer) is not consent.granted:
-                self._news.append(Outgoing(_announcement(customer, consent, cause), trace))
+                self.events.append(Outgoing(_announcement(customer, consent, cause), trace))
 
     async def save(self, tx: Tx) -> None:
-        """Writes what was put, as one set."""
-        if self._entries:
-            await store.append(tx, self._entries)
-            await outbox.append(tx, SERVICE, self._news, max(consent.recorded_at for _, consent in self._entries))
+        """Writes what was put, as one set, but for ``events``, which go to the outbox."""
+        await store.append(tx, self._entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,12 @@ class Consents:
 
     async def put(self, tx: Tx, person: Person, consent: Consent, cause: Cause, trace: str | None = None) -> bool:
         """Appends an entry, as ``ConsentBatch.put``; False if there is no customer."""
-        batch = await ConsentBatch.hold(tx, person.ids)
+        batch = await ConsentBatch.of(tx, person.ids, await store.lock(tx, person.ids))
         if person.customer_id not in batch.known_ids:
             return False
         batch.put(person, consent, cause, trace)
         await batch.save(tx)
+        await outbox.append(tx, SERVICE, batch.events, consent.recorded_at)
         return True
 
     async def in_force(self, tx: Tx, person: Person) -> list[Consent]:

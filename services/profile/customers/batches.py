@@ -11,7 +11,7 @@ from services.profile.attributes import application as attributes
 from services.profile.attributes.domain import AttributeType, checked
 from services.profile.customers import loading, store
 from services.profile.customers.announcements import change, registration
-from services.profile.customers.application import AHEAD, SERVICE, Customers, TrueTooLate
+from services.profile.customers.application import AHEAD, Customers, TrueTooLate
 from services.profile.customers.contact_points import ContactPoint
 from services.profile.customers.domain import CustomerFile, Saying, changed, new_file, winning
 from services.profile.customers.parts import whole
@@ -19,7 +19,6 @@ from services.profile.customers.sealing import has_addresses, opened_part, seale
 from services.profile.vault.domain import Sealer
 from shared.contracts.types import Cause
 from shared.db import Tx
-from shared.messaging import outbox
 from shared.messaging.outbox import Outgoing
 
 _ATTRIBUTE = "attributes."
@@ -51,7 +50,7 @@ class FileBatch:
     files: dict[str, CustomerFile]
     _standing: dict[str, CustomerFile] = field(default_factory=dict)
     _writes: list[Write] = field(default_factory=list)
-    _events: list[Outgoing] = field(default_factory=list)
+    events: list[Outgoing] = field(default_factory=list)
 
     @classmethod
     async def hold(
@@ -103,7 +102,7 @@ class FileBatch:
         self._writes.append(write)
         event = registration(write.after, cause) if write.before is None else change(write.before, write.after, cause)
         if event:
-            self._events.append(Outgoing(event, trace))
+            self.events.append(Outgoing(event, trace))
 
     def put_back(self, after: CustomerFile, cause: Cause, trace: str | None) -> bool:
         """Makes a file what it was before something that is being taken back; False where it is that already."""
@@ -112,11 +111,11 @@ class FileBatch:
             return False
         self.files[after.customer_id] = after
         if event := change(before, after, cause):
-            self._events.append(Outgoing(event, trace))
+            self.events.append(Outgoing(event, trace))
         return True
 
     async def save(self, tx: Tx, sources: str) -> None:
-        """Writes what was taken, a handful of statements for all of it.
+        """Writes what was taken, a handful of statements for all of it, but for ``events``, which go to the outbox.
 
         A value that isn't the newest is kept once, however often a source whose name begins with ``sources`` tells it.
         Raises asyncpg.UniqueViolationError where somebody made one of the files meanwhile: the transaction is lost, and
@@ -130,7 +129,6 @@ class FileBatch:
             await loading.rewrite(tx, edited)
         sealers = await self._put_addresses(tx, [*new, *edited])
         await self._keep(tx, sealers, sources)
-        await outbox.append(tx, SERVICE, self._events, self.now)
 
     async def _put_addresses(self, tx: Tx, written: Iterable[CustomerFile]) -> dict[str, Sealer]:
         readdressed = {
@@ -167,9 +165,9 @@ class FileBatch:
 
     @staticmethod
     def _stands(file: CustomerFile, name: str, value: Any, true_at: datetime, timed: bool) -> bool:
-        if standing_part(file, name) != value:
+        if name not in file.said_at or standing_part(file, name) != value:
             return False
-        return not timed or file.said_at.get(name) == true_at
+        return not timed or file.said_at[name] == true_at
 
 
 def standing_part(file: CustomerFile, name: str) -> Any:

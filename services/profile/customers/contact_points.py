@@ -1,11 +1,12 @@
 """Where a customer can be reached: phones in E.164, e-mails checked without asking the network."""
 
+import re
 from collections.abc import Iterable
 from typing import Literal, get_args
 
 import msgspec
 import phonenumbers
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 ContactKind = Literal["email", "phone", "messaging", "post"]
 KINDS: tuple[ContactKind, ...] = get_args(ContactKind)
@@ -73,7 +74,22 @@ def primary(points: Iterable[ContactPoint], kind: ContactKind) -> str | None:
     return next((point.value for point in points if point.kind == kind), None)
 
 
+# What most addresses look like, of which the libraries would change nothing but the case: they take 15 µs each, which
+# counts in an import. A test holds both against the libraries.
+_PLAIN_EMAIL = re.compile(r"[a-z0-9]++(?:[._+-][a-z0-9]++)*+@(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)++[a-z]{2,24}")
+_SPECIAL = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
+_CHINESE = r"1(?:[3-689][0-9]|7[0-8])[0-9]{8}"
+_PLAIN_PHONE = re.compile(rf"\+(?:8869[0-9]{{8}}|86{_CHINESE}|1[2-9][0-9]{{9}})")
+_PLAIN_IN = {"TW": (re.compile("0(9[0-9]{8})"), "+886"), "CN": (re.compile(f"({_CHINESE})"), "+86")}
+_GROUPED = str.maketrans("", "", " -")
+
+
 def _email(value: str) -> str:
+    plain = value.strip().lower()
+    if value.isascii() and _PLAIN_EMAIL.fullmatch(plain):
+        local, _, domain = plain.partition("@")
+        if len(local) <= 64 and len(domain) <= 63 and not f".{domain}".endswith(_SPECIAL):
+            return plain
     try:
         return validate_email(value.strip(), check_deliverability=False).normalized.lower()
     except EmailNotValidError as error:
@@ -81,6 +97,11 @@ def _email(value: str) -> str:
 
 
 def _phone(value: str, region: str) -> str:
+    plain = value.translate(_GROUPED)
+    if _PLAIN_PHONE.fullmatch(plain):
+        return plain
+    if (local := _PLAIN_IN.get(region)) and (found := local[0].fullmatch(plain)):
+        return local[1] + found[1]
     try:
         number = phonenumbers.parse(value, region)
     except phonenumbers.NumberParseException as error:

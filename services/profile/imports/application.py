@@ -309,16 +309,16 @@ class Imports:
                     if row.number in refused
                 ],
             )
-        touched = applied.touched.values()
+        touched = list(applied.touched.values())
         if job.dry_run:
-            touched = [Touched(one.customer_id, one.created) for one in touched if one.created]  # type: ignore[assignment]
+            touched = [Touched(one.customer_id, True) for one in touched if one.created]
             if sealer and (room := SHOWN_DIFFERENCES - await store.shown(tx, job.import_id)) > 0:
                 shown = [
                     (one.row, one.customer_id, sealer.seal("difference", msgspec.json.encode(one).decode()))
                     for one in applied.differences[:room]
                 ]
                 await store.add_differences(tx, job.import_id, shown)
-        await store.touched(tx, job.import_id, touched)
+        await store.touched(tx, job.import_id, job.next_chunk, touched)
 
     @staticmethod
     def _kept(sealer: Sealer, job: Import, row: Row, faults: Sequence[Fault]) -> bytes | None:
@@ -332,11 +332,12 @@ class Imports:
             now = await store.find(tx, job.import_id, lock=True)
             if now is None or now.state != "reverting":
                 return 0
-            done = await Reverting(self.customers).page(tx, now)
-            if not done:
+            if now.next_chunk:
+                await Reverting(self.customers).chunk(tx, now)
+            else:
                 await store.revert_ended(tx, job.import_id, self.customers.clock.now())
         self.wake()
-        return done
+        return CHUNK_ROWS
 
     async def _sealer(self, tx: Tx, job: Import) -> Sealer | None:
         key = await store.key(tx, job.import_id)

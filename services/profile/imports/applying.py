@@ -11,7 +11,7 @@ import msgspec
 from services.profile.attributes.domain import InvalidAttribute
 from services.profile.consents.application import ConsentBatch
 from services.profile.consents.domain import Consent
-from services.profile.customers.application import Customers, TrueTooLate
+from services.profile.customers.application import SERVICE, Customers, TrueTooLate
 from services.profile.customers.batches import FileBatch, Write, standing_part
 from services.profile.customers.domain import Saying
 from services.profile.identifiers.batches import IdentifierBatch
@@ -24,6 +24,7 @@ from shared.contracts.erasures import PSEUDONYM
 from shared.contracts.types import Cause
 from shared.db import Tx
 from shared.http.bodies import pointer
+from shared.messaging import outbox
 
 SOURCE = "/roost/profile/imports"
 
@@ -68,7 +69,7 @@ class Applying:
             if prepared.row.consents
             for customer in concerned[who].ids
         }
-        consents = await ConsentBatch.hold(tx, spoken)
+        consents = await ConsentBatch.of(tx, spoken, files.files, files.events)
         chunk = _Chunk(job, now, files, consents, identifiers, people, frozenset(made), self.customers.phone_region)
         for prepared, who in zip(rows, wanted, strict=True):
             try:
@@ -82,8 +83,8 @@ class Applying:
             await files.save(tx, "import:")
             await identifiers.save(tx)
             await consents.save(tx)
+            await outbox.append(tx, SERVICE, files.events, now)
         return applied
-
 
     async def _erased(self, tx: Tx, customers: Sequence[str]) -> set[str]:
         known = await self.customers.erased.find(tx, customers) if self.customers.erased else {}
@@ -126,7 +127,7 @@ class _Chunk:
         setattr(applied.tally, outcome, getattr(applied.tally, outcome) + 1)
         if created or changed or write.parts:
             self._note(write, created, said, ids, applied)
-        if created or changed:
+        if job.dry_run and (created or changed):
             applied.differences.append(_difference(prepared.number, write, created, said, fresh))
 
     def _decided(self, prepared: Prepared, who: str) -> Write:

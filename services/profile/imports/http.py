@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import Request
 
 from services.profile import examples
+from services.profile.accesses.application import showed
 from services.profile.fields import Id, IdInPath, Instant, outgoing_trace
 from services.profile.imports.application import Imports, Upload
 from services.profile.imports.domain import MAX_BYTES, FaultyFile, Format, Import, NotRevertible
@@ -193,6 +194,7 @@ def imports_router(imports: Imports, db: Database, clock: Clock) -> Router:
 
     async def _view(tx: Tx, job: Import) -> ImportView:
         differences = await imports.differences(tx, job) if job.dry_run else []
+        showed(one.customer_id for one in differences)
         return import_view(job, clock.now(), await imports.same(tx, job), differences)
 
     async def _failed(job: Import) -> AsyncIterator[str]:
@@ -202,6 +204,7 @@ def imports_router(imports: Imports, db: Database, clock: Clock) -> Router:
         while True:
             async with db.transaction() as tx:
                 found = await imports.faults(tx, job, after, _PAGE)
+            showed(fault.customer_id for fault, _ in found if fault.customer_id)
             for _, record in found:
                 if record is not None:
                     yield record + "\n"

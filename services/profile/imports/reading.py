@@ -171,8 +171,8 @@ def shown(record: Record, columns: Sequence[str]) -> str:
 def line_of(cells: Sequence[str]) -> str:
     """Cells as a line of CSV, without its end."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
+    csv.writer(line).writerow(cells)
+    return line.getvalue().removesuffix("\r\n")
 
 
 def _storable(text: str) -> str:

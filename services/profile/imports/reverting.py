@@ -9,7 +9,7 @@ import msgspec
 from services.profile.consents import application as ledger
 from services.profile.consents.application import ConsentBatch
 from services.profile.consents.domain import Consent
-from services.profile.customers.application import Customers
+from services.profile.customers.application import SERVICE, Customers
 from services.profile.customers.batches import FileBatch, fallen_back, remove
 from services.profile.identifiers.batches import take_back
 from services.profile.identities.application import persons
@@ -21,21 +21,18 @@ from services.profile.imports.store import Touched
 from services.profile.segments.application import mark_due
 from shared.contracts.types import Cause
 from shared.db import Tx
-
-AT_ONCE = 500
+from shared.messaging import outbox
 
 
 @dataclass(frozen=True, slots=True)
 class Reverting:
-    """The page of customers of whom an import is taken back next."""
+    """Takes an import back, a chunk a transaction."""
 
     customers: Customers
 
-    async def page(self, tx: Tx, job: Import) -> int:
-        """Takes it back of some hundreds, and answers how many; 0: it is done."""
-        touched = await store.to_revert(tx, job.import_id, AT_ONCE)
-        if not touched:
-            return 0
+    async def chunk(self, tx: Tx, job: Import) -> None:
+        """Takes the last chunk back that stands: of whom several name, the one that made him is the last to go."""
+        touched = await store.of_chunk(tx, job.import_id, job.next_chunk - 1)
         cause = Cause(source=SOURCE, id=f"{job.import_id}:revert")
         ids = [one.customer_id for one in touched]
         people = await persons(tx, ids)
@@ -43,28 +40,26 @@ class Reverting:
         left = await self._consents(tx, job, touched, people, files, cause)
         await take_back(tx, [(made, one.customer_id) for one in touched for made in one.identifiers])
 
-        before = dict(files.files)
-        after = await fallen_back(tx, files, [who for who in ids if who in before], job.source)
+        standing = [one for one in touched if one.customer_id in files.files]
+        after = {one.customer_id: files.files[one.customer_id] for one in standing}
+        after |= await fallen_back(tx, files, list(after), job.source)
         empty = {who for who, file in after.items() if not file.said_at}
-        made = {one.customer_id for one in touched if one.created and one.customer_id in empty}
-        stays = await store.with_traces(tx, sorted(made), job.import_id) if made else set()
-        bare = {one.customer_id for one in touched if one.bare or one.created} & empty
-        restored = 0
+        made = {one.customer_id for one in standing if one.created}
+        known = await store.with_traces(tx, sorted(made & empty), job.import_id) if made & empty else set()
+        stays = (made - empty) | known
+        bare = {one.customer_id for one in standing if one.bare or one.created} & empty
         for who, file in after.items():
-            gone = who in made and who not in stays
-            if who in bare or gone:
-                file = msgspec.structs.replace(file, bare=True)
-            put_back = files.put_back(file, cause, job.traceparent)
-            restored += put_back and not gone
+            files.put_back(msgspec.structs.replace(file, bare=who in bare or file.bare), cause, job.traceparent)
         left += [
-            Leftover(who, "touched-since", "the file stays, empty: something else is known of this customer")
+            Leftover(who, "touched-since", "the file stays: something else is known of this customer")
             for who in sorted(stays)
         ]
         await files.save(tx, "import:")
+        await outbox.append(tx, SERVICE, files.events, files.now)
         await remove(tx, sorted(made - stays))
         await mark_due(tx, made - stays, files.now)
-        await store.reverted(tx, job.import_id, ids, len(made - stays), restored, left)
-        return len(touched)
+        restored = after.keys() - (made - stays) - await store.in_earlier_chunks(tx, job, sorted(after))
+        await store.reverted(tx, job.import_id, len(made - stays), len(restored), left)
 
     async def _consents(
         self,
@@ -82,7 +77,9 @@ class Reverting:
         if not concerned:
             return left
         said = await ledger.everything_said(tx, [one.customer_id for one in concerned])
-        batch = await ConsentBatch.hold(tx, (who for one in concerned for who in people[one.customer_id].ids))
+        batch = await ConsentBatch.of(
+            tx, (who for one in concerned for who in people[one.customer_id].ids), files.files, files.events
+        )
         for one in concerned:
             for channel, purpose, granted, at in dict.fromkeys(one.consents):
                 words = [word for word in said[one.customer_id] if (word.channel, word.purpose) == (channel, purpose)]

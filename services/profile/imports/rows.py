@@ -26,6 +26,9 @@ from shared.http.problems import ProblemError
 Addresses = Annotated[list[Text], Field(max_length=MAX_POINTS)]
 _LISTS: dict[str, ContactKind] = {"emails": "email", "phones": "phone", "postal": "post", "messaging": "messaging"}
 _SINGLE: tuple[ContactKind, ...] = ("email", "phone")
+_OF_ADDRESSES = frozenset({*_LISTS, *_SINGLE, "contact_points"})
+_STRUCTURED = frozenset({"birthday", "anniversaries"})
+_PLAIN = frozenset(EDITABLE) - _STRUCTURED - {*MAPS, "contact_points"}
 
 
 class RowConsent(BaseModel):
@@ -109,15 +112,17 @@ def fields_said(prepared: Prepared, file: CustomerFile, region: str) -> dict[str
     An address that the file has already keeps what is known of it. Raises Refused.
     """
     row, named = prepared.row, prepared.row.model_fields_set
-    fields = {
-        name: value
-        for name, value in fields_of(row, dict.fromkeys(EDITABLE_NAMED & named)).items()
-        if name != "contact_points" and name not in MAPS
-    }
-    for name in MAPS:
-        if name in named:
+    fields: dict[str, Any] = {}
+    for name in named:
+        if name in _PLAIN:
+            value = getattr(row, name)
+            fields[name] = tuple(value) if type(value) is list else value
+        elif name in _STRUCTURED:
+            fields |= fields_of(row, {name: None})
+        elif name in MAPS:
             fields |= {f"{name}.{key}": value for key, value in getattr(row, name).items()}
-        elif name in prepared.cleared:
+    for name in MAPS:
+        if name in prepared.cleared:
             fields |= {f"{name}.{key}": None for key in getattr(file, name)}
     for name in prepared.cleared:
         if name not in (*MAPS, *_SINGLE, "contact_points"):
@@ -125,12 +130,11 @@ def fields_said(prepared: Prepared, file: CustomerFile, region: str) -> dict[str
     return fields | _addresses(prepared, file, region)
 
 
-EDITABLE_NAMED = frozenset(EDITABLE) - {"contact_points"}
-
-
 def _addresses(prepared: Prepared, file: CustomerFile, region: str) -> dict[str, tuple[ContactPoint, ...]]:
     row, named = prepared.row, prepared.row.model_fields_set
     said: dict[str, tuple[ContactPoint, ...]] = {}
+    if _OF_ADDRESSES.isdisjoint(named) and _OF_ADDRESSES.isdisjoint(prepared.cleared):
+        return said
     known = {(point.kind, point.value): point for point in file.contact_points}
 
     def clean(kind: ContactKind, value: str, at: str, verified: bool = False) -> ContactPoint:

@@ -48,23 +48,13 @@ WHERE import_id = :id
 """
 _STARTED = "UPDATE imports SET state = 'running', started_at = :now WHERE import_id = :id AND state = 'waiting'"
 _ENDED = "UPDATE imports SET state = 'done', ended_at = :now WHERE import_id = :id"
-_TOUCHED = """
-INSERT INTO import_customers AS known (import_id, customer_id, created, bare, consents, identifiers)
-SELECT :id, customer_id, created, bare, CAST(consents AS jsonb),
-       ARRAY(SELECT jsonb_array_elements_text(CAST(ids AS jsonb)))
-FROM unnest(CAST(:customers AS text[]), CAST(:created AS boolean[]), CAST(:bare AS boolean[]),
-            CAST(:consents AS text[]), CAST(:ids AS text[])) AS new (customer_id, created, bare, consents, ids)
-ORDER BY customer_id
-ON CONFLICT (import_id, customer_id) DO UPDATE
-SET consents = known.consents || excluded.consents, identifiers = known.identifiers || excluded.identifiers
-"""
 _MADE_BEFORE = """
 SELECT customer_id FROM import_customers WHERE import_id = :id AND created AND customer_id = ANY(:customers)
 """
 _SHOWN = "SELECT count(*) AS shown FROM import_differences WHERE import_id = :id"
 _DIFFERENCES = "SELECT body FROM import_differences WHERE import_id = :id ORDER BY row"
 _FAULTS = """
-SELECT row, position, code, pointer, detail, record FROM import_faults
+SELECT row, position, customer_id, code, pointer, detail, record FROM import_faults
 WHERE import_id = :id AND (row, position) > (:row, :position) ORDER BY row, position LIMIT :limit
 """
 _REVERTING = """
@@ -73,13 +63,17 @@ UPDATE imports SET state = 'reverting', reverted_by = :by, revert_started_at = :
 WHERE import_id = :id AND NOT dry_run AND state IN ('waiting', 'running', 'done')
 """
 _DROP_CHUNKS = "DELETE FROM import_chunks WHERE import_id = :id"
-_TO_REVERT = """
+_OF_CHUNK = """
 SELECT customer_id, created, bare, CAST(consents AS text) AS consents, identifiers FROM import_customers
-WHERE import_id = :id AND NOT reverted ORDER BY customer_id LIMIT :limit
+WHERE import_id = :id AND chunk = :chunk ORDER BY customer_id
 """
-_REVERTED_ROWS = "UPDATE import_customers SET reverted = true WHERE import_id = :id AND customer_id = ANY(:customers)"
+_IN_EARLIER_CHUNKS = """
+SELECT DISTINCT customer_id FROM import_customers
+WHERE customer_id = ANY(:customers) AND import_id = :id AND chunk < :chunk
+"""
 _COUNT_REVERTED = """
-UPDATE imports SET removed = removed + :removed, restored = restored + :restored, kept = kept + :kept
+UPDATE imports
+SET next_chunk = next_chunk - 1, removed = removed + :removed, restored = restored + :restored, kept = kept + :kept
 WHERE import_id = :id
 """
 _REVERTED = "UPDATE imports SET state = 'reverted', revert_ended_at = :now WHERE import_id = :id"
@@ -107,18 +101,21 @@ _FORGET_DIFFERENCES = "DELETE FROM import_differences WHERE import_id = ANY(:ids
 _TRACES = """
 SELECT c.customer_id FROM unnest(CAST(:customers AS text[])) AS c (customer_id)
 WHERE EXISTS (SELECT 1 FROM file_fields AS x WHERE x.customer_id = c.customer_id)
+   OR EXISTS (SELECT 1 FROM customers AS x WHERE x.customer_id = c.customer_id AND x.restricted)
    OR EXISTS (SELECT 1 FROM facts AS x WHERE x.customer_id = c.customer_id)
    OR EXISTS (SELECT 1 FROM notes AS x WHERE x.customer_id = c.customer_id)
    OR EXISTS (SELECT 1 FROM contact_persons AS x WHERE x.customer_id = c.customer_id)
    OR EXISTS (SELECT 1 FROM identifiers AS x WHERE x.customer_id = c.customer_id)
    OR EXISTS (SELECT 1 FROM merges AS x WHERE x.from_id = c.customer_id OR x.into_id = c.customer_id)
    OR EXISTS (SELECT 1 FROM standings AS x WHERE x.customer_id = c.customer_id AND x.points <> 0)
-   OR EXISTS (SELECT 1 FROM import_customers AS x
-              WHERE x.customer_id = c.customer_id AND x.import_id <> :id AND NOT x.reverted)
-   OR EXISTS (SELECT 1 FROM consents AS x JOIN import_customers AS i USING (customer_id)
-              WHERE x.customer_id = c.customer_id AND i.import_id = :id AND x.source <> 'revert:' || :id
-                AND NOT EXISTS (SELECT 1 FROM jsonb_array_elements(i.consents) AS ours (said)
-                                WHERE ours.said ->> 0 = x.channel AND ours.said ->> 1 = x.purpose
+   OR EXISTS (SELECT 1 FROM import_customers AS x JOIN imports USING (import_id)
+              WHERE x.customer_id = c.customer_id AND x.import_id <> :id
+                AND NOT dry_run AND state NOT IN ('reverting', 'reverted'))
+   OR EXISTS (SELECT 1 FROM consents AS x
+              WHERE x.customer_id = c.customer_id AND x.source <> 'revert:' || :id
+                AND NOT EXISTS (SELECT 1 FROM import_customers AS i, jsonb_array_elements(i.consents) AS ours (said)
+                                WHERE i.customer_id = c.customer_id AND i.import_id = :id
+                                  AND ours.said ->> 0 = x.channel AND ours.said ->> 1 = x.purpose
                                   AND CAST(ours.said ->> 3 AS timestamptz) = x.recorded_at))
 """
 
@@ -128,20 +125,24 @@ class FaultRow(msgspec.Struct, frozen=True):
 
     row: int
     position: int
+    customer_id: str | None
     code: str
     pointer: str
     detail: str
     record: bytes | None
 
 
+Agreed = tuple[str, str, bool, datetime]
+"""Channel, purpose, whether granted, and when."""
+
+
 class Touched(msgspec.Struct, frozen=True):
-    """A customer whom an import made or changed; ``bare``: of whom nothing but events was known. Consents as
-    (channel, purpose, granted, recorded_at)."""
+    """A customer whom an import made or changed; ``bare``: of whom nothing but events was known."""
 
     customer_id: str
     created: bool
     bare: bool = False
-    consents: tuple[tuple[str, str, bool, datetime], ...] = ()
+    consents: tuple[Agreed, ...] = ()
     identifiers: tuple[str, ...] = ()
 
 
@@ -248,15 +249,23 @@ async def faults(tx: Tx, import_id: str, after: tuple[int, int] | None, limit: i
     return [FaultRow(**one) for one in found]
 
 
-async def touched(tx: Tx, import_id: str, found: Iterable[Touched]) -> None:
-    """Adds customers whom an import made or changed, or what else it did to one."""
+async def touched(tx: Tx, import_id: str, chunk: int, found: Iterable[Touched]) -> None:
+    """Keeps whom a chunk made or changed."""
     rows = [
-        (one.customer_id, one.created, one.bare, _json(one.consents), _json(one.identifiers))
-        for one in sorted(found, key=lambda one: one.customer_id)
+        (
+            one.customer_id,
+            import_id,
+            chunk,
+            one.created,
+            one.bare,
+            msgspec.json.encode(one.consents).decode() if one.consents else None,
+            list(one.identifiers) or None,
+        )
+        for one in found
     ]
+    names = ("customer_id", "import_id", "chunk", "created", "bare", "consents", "identifiers")
     if rows:
-        names = ("customers", "created", "bare", "consents", "ids")
-        await execute(tx, _TOUCHED, id=import_id, **dict(zip(names, columns(rows, 5), strict=True)))
+        await copy(tx, "import_customers", names, rows)
 
 
 async def made_before(tx: Tx, import_id: str, customers: Sequence[str]) -> set[str]:
@@ -290,17 +299,28 @@ async def reverting(tx: Tx, import_id: str, by: str, now: datetime) -> bool:
     return True
 
 
-async def to_revert(tx: Tx, import_id: str, limit: int) -> list[Touched]:
-    """The next customers of whom it is to be taken back."""
-    rows = await fetch(tx, _TO_REVERT, id=import_id, limit=limit)
-    return [msgspec.convert({**row, "consents": msgspec.json.decode(row["consents"])}, Touched) for row in rows]
+async def of_chunk(tx: Tx, import_id: str, chunk: int) -> list[Touched]:
+    """Whom a chunk made or changed."""
+    return [
+        Touched(
+            row["customer_id"],
+            row["created"],
+            row["bare"],
+            msgspec.json.decode(row["consents"] or "[]", type=tuple[Agreed, ...]),
+            tuple(row["identifiers"] or ()),
+        )
+        for row in await fetch(tx, _OF_CHUNK, id=import_id, chunk=chunk)
+    ]
 
 
-async def reverted(
-    tx: Tx, import_id: str, customers: Sequence[str], removed: int, restored: int, left: Sequence[Leftover]
-) -> None:
-    """It is taken back of these customers, but for what is left."""
-    await execute(tx, _REVERTED_ROWS, id=import_id, customers=list(customers))
+async def in_earlier_chunks(tx: Tx, job: Import, customers: Sequence[str]) -> set[str]:
+    """Of which of these customers more is to be taken back than the chunk in hand."""
+    asked = {"customers": list(customers), "id": job.import_id, "chunk": job.next_chunk - 1}
+    return {row["customer_id"] for row in await fetch(tx, _IN_EARLIER_CHUNKS, **asked)}
+
+
+async def reverted(tx: Tx, import_id: str, removed: int, restored: int, left: Sequence[Leftover]) -> None:
+    """A chunk is taken back, but for what is left."""
     kept = len({one.customer_id for one in left})
     await execute(tx, _COUNT_REVERTED, id=import_id, removed=removed, restored=restored, kept=kept)
     who, codes, details = columns([(one.customer_id, one.code, one.detail) for one in left], 3)
@@ -332,7 +352,3 @@ async def forget(tx: Tx, abandoned_before: datetime, ended_before: datetime) -> 
         await execute(tx, _FORGET_RECORDS, ids=ids)
         await execute(tx, _FORGET_DIFFERENCES, ids=ids)
     return dropped + len(ids)
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()

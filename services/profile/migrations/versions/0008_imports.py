@@ -68,18 +68,18 @@ CREATE TABLE import_faults (
 );
 CREATE INDEX import_faults_customer ON import_faults (customer_id) WHERE customer_id IS NOT NULL;
 
--- Whom an import touched, so that it can be taken back; of a dry run whom it would have made.
+-- Whom each chunk touched, so that it can be taken back; of a dry run whom it would have made.
 CREATE TABLE import_customers (
-    import_id text NOT NULL REFERENCES imports ON DELETE CASCADE,
     customer_id text NOT NULL,
+    import_id text NOT NULL,
+    chunk integer NOT NULL,
     created boolean NOT NULL,
     bare boolean NOT NULL,
-    consents jsonb NOT NULL DEFAULT '[]',
-    identifiers text[] NOT NULL DEFAULT '{}',
-    reverted boolean NOT NULL DEFAULT false,
-    PRIMARY KEY (import_id, customer_id)
+    consents jsonb,
+    identifiers text[],
+    PRIMARY KEY (customer_id, import_id, chunk)
 );
-CREATE INDEX import_customers_customer ON import_customers (customer_id);
+CREATE INDEX import_customers_chunk ON import_customers (import_id, chunk);
 
 -- The first differences that a dry run found.
 CREATE TABLE import_differences (
