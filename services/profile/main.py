@@ -15,11 +15,15 @@ from services.profile.customers.http import customers_router
 from services.profile.duplicates.application import Duplicates
 from services.profile.duplicates.http import duplicates_router
 from services.profile.duplicates.matching import Matching
+from services.profile.duplicates.rules import Rules
+from services.profile.duplicates.rules_http import rules_router
 from services.profile.erasures.application import Alarm, Erasures
 from services.profile.erasures.http import erasures_router
 from services.profile.events.application import Events
 from services.profile.events.http import events_router
 from services.profile.events.resolving import References
+from services.profile.exports.application import Exports
+from services.profile.exports.http import exports_router
 from services.profile.identifiers.application import Identifiers
 from services.profile.identifiers.http import identifiers_router
 from services.profile.identities.application import Identities
@@ -115,6 +119,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             erasures_router(erasures, db, wake),
             imports_router(imports, db, clock),
             identifiers_router(identifiers, customers, db),
+            rules_router(Rules(), db),
             duplicates_router(Duplicates(identities), identities, db, wake),
             purchases_router(history, customers, db),
             attributes_router(db),
@@ -129,6 +134,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             ),
             restrictions_router(restrictions, customers, db, wake),
             accesses_router(record, customers, db),
+            exports_router(Exports(customers, ContactPersons(customers), identifiers, record), customers, record, db),
             metrics_router(metrics, reports, db),
             segments_router(
                 OwnSegments(db, clock, house), Explaining(clock, house), Recalibrations(clock, house), db, wake

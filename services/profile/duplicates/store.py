@@ -18,6 +18,12 @@ DELETE FROM match_marks WHERE id IN (SELECT id FROM match_marks ORDER BY id LIMI
 _MARK_ALL = (
     "INSERT INTO match_marks (customer_id) SELECT customer_id FROM customers WHERE NOT bare ORDER BY customer_id"
 )
+# What somebody has rejected or joined is not listed any more; what a rule has refused is looked at once more.
+_RECONSIDER = """
+UPDATE duplicate_pairs SET by_rule = :on AND EXISTS (
+    SELECT 1 FROM jsonb_array_elements(evidence) AS e
+    WHERE CAST(e ->> 'verified' AS boolean) AND e ->> 'field' = ANY(:kinds))
+"""
 _WAITING = (
     "SELECT EXISTS (SELECT 1 FROM match_marks) OR EXISTS (SELECT 1 FROM duplicate_pairs WHERE by_rule) AS waiting"
 )
@@ -154,6 +160,11 @@ async def take(tx: Tx, limit: int) -> set[str]:
 async def mark_all(tx: Tx) -> int:
     """Has everybody compared again; answers how many."""
     return await execute(tx, _MARK_ALL)
+
+
+async def reconsider(tx: Tx, kinds: Sequence[str], *, on: bool) -> None:
+    """Has the rules look at all pairs again who have a verified key of these kinds in common."""
+    await execute(tx, _RECONSIDER, kinds=list(kinds), on=on)
 
 
 async def waiting(tx: Tx) -> bool:

@@ -19,6 +19,7 @@ from services.profile.policies.domain import (
 from shared.db import Reader, Tx
 
 _KINDS = {"rfm": RfmCutPoints, "lifecycle": LifecyclePolicy, "consent": ConsentPolicy, "value": ValuePolicy}
+_OF_IDENTITIES = {"merging": MergingPolicy, "similarity": SimilarityPolicy}
 Policy = RfmCutPoints | LifecyclePolicy | ConsentPolicy | ValuePolicy | MergingPolicy | SimilarityPolicy
 
 
@@ -29,14 +30,16 @@ async def in_force(tx: Tx) -> Policies:
 
 async def merging(tx: Tx) -> MergingPolicy:
     """Who is joined by rule."""
-    version, body = await store.newest_of(tx, "merging")
-    return msgspec.structs.replace(msgspec.json.decode(body, type=MergingPolicy), version=version)
+    policy = read("merging", *await store.newest_of(tx, "merging"))
+    assert isinstance(policy, MergingPolicy)
+    return policy
 
 
 async def similarity(tx: Tx) -> SimilarityPolicy:
     """Who is suggested as one person."""
-    version, body = await store.newest_of(tx, "similarity")
-    return msgspec.structs.replace(msgspec.json.decode(body, type=SimilarityPolicy), version=version)
+    policy = read("similarity", *await store.newest_of(tx, "similarity"))
+    assert isinstance(policy, SimilarityPolicy)
+    return policy
 
 
 class Remembered:
@@ -55,12 +58,12 @@ class Remembered:
 
 def read(name: str, version: int, body: str) -> Policy:
     """A policy from its row. Raises msgspec.ValidationError for numbers that contradict each other."""
-    policy: Policy = msgspec.json.decode(body, type=_KINDS[name])
+    policy: Policy = msgspec.json.decode(body, type=(_KINDS | _OF_IDENTITIES)[name])
     return msgspec.structs.replace(policy, version=version)
 
 
 async def versions(tx: Tx, name: str) -> list[tuple[Policy, datetime]]:
-    """The versions of a policy that places customers, the newest first, and when each was written."""
+    """The versions of a policy, the newest first, and when each was written."""
     return [(read(name, version, body), at) for version, body, at in await store.versions(tx, name)]
 
 

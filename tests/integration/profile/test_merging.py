@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.profile.identities.domain import Side, stays_first
-from shared.db import execute
 from tests.integration.profile.house import Profile
 from tests.integration.profile.test_duplicates import match, pairs, suggested
 from tests.integration.profile.test_filling import patch
@@ -37,11 +36,10 @@ async def joined(profile: Profile) -> list[tuple[str, str]]:
     return [(one["from_id"], one["into_id"]) for one in await merges(profile)]
 
 
-async def set_policy(profile: Profile, body: str) -> None:
-    async with profile.service.db.transaction() as tx:
-        await execute(
-            tx, "INSERT INTO policies (name, version, body) VALUES ('merging', 2, CAST(:body AS jsonb))", body=body
-        )
+async def put(profile: Profile, name: str, **numbers: Any) -> httpx.Response:
+    known = await profile.client.get(f"/policies/{name}")
+    body = known.json()["versions"][0]["numbers"] | numbers
+    return await profile.client.put(f"/policies/{name}", json=body, headers={"If-Match": known.headers["ETag"]})
 
 
 async def identify(profile: Profile, customer: str, **identifier: Any) -> httpx.Response:
@@ -129,13 +127,27 @@ async def test_a_rejected_pair_is_never_joined_by_rule_not_even_under_other_ids(
     assert await joined(profile) == [("a", "z")]
 
 
-async def test_a_policy_that_is_off_or_names_other_kinds_joins_nobody(profile: Profile) -> None:
-    await set_policy(profile, '{"on": true, "kinds": ["phone"]}')
+async def test_a_policy_that_is_off_or_names_other_kinds_joins_nobody_until_it_does(profile: Profile) -> None:
+    assert (await put(profile, "merging", on=False)).json()["versions"][0]["version"] == 2
     await make(profile, "a", "b", **verified())
-    assert await joined(profile) == []
-    assert pairs(await suggested(profile)) == [("a", "b")]
     await make(profile, "c", "d", **verified("phone", "0912345678"))
+    assert await joined(profile) == []
+    assert pairs(await suggested(profile)) == [("a", "b"), ("c", "d")]
+    await put(profile, "merging", on=True, kinds=["phone"])
     assert await joined(profile) == [("d", "c")]
+    await put(profile, "merging", kinds=["email"])
+    assert await joined(profile) == [("d", "c"), ("b", "a")]
+
+
+async def test_other_weights_compare_everybody_again(profile: Profile) -> None:
+    await make(profile, "a", "b", name="Anna Berg", birthday={"month": 1, "day": 2})
+    assert len(await suggested(profile)) == 1
+    answer = await put(profile, "similarity", suggest=60)
+    assert [version["version"] for version in answer.json()["versions"]] == [2, 1]
+    assert await suggested(profile) == []
+    refused = await put(profile, "similarity", crowd=50)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "")
+    assert (await put(profile, "similarity", suggest=60)).json() == answer.json()
 
 
 async def test_a_merge_by_rule_widens_no_consent(profile: Profile) -> None:
