@@ -72,16 +72,18 @@ async def test_reachability_tells_address_and_consent_item_by_item(profile: Prof
     await make(profile, "b", email="b@example.com", time_zone="Asia/Tokyo")
     await say(profile, YES)
     await say(profile, YES | {"granted": False}, "sms/service")
-    known = {"locale": "zh-TW", "time_zone": None, "name": "A"}
+    known = {"locale": "zh-TW", "time_zone": None, "name": "A", "why_not": None}
     nothing = {"address": None, "consent": False, "locale": None, "time_zone": None, "name": None}
+    mute = {"why_not": "no-consent"}
     assert await reach(profile, "marketing", ("b", "email"), ("a", "email"), ("a", "sms"), ("no", "email")) == [
-        nothing | {"customer_id": "b", "channel": "email", "address": "b@example.com", "time_zone": "Asia/Tokyo"},
+        nothing | mute | {"customer_id": "b", "channel": "email", "address": "b@example.com", "time_zone": "Asia/Tokyo"},
         known | {"customer_id": "a", "channel": "email", "address": "a@example.com", "consent": True},
-        known | {"customer_id": "a", "channel": "sms", "address": "+886912345678", "consent": False},
-        nothing | {"customer_id": "no", "channel": "email"},
+        known | {"customer_id": "a", "channel": "sms", "address": "+886912345678", "consent": False} | mute,
+        nothing | {"customer_id": "no", "channel": "email", "why_not": "unknown"},
     ]
     service = await reach(profile, "service", ("b", "email"), ("b", "sms"), ("a", "sms"), ("no", "email"))
     assert [item["consent"] for item in service] == [True, False, False, False]
+    assert [item["why_not"] for item in service] == [None, "no-address", "no-consent", "unknown"]
 
 
 async def test_reachability_takes_500_items_of_services_alone(profile: Profile) -> None:
