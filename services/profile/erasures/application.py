@@ -1,6 +1,6 @@
 """Erasing a person: everybody is told, everybody answers, and then there is a receipt."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from services.profile.customers.application import SERVICE, Customers
 from services.profile.erasures import store
-from services.profile.erasures.domain import ErasureFile, claims
+from services.profile.erasures.domain import ErasureFile, Policy, claims
 from services.profile.erasures.receipts import sign
 from services.profile.identities.application import person
 from shared.contracts.erasures import CustomerErased
@@ -99,6 +99,17 @@ class Erasures:
     ) -> list[ErasureFile]:
         """Erasures, newest first: all, or those that are overdue now, or the others."""
         return await store.page(tx, overdue, self.customers.clock.now(), after, limit)
+
+    async def policy(self, tx: Tx) -> Policy:
+        """How long the services have at most."""
+        return await store.policy(tx)
+
+    async def change_policy(self, tx: Tx, deadline_days: int, require: Callable[[int], None]) -> Policy:
+        """The next version, for erasures asked for from now on; ``require`` refuses whoever didn't see the last one."""
+        await merges.hold(tx)
+        require((await store.policy(tx)).version)
+        await store.add_policy(tx, deadline_days)
+        return await store.policy(tx)
 
     async def _keep(
         self,

@@ -4,14 +4,15 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Body, Query, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.profile import examples
 from services.profile.erasures.application import Erasures
-from services.profile.erasures.domain import ErasureFile
+from services.profile.erasures.domain import ErasureFile, Policy
 from services.profile.fields import CustomerInPath, Id, IdInPath, outgoing_trace, request_cause
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
+from shared.http.etags import Precondition, etag, if_match
 from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.pagination import Page, PageRequest
 from shared.http.problems import not_found
@@ -19,6 +20,7 @@ from shared.http.routing import Router
 from shared.service import Wake
 
 _ASKED = {"reason": "the person's wish", "requested_by": "ticket:4711"}
+_POLICY = {"version": 1, "deadline_days": 15}
 _RUNNING: dict[str, Any] = {
     "id": "e_7f3a",
     "state": "running",
@@ -42,6 +44,20 @@ class NewErasure(BaseModel):
 
     reason: Id | None = None
     requested_by: Id | None = None
+
+
+class PolicyNumbers(BaseModel):
+    """Days from the request to the last answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    deadline_days: Annotated[int, Field(ge=1, le=365)]
+
+
+class PolicyView(PolicyNumbers):
+    """The version in force."""
+
+    version: int
 
 
 class AcknowledgementView(BaseModel):
@@ -71,7 +87,8 @@ class ErasureView(BaseModel):
 
 
 def erasures_router(erasures: Erasures, db: Database, wake: Wake) -> Router:
-    """``POST /customers/{customer_id}/erasure``, ``GET /erasures``, ``GET /erasures/{id}``."""
+    """``POST /customers/{customer_id}/erasure``, ``GET /erasures``, ``GET /erasures/{id}``, ``GET|PUT
+    /policies/erasure``."""
     router = Router(tags=["erasures"])
 
     @router.post("/customers/{customer_id}/erasure", status_code=202, responses=examples.answer(_RUNNING, 202))
@@ -119,7 +136,29 @@ def erasures_router(erasures: Erasures, db: Database, wake: Wake) -> Router:
         async with db.transaction() as tx:
             return _view(await erasures.find(tx, id), erasures)
 
+    @router.get("/policies/erasure", responses=examples.answer(_POLICY, **examples.ETAG))
+    async def read_policy(_: Annotated[Principal, staff_only("profile:read")], response: Response) -> PolicyView:
+        """Until when every service must have answered."""
+        async with db.transaction() as tx:
+            return _policy(await erasures.policy(tx), response)
+
+    @router.put("/policies/erasure", responses=examples.answer(_POLICY, **examples.ETAG))
+    async def put_policy(
+        _: Annotated[Principal, staff_only("profile:write")],
+        match: Annotated[Precondition, if_match()],
+        numbers: Annotated[PolicyNumbers, Body(examples=[{"deadline_days": 15}])],
+        response: Response,
+    ) -> PolicyView:
+        """A new version, for erasures asked for from now on."""
+        async with db.transaction() as tx:
+            return _policy(await erasures.change_policy(tx, numbers.deadline_days, match.require), response)
+
     return router
+
+
+def _policy(policy: Policy, response: Response) -> PolicyView:
+    response.headers["ETag"] = etag(policy.version)
+    return PolicyView(version=policy.version, deadline_days=policy.deadline_days)
 
 
 def _view(erasure: ErasureFile | None, erasures: Erasures) -> ErasureView:

@@ -26,6 +26,11 @@ QUEUES = ("placement_marks", "placement_queue", "match_marks")
 _POLICY = """
 SELECT version, CAST(body AS text) AS body FROM policies WHERE name = 'erasure' ORDER BY version DESC LIMIT 1
 """
+_NEXT_POLICY = """
+INSERT INTO policies (name, version, body)
+SELECT 'erasure', max(version) + 1, jsonb_build_object('deadline_days', CAST(:days AS integer)) FROM policies
+WHERE name = 'erasure'
+"""
 _INSERT = """
 INSERT INTO erasures (erasure_id, customer_ids, digests, reason, requested_by, entered_by, requested_at, deadline_at,
                       policy_version)
@@ -99,6 +104,11 @@ async def policy(tx: Tx) -> Policy:
     """The newest version."""
     row = (await fetch(tx, _POLICY))[0]
     return msgspec.structs.replace(msgspec.json.decode(row["body"], type=Policy), version=row["version"])
+
+
+async def add_policy(tx: Tx, deadline_days: int) -> None:
+    """The next version. Two at once: the database refuses the second."""
+    await execute(tx, _NEXT_POLICY, days=deadline_days)
 
 
 async def insert(tx: Tx, erasure: ErasureFile) -> None:

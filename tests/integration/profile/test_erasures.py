@@ -146,11 +146,16 @@ async def test_the_last_answer_brings_a_receipt_that_anybody_can_check(profile: 
 
 async def test_an_erasure_that_somebody_does_not_answer_is_told_of_at_its_deadline(profile: Profile) -> None:
     await planted(profile)
+    client = profile.client
+    assert (await client.put("/policies/erasure", json={"deadline_days": 10})).status_code == 428
+    version = (await client.get("/policies/erasure")).headers["ETag"]
+    sooner = await client.put("/policies/erasure", json={"deadline_days": 10}, headers={"If-Match": version})
+    assert sooner.json() == {"version": 2, "deadline_days": 10}
     started = await erase(profile, TILL)
     job = next(job for job in profile.service.runner.jobs if job.name == "erasure-deadlines")
-    assert await job.next_due() == profile.clock.now() + timedelta(days=15)
+    assert await job.next_due() == profile.clock.now() + timedelta(days=10)
     assert await job.run() == 0
-    profile.clock.set(profile.clock.now() + timedelta(days=15))
+    profile.clock.set(profile.clock.now() + timedelta(days=10))
 
     assert await job.run() == 1
 

@@ -1,5 +1,6 @@
 """What holds of an erasure in each of the four services, over a database of its own."""
 
+import asyncio
 import itertools
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ import services.engagement.erasures.application as engagement
 import services.profile.erasures.store as profile
 from shared.contracts.topics import SERVICES
 from shared.db import fetch
+from shared.messaging import inbox
 from shared.messaging.envelope import read_event
 from shared.messaging.records import Record
 from shared.service import Service
@@ -19,6 +21,7 @@ from tests.contract.apis import bearer, build
 from tests.kit.builders import NOW, at, purchase, record, returned
 from tests.kit.databases import Databases
 from tests.kit.scanning import places_of
+from tests.kit.waiting import until
 
 TILL, WEB, OTHER = "pos:4711-x", "web:4711-y", "pos:other"
 GIFT = "for Wilhelmine Quast"
@@ -102,6 +105,34 @@ async def _test_service(service: Service, name: str) -> None:
             refused = await http.post("/feedback", json=WRITTEN)
             assert (refused.status_code, refused.json()["code"]) == (409, "customer-erased")
     assert all(row["received"] == row["applied"] + row["duplicate"] + row["dead"] + row["parked"] for row in flow)
+
+
+async def test_a_batch_at_work_is_waited_for_and_leaves_nothing_behind_the_erasure(databases: Databases) -> None:
+    async with databases.fresh("profile") as made:
+        service = build("profile", made.dsn)
+        try:
+            # Nothing of it but the look-up holds a lock that an erasure takes.
+            visit = {"customer_id": TILL, "activity_id": "a", "kind": "visit", "occurred_at": at(1)}
+            late = record("activity-recorded", visit)
+            event = read_event(late.value or b"", NOW)
+            erased = said("customer-erased", TILL, erasure_id="e_1", customer_ids=[TILL])
+            async with service.db.transaction() as tx:
+                assert service.intake.erased is not None
+                assert (await service.intake.erased.sift(tx, [(late, event)], []))[0] == [(late, event)]
+                await inbox.admit(tx, [event], NOW)
+                erasing = asyncio.create_task(take(service, erased))
+
+                async def waits() -> Any:
+                    async with service.db.transaction() as other:
+                        return await fetch(other, "SELECT 1 FROM pg_locks WHERE NOT granted") or erasing.done()
+
+                await until(waits, what="the erasure at the lock")
+                await service.intake.use_cases["activity-recorded"](tx, [event])
+            await erasing
+            found = {place for place in await places_of(service.db, [TILL]) if place[0] != "erasures"}
+            assert found == set()
+        finally:
+            await service.stop()
 
 
 async def test_who_is_still_joined_to_him_by_a_merge_long_undone_stands_alone_again(databases: Databases) -> None:
