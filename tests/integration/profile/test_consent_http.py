@@ -76,7 +76,8 @@ async def test_reachability_tells_address_and_consent_item_by_item(profile: Prof
     nothing = {"address": None, "consent": False, "locale": None, "time_zone": None, "name": None}
     mute = {"why_not": "no-consent"}
     assert await reach(profile, "marketing", ("b", "email"), ("a", "email"), ("a", "sms"), ("no", "email")) == [
-        nothing | mute | {"customer_id": "b", "channel": "email", "address": "b@example.com", "time_zone": "Asia/Tokyo"},
+        nothing | mute
+        | {"customer_id": "b", "channel": "email", "address": "b@example.com", "time_zone": "Asia/Tokyo"},
         known | {"customer_id": "a", "channel": "email", "address": "a@example.com", "consent": True},
         known | {"customer_id": "a", "channel": "sms", "address": "+886912345678", "consent": False} | mute,
         nothing | {"customer_id": "no", "channel": "email", "why_not": "unknown"},
