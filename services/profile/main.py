@@ -24,8 +24,6 @@ from services.profile.events.http import events_router
 from services.profile.events.resolving import References
 from services.profile.exports.application import Exports
 from services.profile.exports.http import exports_router
-from services.profile.exports.application import Exports
-from services.profile.exports.http import exports_router
 from services.profile.identifiers.application import Identifiers
 from services.profile.identifiers.http import identifiers_router
 from services.profile.identities.application import Identities
@@ -136,7 +134,6 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             ),
             restrictions_router(restrictions, customers, db, wake),
             accesses_router(record, customers, db),
-            exports_router(Exports(customers, ContactPersons(customers), identifiers, record), customers, record, db),
             exports_router(Exports(customers, ContactPersons(customers), identifiers, record), customers, record, db),
             metrics_router(metrics, reports, db),
             segments_router(
