@@ -6,7 +6,7 @@ from msgspec import Meta, field
 
 from shared.contracts.types import Derived, Id, Instant, Scalar
 
-SegmentKind = Literal["lifecycle", "rfm", "value", "own"]
+SegmentKind = Literal["lifecycle", "rfm", "value", "class", "own"]
 SegmentCause = Literal["event", "time", "rule", "merge"]
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from services.profile.policies import store
 from services.profile.policies.domain import (
+    ClassPolicy,
     ConsentPolicy,
     LifecyclePolicy,
     MergingPolicy,
@@ -18,9 +19,15 @@ from services.profile.policies.domain import (
 )
 from shared.db import Reader, Tx
 
-_KINDS = {"rfm": RfmCutPoints, "lifecycle": LifecyclePolicy, "consent": ConsentPolicy, "value": ValuePolicy}
+_KINDS = {
+    "rfm": RfmCutPoints,
+    "lifecycle": LifecyclePolicy,
+    "consent": ConsentPolicy,
+    "value": ValuePolicy,
+    "class": ClassPolicy,
+}
 _OF_IDENTITIES = {"merging": MergingPolicy, "similarity": SimilarityPolicy}
-Policy = RfmCutPoints | LifecyclePolicy | ConsentPolicy | ValuePolicy | MergingPolicy | SimilarityPolicy
+Policy = ClassPolicy | RfmCutPoints | LifecyclePolicy | ConsentPolicy | ValuePolicy | MergingPolicy | SimilarityPolicy
 
 
 async def in_force(tx: Tx) -> Policies:

@@ -79,6 +79,19 @@ class ValuePolicy(msgspec.Struct, frozen=True):
             raise ValueError("a rhythm needs 2 purchase days or more, and every number of days 1 or more")
 
 
+class ClassPolicy(msgspec.Struct, frozen=True):
+    """The rfm scores that make a VIP, each at least; who has bought and isn't one is regular."""
+
+    vip_recency: int
+    vip_frequency: int
+    vip_monetary: int
+    version: int = 0
+
+    def __post_init__(self) -> None:
+        if not all(1 <= score <= 5 for score in (self.vip_recency, self.vip_frequency, self.vip_monetary)):
+            raise ValueError("a score is 1 to 5")
+
+
 class ConsentPolicy(msgspec.Struct, frozen=True):
     """Purposes that need no consent where there is an address, unless it was withdrawn."""
 
@@ -133,3 +146,9 @@ class Policies(msgspec.Struct, frozen=True):
     lifecycle: LifecyclePolicy
     consent: ConsentPolicy
     value: ValuePolicy
+    classes: ClassPolicy = msgspec.field(name="class")
+
+    def of(self, segment: str) -> msgspec.Struct:
+        """The policy that places customers in a built-in segment."""
+        found: msgspec.Struct = getattr(self, "classes" if segment == "class" else segment)
+        return found

@@ -9,7 +9,7 @@ from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.profile import examples
-from services.profile.policies.domain import LifecyclePolicy, ValuePolicy
+from services.profile.policies.domain import ClassPolicy, LifecyclePolicy, ValuePolicy
 from services.profile.segments import shapes
 from services.profile.segments.policing import Name, Numbers, Policing
 from shared.contracts.behaviour import ActivityKind
@@ -23,6 +23,7 @@ from shared.service import Wake
 Reader = Annotated[Principal, staff_only("profile:read")]
 Writer = Annotated[Principal, staff_only("profile:write")]
 Days = Annotated[int, Field(ge=1, le=10_000)]
+Score = Annotated[int, Field(ge=1, le=5)]
 Few = Annotated[int, Field(ge=1, le=100)]
 Money = Annotated[dict[Annotated[str, Field(pattern=r"^([A-Z]{3}|\*)$")], Annotated[int, Field(ge=0, le=10**12)]],
                   Field(max_length=200)]  # fmt: skip
@@ -38,6 +39,7 @@ _VALUE: dict[str, Any] = {
     "volumes_reached": 2, "stable_purchase_days": 4, "stable_gap_days": 60, "expected": {"*": 50, "TWD": 1500},
     "intent": {"inquiry": 3, "add-to-cart": 2}, "intent_days": 30, "intent_reached": 3,
 }  # fmt: skip
+_CLASS: dict[str, Any] = {"vip_recency": 3, "vip_frequency": 4, "vip_monetary": 4}
 _WRITTEN = {"version": 2, "created_at": "2026-11-20T08:15:00Z"}
 _ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the policy"}}}
 
@@ -79,6 +81,30 @@ class ValueNumbers(BaseModel):
     intent_reached: Few
 
 
+class ClassNumbers(BaseModel):
+    """The rfm scores, 1 to 5, that make a VIP, each at least. Who has bought and isn't one is regular."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _CLASS})
+
+    vip_recency: Score
+    vip_frequency: Score
+    vip_monetary: Score
+
+
+class ClassVersion(BaseModel):
+    """A version, since when."""
+
+    version: int
+    created_at: datetime
+    numbers: ClassNumbers
+
+
+class ClassView(BaseModel):
+    """The versions, the newest first: that one is in force."""
+
+    versions: list[ClassVersion]
+
+
 class LifecycleVersion(BaseModel):
     """A version, since when."""
 
@@ -108,9 +134,10 @@ class ValueView(BaseModel):
 
 
 def policies_router(policing: Policing, db: Database, wake: Wake) -> Router:
-    """``GET|PUT /policies/lifecycle|value`` and ``POST …/preview``, for staff."""
+    """``GET|PUT /policies/lifecycle|value|class`` and ``POST …/preview``, for staff."""
     router = Router(tags=["policies"])
     lifecycle_example = {"versions": [{**_WRITTEN, "numbers": _LIFECYCLE}]}
+    class_example = {"versions": [{**_WRITTEN, "numbers": _CLASS}]}
     value_example = {"versions": [{**_WRITTEN, "numbers": _VALUE}]}
 
     @router.get("/policies/lifecycle", responses=examples.answer(lifecycle_example, **_ETAG))
@@ -149,6 +176,24 @@ def policies_router(policing: Policing, db: Database, wake: Wake) -> Router:
         """Who would move if these were the numbers. Writes nothing."""
         return shapes.preview_view(await policing.preview("value", _numbers(numbers, ValuePolicy)))
 
+    @router.get("/policies/class", responses=examples.answer(class_example, **_ETAG))
+    async def read_class(_: Reader, response: Response) -> ClassView:
+        """What makes a VIP, and what made one before."""
+        return ClassView.model_validate(await versions("class", response))
+
+    @router.put("/policies/class", responses=examples.answer(class_example, **_ETAG))
+    async def put_class(
+        _: Writer, match: Annotated[Precondition, if_match()], numbers: ClassNumbers, response: Response
+    ) -> ClassView:
+        """A new version, in force at once; everybody is placed again within minutes."""
+        await change("class", _numbers(numbers, ClassPolicy), match.require)
+        return ClassView.model_validate(await versions("class", response))
+
+    @router.post("/policies/class/preview", responses=examples.answer(shapes.PREVIEW))
+    async def preview_class(_: Reader, numbers: ClassNumbers) -> shapes.PreviewView:
+        """Who would move if these were the numbers. Writes nothing."""
+        return shapes.preview_view(await policing.preview("class", _numbers(numbers, ClassPolicy)))
+
     async def versions(name: Name, response: Response) -> dict[str, Any]:
         async with db.transaction() as tx:
             found = await policing.versions(tx, name)
@@ -163,7 +208,7 @@ def policies_router(policing: Policing, db: Database, wake: Wake) -> Router:
     return router
 
 
-def _numbers(given: BaseModel, kind: type[LifecyclePolicy] | type[ValuePolicy]) -> Numbers:
+def _numbers(given: BaseModel, kind: type[Numbers]) -> Numbers:
     try:
         return msgspec.convert(given.model_dump(), kind)
     except msgspec.ValidationError as error:

@@ -22,11 +22,12 @@ _READS: Mapping[str, frozenset[str]] = {
     "lifecycle": frozenset({"days_since_last_purchase", "days_since_first_purchase", "purchase_days"}),
     "rfm": frozenset({"days_since_last_purchase", "order_count", "lifetime_spend"}),
     "value": frozenset({"order_count", "lifetime_spend", "purchase_days"}),
+    "class": frozenset({"rfm_r", "rfm_f", "rfm_m"}),
 }
-_TURNS: Mapping[str, str] = {"lifecycle": "lifecycle", "rfm": "rfm_r", "value": "value"}
+_TURNS: Mapping[str, str] = {"lifecycle": "lifecycle", "rfm": "rfm_r", "value": "value", "class": "rfm_r"}
 _NO_NUMBERS: frozenset[int] = frozenset()
-BuiltIn = Literal["lifecycle", "rfm", "value"]
-BUILT_IN: tuple[BuiltIn, ...] = ("lifecycle", "rfm", "value")
+BuiltIn = Literal["lifecycle", "rfm", "value", "class"]
+BUILT_IN: tuple[BuiltIn, ...] = ("lifecycle", "rfm", "value", "class")
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -75,9 +76,9 @@ class Move(msgspec.Struct, frozen=True):
 
 
 def built_in(book: Book) -> list[Segment]:
-    """The three, under the policies in force."""
+    """The four, under the policies in force."""
     policies = book.policies
-    versions = (policies.lifecycle.version, policies.rfm.version, policies.value.version)
+    versions = (policies.lifecycle.version, policies.rfm.version, policies.value.version, policies.classes.version)
     return [Segment(name, version) for name, version in zip(BUILT_IN, versions, strict=True)]
 
 
@@ -90,7 +91,7 @@ def class_on(known: Known, segment: Segment, book: Book, today: date) -> str | N
     if segment.name == "rfm":
         scores = rfm.score(known.purchases, book.policies.rfm, book.house.currency, today)
         return f"{scores.r}-{scores.f}-{scores.m}" if scores else None
-    return str(facts.FACTS["value"][1](known, book, today))
+    return str(facts.FACTS[segment.name][1](known, book, today))
 
 
 def next_change(known: Known, segment: Segment, book: Book, today: date) -> date | None:

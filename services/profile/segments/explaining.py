@@ -85,7 +85,7 @@ class Explaining:
         if segment.rule:
             rule = next(found.rule for found in await catalogue.definitions(tx) if found.name == name)
         else:
-            rule = msgspec.to_builtins(getattr(policies, name))
+            rule = msgspec.to_builtins(policies.of(name))
         today = self.house.day(self.clock.now())
         turns = next_change(person, segment, book, today)
         last = await store.last_move(tx, customer, name)

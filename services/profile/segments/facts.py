@@ -54,6 +54,14 @@ def _score(known: Known, book: Book, today: date, part: str) -> int | None:
     return None if scores is None else getattr(scores, part)
 
 
+def _class(known: Known, book: Book, today: date) -> str:
+    scores, policy = rfm.score(known.purchases, book.policies.rfm, book.house.currency, today), book.policies.classes
+    if scores is None:
+        return "prospect"
+    reached = (scores.r >= policy.vip_recency, scores.f >= policy.vip_frequency, scores.m >= policy.vip_monetary)
+    return "vip" if all(reached) else "regular"
+
+
 def _spend(known: Known, book: Book) -> Decimal:
     return Decimal(known.purchases.spend).scaleb(-MINOR_UNITS[book.house.currency])
 
@@ -86,6 +94,7 @@ FACTS: Mapping[str, tuple[FactKind, Reader]] = {
             known.purchases, known.signs, known.expected_monthly, book.policies.value, book.house.currency, today
         ),
     ),
+    "class": ("text", lambda known, book, today: _class(known, book, today)),
 }
 """name -> (kind, how it is read). Numbers of money are in units of the house's currency."""
 FROM_STANDING = frozenset({"points", "tier", "risk_band", "risk_probability"})
@@ -104,6 +113,8 @@ def turning_days(known: Known, name: str, numbers: frozenset[int], book: Book) -
             return list(lifecycle.turning_days(purchases, policies.lifecycle))
         case "rfm_r":
             return list(rfm.turning_days(purchases, policies.rfm))
+        case "class":
+            return _turning_days_of_class(purchases, policies)
         case "value":
             return list(value.turning_days(known.signs, policies.value))
         case "days_since_last_purchase" | "days_since_first_purchase":
@@ -111,3 +122,11 @@ def turning_days(known: Known, name: str, numbers: frozenset[int], book: Book) -
             return [start + timedelta(n + more) for n in numbers for more in (0, 1)] if start else []
         case _:
             return []
+
+
+def _turning_days_of_class(purchases: Purchases, policies: Policies) -> list[date]:
+    """The one day on which a VIP's recency falls below what makes him one; time alone makes nobody a VIP."""
+    least, last = policies.classes.vip_recency, purchases.last_day
+    if last is None or least == 1:
+        return []
+    return [last + timedelta(policies.rfm.recency_days[5 - least] + 1)]

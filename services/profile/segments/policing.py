@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from services.profile.policies import application as policies
-from services.profile.policies.domain import LifecyclePolicy, Policies, ValuePolicy
+from services.profile.policies.domain import ClassPolicy, LifecyclePolicy, Policies, ValuePolicy
 from services.profile.purchases.domain import House
 from services.profile.segments import catalogue, store
 from services.profile.segments.catalogue import EXAMPLES, Preview
@@ -18,8 +18,8 @@ from services.profile.segments.facts import Book
 from shared.clock import Clock
 from shared.db import Database, Tx
 
-Name = Literal["lifecycle", "value"]
-Numbers = LifecyclePolicy | ValuePolicy
+Name = Literal["lifecycle", "value", "class"]
+Numbers = LifecyclePolicy | ValuePolicy | ClassPolicy
 _NOWHERE = "out"
 
 
@@ -71,5 +71,5 @@ class Policing:
 
 
 def _with(policies: Policies, name: Name, numbers: Numbers) -> Policies:
-    found: Policies = msgspec.structs.replace(policies, **{name: numbers})
+    found: Policies = msgspec.structs.replace(policies, **{"classes" if name == "class" else name: numbers})
     return found

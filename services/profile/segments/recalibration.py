@@ -68,7 +68,8 @@ class Recalibrations:
         version = before.version
         if apply and after != before:
             version = await policies.put(tx, "rfm", after)
-            await store.start(tx, "rfm", self.clock.now())
+            for segment in ("rfm", "class"):
+                await store.start(tx, segment, self.clock.now())
         moved = sum(count for _, _, count in moves)
         return Recalibration(before, after, version, apply, customers, moved, moves)
 

@@ -20,37 +20,39 @@ async def in_force(profile: Profile, name: str) -> tuple[dict[str, Any], dict[st
 @pytest.mark.parametrize(
     ("name", "other", "move"),
     [
-        ("lifecycle", {"dormant_days": 20, "shortest_dormant_days": 20}, ("new", "dormant")),
-        ("value", {"monthly": {"*": 1}, "quarterly": {"*": 1}}, ("EIV", "EII")),
+        ("lifecycle", {"dormant_days": 20, "shortest_dormant_days": 20}, ("pos:1", "new", "dormant")),
+        ("class", {"vip_frequency": 1, "vip_monetary": 3}, ("pos:2", "regular", "vip")),
+        ("value", {"monthly": {"*": 1}, "quarterly": {"*": 1}}, ("pos:1", "EIV", "EII")),
     ],
 )
 async def test_who_would_move_does_by_the_next_version(
-    profile: Profile, name: str, other: dict[str, Any], move: tuple[str, str]
+    profile: Profile, name: str, other: dict[str, Any], move: tuple[str, str, str]
 ) -> None:
     await profile.take(
         record("purchase-recorded", purchase("pos:1", days_ago=30)),
         record("purchase-recorded", purchase("pos:2", total="9000", days_ago=5)),
     )
-    own = {"name": "follows", "rule": {"fact": name, "op": "=", "value": move[1]}}
+    who, before, after = move
+    own = {"name": "follows", "rule": {"fact": name, "op": "=", "value": after}}
     assert (await profile.client.post("/segments", json=own)).status_code == 201
     await job(profile, "place").run()
     numbers, etag = await in_force(profile, name)
     preview = (await profile.client.post(f"/policies/{name}/preview", json={**numbers, **other})).json()
     assert preview == {
-        "examined": 2, "moves": [{"from": move[0], "to": move[1], "count": 1, "examples": ["pos:1"]}],
+        "examined": 2, "moves": [{"from": before, "to": after, "count": 1, "examples": [who]}],
     }  # fmt: skip
     assert (await in_force(profile, name))[1] == etag
     assert (await profile.client.put(f"/policies/{name}", json={**numbers, **other})).status_code == 428
     changed = await profile.client.put(f"/policies/{name}", json={**numbers, **other}, headers=etag)
     assert [one["version"] for one in changed.json()["versions"]] == [2, 1]
     await job(profile, "place").run()
-    assert {"follows", f"{name}:{move[1]}"} <= set((await profile.view("pos:1"))["segments"])
+    assert {"follows", f"{name}:{after}"} <= set((await profile.view(who))["segments"])
     [moved] = [
         one["event"]["data"]
         for one in await profile.published("segment-changed")
         if one["event"]["data"]["segment"] == name and one["event"]["data"]["cause"] == "rule"
     ]
-    assert (moved["customer_id"], moved["from"], moved["to"], moved["rule_version"]) == ("pos:1", *move, 2)
+    assert (moved["customer_id"], moved["from"], moved["to"], moved["rule_version"]) == (*move, 2)
     again = await profile.client.put(f"/policies/{name}", json={**numbers, **other}, headers={"If-Match": "*"})
     assert len(again.json()["versions"]) == 2
 

@@ -54,13 +54,14 @@ async def test_a_purchase_places_its_customer_and_every_change_is_published_once
     await bought(profile, "a", 0)
     assert await places(profile, "a") == {}
     await placing(profile).run()
-    assert await places(profile, "a") == {"lifecycle": "new", "rfm": "5-1-1", "value": "EIV"}
+    assert await places(profile, "a") == {"class": "regular", "lifecycle": "new", "rfm": "5-1-1", "value": "EIV"}
     assert await placing(profile).run() == 0
     first = await changes(profile, customer_id="a")
     assert {data["segment"]: (data.get("from"), data["to"], data["cause"]) for data in first} == {
         "lifecycle": (None, "new", "event"), "rfm": (None, "5-1-1", "event"), "value": (None, "EIV", "event"),
+        "class": (None, "regular", "event"),
     }  # fmt: skip
-    assert len(first) == 3
+    assert len(first) == 4
     [lifecycle] = [data for data in first if data["segment"] == "lifecycle"]
     assert lifecycle["inputs"] | {"last_purchase_day": ""} == {
         "days_since_first_purchase": 0, "days_since_last_purchase": 0, "purchase_days": 1, "last_purchase_day": "",
@@ -126,13 +127,13 @@ async def test_an_order_given_back_takes_its_customers_place_away(profile: Profi
     await placing(profile).run()
     await profile.take(record("purchase-returned", returned("o-1", customer_id="a")))
     await placing(profile).run()
-    assert await places(profile, "a") == {"lifecycle": "prospect", "value": "PIV"}
+    assert await places(profile, "a") == {"class": "prospect", "lifecycle": "prospect", "value": "PIV"}
     [gone] = await changes(profile, segment="rfm", to=None)
     assert gone["from"] == "5-1-1"
     await profile.take(record("purchase-recorded", purchase("a", "o-2")))
     await profile.take(record("purchase-cancelled", about_order("o-2", customer_id="a")))
     await placing(profile).run()
-    assert await places(profile, "a") == {"lifecycle": "prospect", "value": "PIV"}
+    assert await places(profile, "a") == {"class": "prospect", "lifecycle": "prospect", "value": "PIV"}
 
 
 async def test_a_prospects_intent_rises_with_what_he_does_and_falls_with_time(profile: Profile) -> None:

@@ -147,7 +147,7 @@ async def test_two_at_work_on_the_same_marks_publish_every_change_once(profile: 
         await bought(profile, f"c{n}", n)
     await asyncio.gather(*(placing(profile).run() for _ in range(4)))
     said = [(data["customer_id"], data["segment"]) for data in await changes(profile)]
-    assert len(said) == len(set(said)) == 60
+    assert len(said) == len(set(said)) == 80
 
 
 async def test_everybody_is_placed_again_from_where_it_stopped(profile: Profile) -> None:

@@ -41,7 +41,9 @@ async def test_a_new_segment_places_everybody_and_every_move_is_told(profile: Pr
     await bought(profile, "b", 0)
     await placing(profile).run()
     assert await members(profile, "regulars") == ["a", "b"]
-    assert (await profile.view("b"))["segments"] == ["regulars", "lifecycle:new", "rfm:5-2-1", "value:EIV"]
+    assert (await profile.view("b"))["segments"] == [
+        "regulars", "class:regular", "lifecycle:new", "rfm:5-2-1", "value:EIV",
+    ]  # fmt: skip
     placed = (await profile.client.get("/segments/regulars")).json()["placing"]
     assert (placed["placed"], placed["finished_at"] is not None) == (2, True)
 
@@ -102,7 +104,7 @@ async def test_segments_are_told_as_of_any_time(profile: Profile) -> None:
         return {item["segment"]: item["class"] for item in answer.json()["items"]}
 
     assert await stood(-1) == {}
-    assert await stood(1) == {"lifecycle": "new", "rfm": "5-1-1", "value": "EIV"}
+    assert await stood(1) == {"class": "regular", "lifecycle": "new", "rfm": "5-1-1", "value": "EIV"}
     assert (await stood(100))["lifecycle"] == "dormant"
     now = (await profile.client.get("/customers/a/segments")).json()["items"]
     assert {item["segment"]: item["class"] for item in now} == await places(profile, "a") == await stood(400)
@@ -165,9 +167,9 @@ async def test_who_may_not_and_what_isnt_there(profile: Profile) -> None:
     assert (await profile.client.get("/segments", headers=customer)).status_code == 403
     assert (await profile.client.get("/segments", headers=token("profile:write"))).status_code == 403
     listed = (await profile.client.get("/segments?limit=3")).json()
-    assert [segment["name"] for segment in listed["items"]] == ["lifecycle", "regulars", "rfm"]
+    assert [segment["name"] for segment in listed["items"]] == ["class", "lifecycle", "regulars"]
     rest = (await profile.client.get(f"/segments?limit=3&cursor={listed['next_cursor']}")).json()
-    assert [segment["name"] for segment in rest["items"]] == ["value"]
+    assert [segment["name"] for segment in rest["items"]] == ["rfm", "value"]
 
 
 async def test_a_segment_that_is_posted_again_with_its_key_is_made_once(profile: Profile) -> None:

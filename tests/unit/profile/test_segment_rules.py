@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.profile.policies.domain import ConsentPolicy, LifecyclePolicy, Policies, RfmCutPoints, ValuePolicy
+from services.profile.policies.domain import (
+    ClassPolicy,
+    ConsentPolicy,
+    LifecyclePolicy,
+    Policies,
+    RfmCutPoints,
+    ValuePolicy,
+)
 from services.profile.purchases.domain import House, Purchases
 from services.profile.segments.domain import (
     BUILT_IN,
@@ -36,6 +43,7 @@ BOOK = Book(
             {"*": 50}, {"*": 150}, {"*": 40}, 2, 4, 60, {"*": 50},
             {"inquiry": 3, "add-to-cart": 2, "content-read": 1}, 30, 3, 1,
         ),
+        classes=ClassPolicy(3, 2, 2, 1),
     ),
     House("TWD", "Asia/Taipei"),
 )  # fmt: skip

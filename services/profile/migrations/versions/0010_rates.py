@@ -1,4 +1,4 @@
-"""Rates of exchange, targets, rhythm and demand."""
+"""Rates of exchange, targets, rhythm and demand, VIPs."""
 
 import msgspec
 import sqlalchemy as sa
@@ -87,6 +87,7 @@ CREATE TABLE category_demand (
 """
 _SEEDS = {
     "rhythm": {"gaps_at_least": 6, "level": "0.01", "silent_days_at_least": 7, "silent_days_at_most": 400},
+    "class": {"vip_recency": 3, "vip_frequency": 4, "vip_monetary": 4},
     "demand": {"days": 28, "level": "0.05", "orders_at_least": 20, "change_at_least": "0.2"},
 }
 
@@ -95,6 +96,8 @@ def upgrade() -> None:
     """Tables; every order is counted again, for its lines and its worth in the house's currency."""
     run_sql(_RATES, _ORDERS, _FIGURES, _CHANGES)
     run_sql(f'REVOKE UPDATE, DELETE, TRUNCATE ON rates, kpi_targets, kpi_reports FROM "{role()}"')
+    # Whoever was here before gets his class in silence.
+    run_sql("INSERT INTO placement_marks (customer_id, backfill) SELECT customer_id, true FROM customers")
     seed = sa.text("INSERT INTO policies (name, version, body) VALUES (:name, 1, CAST(:body AS jsonb))")
     rows = [{"name": name, "body": msgspec.json.encode(body).decode()} for name, body in _SEEDS.items()]
     op.get_bind().execute(seed, rows)
