@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from shared.db import Database
+from shared.messaging.erased import ERASED_V1
 from shared.migrations import SHARED_V1, upgrade
 
 SHARED = "shared"
@@ -187,7 +188,7 @@ async def _create_shared(owner_dsn: str) -> None:
         grant = "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT"
         await owner.execute(f"{grant} SELECT, INSERT, UPDATE, DELETE ON TABLES TO roost_service")
         await owner.execute(f"{grant} USAGE, SELECT ON SEQUENCES TO roost_service")
-        for ddl in SHARED_V1:
+        for ddl in (*SHARED_V1, ERASED_V1):
             await owner.execute(ddl)
     finally:
         await owner.close()
