@@ -34,6 +34,23 @@ class Candidate(msgspec.Struct, frozen=True):
     birthdays: frozenset[Birthday] = frozenset()
     kinds: frozenset[CustomerKind] = frozenset()
 
+    def joined(self, other: "Candidate") -> "Candidate":
+        """The person of both."""
+        names = tuple(sorted({*self.names, *other.names}))
+        return Candidate(names, self.birthdays | other.birthdays, self.kinds | other.kinds)
+
+
+NOBODY = Candidate()
+
+
+def candidate(name: str | None, birthday: Birthday | None, kind: CustomerKind | None) -> Candidate:
+    """Who is known by one file."""
+    return Candidate(
+        (written(name),) if name else (),
+        frozenset((birthday,)) if birthday else NOBODY.birthdays,
+        frozenset((kind,)) if kind else NOBODY.kinds,
+    )
+
 
 class Pair(NamedTuple):
     """Two who may be one, ``first`` having the lower id: of which kinds they have the same address, and of which it is
@@ -108,9 +125,13 @@ def slips(first: Addresses, second: Addresses, policy: SimilarityPolicy) -> list
 
 def score(first: Candidate, second: Candidate, evidence: Collection[Evidence], policy: SimilarityPolicy) -> int:
     """The points of a pair, 0 to 100."""
-    differ = first.birthdays and second.birthdays and not first.birthdays & second.birthdays
-    points = sum(one.points for one in evidence) - (policy.other_birthday if differ else 0)
+    points = sum(one.points for one in evidence) - (policy.other_birthday if differ(first, second) else 0)
     return max(0, min(100, points))
+
+
+def differ(first: Candidate, second: Candidate) -> bool:
+    """Whether both have birthdays, and none in common."""
+    return bool(first.birthdays and second.birthdays and not first.birthdays & second.birthdays)
 
 
 def _evidence(field: Comparable, similarity: float, policy: SimilarityPolicy, verified: bool = False) -> Evidence:

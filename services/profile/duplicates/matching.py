@@ -14,7 +14,19 @@ import structlog
 
 from services.profile.customers.application import Customers
 from services.profile.duplicates import store
-from services.profile.duplicates.domain import Addresses, Candidate, Pair, Suggestion, compared, likeness, score, slips
+from services.profile.duplicates.domain import (
+    NOBODY,
+    Addresses,
+    Candidate,
+    Pair,
+    Suggestion,
+    candidate,
+    compared,
+    differ,
+    likeness,
+    score,
+    slips,
+)
 from services.profile.duplicates.names import blocks, initials, written
 from services.profile.duplicates.store import File, Kept, Key
 from services.profile.identities.application import Identities, persons
@@ -22,7 +34,6 @@ from services.profile.identities.domain import NotByRule, Rule
 from services.profile.policies import application as policies
 from services.profile.policies.domain import MergingPolicy, SimilarityPolicy
 from shared.clock import Clock
-from shared.contracts.customers import Birthday, CustomerKind
 from shared.db import Database, Tx
 from shared.messaging import merges
 from shared.messaging.merges import Groups
@@ -129,27 +140,18 @@ class Matching:
             by_rule = merging.on and any(kind in merging.kinds for kind in verified)
             if points >= policy.suggest or by_rule:
                 kept.append(Kept(Suggestion(first, second, points, tuple(evidence)), by_rule))
-            elif not shared and any(what.field == "name" for what in evidence):
+            elif not shared and not differ(one, other):
                 unsure.append((first, second))
         return len(pairs), kept + await self._slips(tx, unsure, candidates, groups, policy)
 
     async def _candidates(self, tx: Tx, groups: Groups, pairs: Sequence[Pair]) -> dict[str, Candidate]:
         """Persons as they are compared, of all their files."""
-        names: dict[str, set[str]] = defaultdict(set)
-        birthdays: dict[str, set[Birthday]] = defaultdict(set)
-        kinds: dict[str, set[CustomerKind]] = defaultdict(set)
         who = {one for pair in pairs for one in pair[:2]}
+        found: dict[str, Candidate] = {}
         for file in await store.files(tx, _members(groups, who)):
-            survivor = groups.survivor(file.customer_id)
-            if file.name:
-                names[survivor].add(written(file.name))
-            if file.birthday:
-                birthdays[survivor].add(file.birthday)
-            if file.kind:
-                kinds[survivor].add(file.kind)
-        return {
-            one: Candidate(tuple(sorted(names[one])), frozenset(birthdays[one]), frozenset(kinds[one])) for one in who
-        }
+            survivor, one = groups.survivor(file.customer_id), candidate(file.name, file.birthday, file.kind)
+            found[survivor] = found[survivor].joined(one) if survivor in found else one
+        return {one: found.get(one, NOBODY) for one in who}
 
     async def _slips(
         self,
@@ -159,7 +161,7 @@ class Matching:
         groups: Groups,
         policy: SimilarityPolicy,
     ) -> list[Kept]:
-        """Of pairs with like names those whose phones or addresses differ by a slip; only these are opened."""
+        """Of pairs with like names those whose phones or addresses differ by a slip; only theirs are opened."""
         kept = []
         for start in range(0, len(unsure), BATCH):
             some = unsure[start : start + BATCH]

@@ -13,7 +13,7 @@ SHORTEST = 3
 """A shorter word in letters finds nobody."""
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=50_000)
 def written(name: str) -> str:
     """The words of a name in one form (NFKC, Unicode Standard Annex 15), without case and punctuation, sorted.
 

@@ -80,8 +80,8 @@ _file = st.fixed_dictionaries(
 _step = st.tuples(st.sampled_from("abcdefgh"), _file, st.booleans())
 
 
-@given(st.lists(_step, min_size=1, max_size=14))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(_step, min_size=1, max_size=12))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_found_as_files_change_is_what_a_search_over_all_finds(
     profile: Profile, steps: list[tuple[str, dict[str, Any], bool]]
 ) -> None:
