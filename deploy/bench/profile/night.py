@@ -15,6 +15,7 @@ import asyncpg
 import uvloop
 
 from deploy.bench.children import child, finished
+from deploy.bench.profile.segmentation import place_all
 from deploy.bench.purchases import Purchase
 from deploy.bench.stage import Fresh, Stage
 from deploy.catalogue import entry
@@ -73,10 +74,10 @@ async def populate(stage: Stage, database: Fresh, purchases: Sequence[Purchase],
             await service.intake.take([Record("purchase-recorded", each.key, each.value) for each in batch])
         buyers = len({each.customer_id for each in purchases})
         await connection.execute(_PROSPECTS, buyers // 9)
-        [place] = [job for job in service.runner.jobs if job.name == "place"]
-        while await service.runner.run_once(place):
-            pass
+        await place_all(service)
         kinds = buyers + buyers // 9
+        placed = await connection.fetchval("SELECT count(DISTINCT customer_id) FROM placements")
+        assert placed == kinds, f"{placed} of {kinds} are placed"
         # Copies are placed already: nothing is to be marked, and nothing to be matched.
         await connection.execute("SET session_replication_role = replica")
         for table in TABLES:

@@ -9,6 +9,7 @@ import numpy as np
 
 from deploy.bench.children import child, until_ready
 from deploy.bench.profile.load import Answered, ask
+from deploy.bench.profile.segmentation import place_all
 from deploy.bench.purchases import Purchase
 from deploy.bench.stage import Fresh, Stage
 from deploy.local.ports import free_port
@@ -54,9 +55,7 @@ async def furnish(service: Service, database: Fresh, purchases: Sequence[Purchas
     for start in range(0, len(purchases), BATCH):
         batch = purchases[start : start + BATCH]
         await service.intake.take([Record("purchase-recorded", each.key, each.value) for each in batch])
-    [place] = [job for job in service.runner.jobs if job.name == "place"]
-    while await service.runner.run_once(place):
-        pass
+    await place_all(service)
     customers = sorted({each.customer_id for each in purchases})
     connection = await asyncpg.connect(database.admin_dsn)
     try:
