@@ -15,6 +15,7 @@ from services.loyalty.settings import LoyaltySettings
 from services.loyalty.tiers.application import TierKeeper
 from shared.db import Database
 from shared.messaging.erasures import Erasing
+from shared.messaging.facts import ORDER_KINDS
 from shared.service import Service, Surroundings, Wake, assemble
 
 
@@ -27,7 +28,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
     earning = Earning(clock, programmes, surroundings.house.zone)
     accounts = Accounts(clock, programmes, earning)
     joining = Joining(clock, programmes)
-    erasing = Erasing(SERVICE, surroundings.erased, clock, destroy, joining.apply_merges, keeps_orders=True)
+    erasing = Erasing(SERVICE, surroundings.erased, clock, destroy, joining.apply_merges, keeps=ORDER_KINDS)
     return assemble(
         SERVICE,
         db=db,

@@ -17,7 +17,7 @@ from services.profile.duplicates.http import duplicates_router
 from services.profile.duplicates.matching import Matching
 from services.profile.duplicates.rules import Rules
 from services.profile.duplicates.rules_http import rules_router
-from services.profile.erasures.application import Alarm, Erasures
+from services.profile.erasures.application import FIGURED, Alarm, Erasures
 from services.profile.erasures.http import erasures_router
 from services.profile.events.application import Events
 from services.profile.events.http import events_router
@@ -87,7 +87,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     timeline = Timeline(customers)
     identities = Identities(customers, history)
     erasures = Erasures(customers, erased, surroundings.secret_for("receipts"))
-    erasing = Erasing(SERVICE, erased, clock, erasures.destroy, identities.apply, keeps_orders=True)
+    erasing = Erasing(SERVICE, erased, clock, erasures.destroy, identities.apply, FIGURED)
     alarm = Alarm(db, erasures)
     identifiers = Identifiers(customers, identities)
     events = Events(clock, References(customers, identifiers), erased)

@@ -1,6 +1,7 @@
 """Erasure as every service does it: its own tables first, then what all services have, then the answer.
 
-Orders are the shop's books: where a service keeps them, they stay under a random name that nothing leads back from.
+What the shop's books and figures are made of stays, where a service makes them, under a random name that nothing leads
+back from.
 All of it is one transaction of the consumer: after a crash at any step the event comes again, and finds it done or not
 begun.
 """
@@ -15,6 +16,7 @@ from uuid import uuid4
 import msgspec
 
 from shared.clock import Clock
+from shared.contracts.behaviour import FeedbackReceived
 from shared.contracts.erasures import PSEUDONYM, CustomerErased, ErasureCompleted
 from shared.contracts.merges import CustomerUnmerged
 from shared.contracts.purchases import PurchaseRecorded
@@ -37,11 +39,13 @@ CREATE TABLE erasures_applied (
 );
 """
 
+FEEDBACK = "feedback-received"
+
 _BEGIN = """
 INSERT INTO erasures_applied (erasure_id, applied_at, counts) VALUES (:erasure, :now, '') ON CONFLICT DO NOTHING
 """
 _END = "UPDATE erasures_applied SET counts = :counts WHERE erasure_id = :erasure"
-_ORDERS = """
+_OF_KINDS = """
 SELECT kind, key, version, customer_id, event_id, body FROM facts
 WHERE customer_id = ANY(:ids) AND kind = ANY(:kinds) ORDER BY kind, key, version
 """
@@ -93,13 +97,13 @@ WHERE key = ANY(CAST(:keys AS bytea[])) OR {_NAMES_HIM}
 """
 _SOURCES = [f"/roost/{service}" for service in SERVICES]
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {
-    name: msgspec.json.Decoder(TOPICS[name].data) for name in ORDER_KINDS
+    name: msgspec.json.Decoder(TOPICS[name].data) for name in (*ORDER_KINDS, FEEDBACK)
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What a service's own part is given: the ids, and the random name that each one's orders are kept under."""
+    """What a service's own part is given: the ids, and the random name that each one's facts are kept under."""
 
     erasure_id: str
     ids: list[str]
@@ -115,8 +119,8 @@ Destroy = Callable[[Tx, Erasure], Awaitable[Counts]]
 class Erasing:
     """The consumer of ``customer-erased``. ``destroy`` is the service's own part, and answers rows by table.
 
-    ``part``: its consumer of ``customer-unmerged``. ``keeps_orders``: they stay, nameless, for the figures or the
-    ledger; else all facts go.
+    ``part``: its consumer of ``customer-unmerged``. ``keeps``: kinds of facts that stay, nameless, for the figures or
+    the ledger; all others go.
     """
 
     service: str
@@ -124,7 +128,7 @@ class Erasing:
     clock: Clock
     destroy: Destroy
     part: UseCase
-    keeps_orders: bool = False
+    keeps: Sequence[str] = ()
 
     async def apply(self, tx: Tx, events: Sequence[Event]) -> Outcome:
         """Destroys, remembers the keyed hashes for ever, and answers ``erasure-completed``; once an erasure."""
@@ -140,8 +144,8 @@ class Erasing:
             erasure = Erasure(data.erasure_id, ids, now, {id: f"{PSEUDONYM}{uuid4().hex}" for id in ids})
             await self._part_from_others(tx, erasure, event)
             await self.erased.add(tx, ids, data.erasure_id, now)
-            await _regroup(tx, erasure, keeps_orders=self.keeps_orders)
-            counts = await self.destroy(tx, erasure) | await _everywhere(tx, erasure, keeps_orders=self.keeps_orders)
+            await _regroup(tx, erasure, self.keeps)
+            counts = await self.destroy(tx, erasure) | await _everywhere(tx, erasure, self.keeps)
             counts = {table: rows for table, rows in sorted(counts.items()) if rows}
             await execute(tx, _END, erasure=data.erasure_id, counts=msgspec.json.encode(counts))
             completed = self._completed(data.erasure_id, counts, now)
@@ -192,19 +196,19 @@ async def delete(tx: Tx, tables: Sequence[str], erasure: Erasure) -> Counts:
     }
 
 
-async def _regroup(tx: Tx, erasure: Erasure, *, keeps_orders: bool) -> None:
+async def _regroup(tx: Tx, erasure: Erasure, keeps: Sequence[str]) -> None:
     """First of all: what a change of group sets off must be there to be destroyed."""
-    if keeps_orders:
+    if keeps:
         names = [erasure.names[id] for id in erasure.ids]
         await execute(tx, _RENAME_SURVIVORS, ids=erasure.ids, names=names)
     await execute(tx, _SURVIVORS, ids=erasure.ids)
 
 
-async def _everywhere(tx: Tx, erasure: Erasure, *, keeps_orders: bool) -> Counts:
+async def _everywhere(tx: Tx, erasure: Erasure, keeps: Sequence[str]) -> Counts:
     ids, keys = erasure.ids, [id.encode() for id in erasure.ids]
-    kept = await _rename_orders(tx, erasure) if keeps_orders else 0
+    kept = await _rename_facts(tx, erasure, keeps)
     return {
-        "orders_kept_nameless": kept,
+        "facts_kept_nameless": kept,
         "facts": await execute(tx, _FACTS, ids=ids),
         "merges": await execute(tx, _MERGES, ids=ids),
         "sequences": await execute(tx, _SEQUENCES, ids=ids),
@@ -215,9 +219,9 @@ async def _everywhere(tx: Tx, erasure: Erasure, *, keeps_orders: bool) -> Counts
     }
 
 
-async def _rename_orders(tx: Tx, erasure: Erasure) -> int:
+async def _rename_facts(tx: Tx, erasure: Erasure, keeps: Sequence[str]) -> int:
     rows = []
-    for row in await fetch(tx, _ORDERS, ids=erasure.ids, kinds=list(ORDER_KINDS)):
+    for row in await fetch(tx, _OF_KINDS, ids=erasure.ids, kinds=list(keeps)) if keeps else ():
         body = msgspec.json.encode(_nameless(_decoders[row["kind"]].decode(row["body"]), erasure))
         says_who = any(id in row["event_id"] for id in erasure.ids)
         event_id = f"{row['key']}:{row['version']}" if says_who else row["event_id"]
@@ -235,9 +239,13 @@ def _said(data: CustomerUnmerged, by: Event, erasure: Erasure) -> Event:
 
 
 def _nameless(data: Any, erasure: Erasure) -> Any:
-    """An order's fact with what money and goods need, and nothing that somebody wrote."""
+    """A fact with what money, goods and ratings need, and nothing that somebody wrote; that there was a referral code
+    counts, which one doesn't."""
     changes: dict[str, Any] = {"customer_id": erasure.names[data.customer_id]}
     if isinstance(data, PurchaseRecorded):
         lines = tuple(msgspec.structs.replace(line, name=None) for line in data.lines)
-        changes |= {"lines": lines, "coupon_codes": (), "referral_code": None, "attributes": {}}
+        code = "erased" if data.referral_code else None
+        changes |= {"lines": lines, "coupon_codes": (), "referral_code": code, "attributes": {}}
+    if isinstance(data, FeedbackReceived):
+        changes["topic"] = None
     return msgspec.structs.replace(data, **changes)

@@ -19,12 +19,16 @@ from shared.contracts.types import Cause
 from shared.db import Database, Tx
 from shared.messaging import merges, outbox
 from shared.messaging.erased import Erased
-from shared.messaging.erasures import Counts, Erasure
+from shared.messaging.erasures import FEEDBACK, Counts, Erasure
 from shared.messaging.events import Event
+from shared.messaging.facts import ORDER_KINDS
 from shared.messaging.intake import Outcome
 from shared.messaging.outbox import UNNUMBERED, Outgoing
 
 log = structlog.get_logger()
+
+FIGURED = (*ORDER_KINDS, FEEDBACK)
+"""The kinds of facts that key figures of the past are made of."""
 
 
 @dataclass(frozen=True, slots=True)

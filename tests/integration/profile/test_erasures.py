@@ -240,8 +240,11 @@ async def planted(profile: Profile) -> None:
         ],
     ]  # fmt: skip
     assert all(answer.is_success for answer in made), [answer.text for answer in made if not answer.is_success]
-    gift: dict[str, Any] = {"attributes": {"gift_card": f"for {name}"}, "total": "900.00"}
-    complaint = {"customer_id": WEB, "feedback_id": "f-1", "channel": "web", "kind": "complaint", "occurred_at": at(2)}
+    gift: dict[str, Any] = {"attributes": {"card": f"for {name}"}, "total": "900.00", "referral_code": f"by {name}"}
+    complaint = {
+        "customer_id": WEB, "feedback_id": "f-1", "channel": "web", "kind": "complaint", "occurred_at": at(2),
+        "rating": 2, "sku": "sku-1", "topic": name,
+    }  # fmt: skip
     await profile.take(
         record("purchase-recorded", purchase(TILL, "pos:1", days_ago=40, **gift)),
         record("purchase-recorded", purchase(WEB, "web:1", days_ago=5, total="300.00")),
@@ -258,8 +261,9 @@ async def planted(profile: Profile) -> None:
 
 async def figures(profile: Profile) -> list[Any]:
     """The shop's figures, over all that was sold."""
-    names = ("retention", "repurchase", "churn", "sales")
+    names = ("retention", "repurchase", "referral", "churn", "satisfaction", "sales", "products")
     answers = [await profile.client.get(f"/kpis/{name}?from=2026-09-01&to=2026-11-21") for name in names]
+    assert all(one.status_code == 200 for one in answers)
     return [{name: value for name, value in one.json().items() if name != "as_of"} for one in answers]
 
 

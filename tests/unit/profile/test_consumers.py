@@ -25,6 +25,6 @@ def test_every_topic_is_read_but_the_announcements_of_its_own_files_and_segments
     history = PurchaseHistory(customers, House("TWD", "Asia/Taipei"))
     identities, erased = Identities(customers, history), Erased(b"unused")
     erasures = Erasures(customers, erased, b"unused")
-    erasing = Erasing("profile", erased, SystemClock(), erasures.destroy, identities.apply, keeps_orders=True)
+    erasing = Erasing("profile", erased, SystemClock(), erasures.destroy, identities.apply)
     table = use_cases(history, Timeline(customers), identities, erasures, erasing)
     assert set(table) == set(TOPICS) - ITS_OWN
