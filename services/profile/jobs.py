@@ -1,7 +1,7 @@
 """Which work is done on a rhythm."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 from services.profile.counting.application import Counting
 from services.profile.duplicates.matching import Matching
@@ -21,9 +21,6 @@ from shared.settings import HouseSettings
 _NIGHTLY = time(3, 30)
 _EXPIRE = "expire-keys"
 _RECOMPUTE = "recompute-placements"
-_REPORT = "report-months"
-_RHYTHMS = "watch-rhythms"
-_DEMAND = "watch-demand"
 
 
 def jobs(
@@ -63,47 +60,37 @@ def jobs(
             await ran(tx, _RECOMPUTE, now)
         return corrected
 
-    async def report_due() -> datetime | None:
-        return await nightly(_REPORT, clock.now())
+    def since_last(
+        name: str, following: Callable[[datetime], datetime], work: Callable[[datetime | None], Awaitable[int]]
+    ) -> Job:
+        """A job whose work asks when it was done before: None for the first time, which is at once."""
 
-    async def report() -> int:
-        now = clock.now()
-        if await nightly(_REPORT, now) > now:
-            return 0
-        months = await reporting.run()
-        async with db.transaction() as tx:
-            await ran(tx, _REPORT, now)
-        return months
+        async def due() -> datetime | None:
+            async with db.transaction() as tx:
+                last = await last_run(tx, name)
+            return following(last) if last else clock.now()
 
-    async def rhythms_due() -> datetime | None:
-        return await nightly(_RHYTHMS, clock.now())
+        async def run() -> int:
+            now = clock.now()
+            async with db.transaction() as tx:
+                last = await last_run(tx, name)
+            if last and following(last) > now:
+                return 0
+            done = await work(last)
+            async with db.transaction() as tx:
+                await ran(tx, name, now)
+            return done
 
-    async def rhythms() -> int:
-        now = clock.now()
-        async with db.transaction() as tx:
-            last = await last_run(tx, _RHYTHMS)
-        if last and next_daily(last, _NIGHTLY, house.zone) > now:
-            return 0
-        told = await watching.rhythms(last)
-        async with db.transaction() as tx:
-            await ran(tx, _RHYTHMS, now)
-        return told
+        return Job(name, timedelta(minutes=10), run, due)
 
-    async def demand_due() -> datetime | None:
-        async with db.transaction() as tx:
-            last = await last_run(tx, _DEMAND)
-        return _next_monday(last, house.zone) if last else clock.now()
+    def next_morning(last: datetime) -> datetime:
+        return next_daily(last, _NIGHTLY, house.zone)
 
-    async def demand() -> int:
-        now = clock.now()
-        async with db.transaction() as tx:
-            last = await last_run(tx, _DEMAND)
-        if last and _next_monday(last, house.zone) > now:
-            return 0
-        told = await watching.demand(last)
-        async with db.transaction() as tx:
-            await ran(tx, _DEMAND, now)
-        return told
+    def next_monday(last: datetime) -> datetime:
+        morning = next_morning(last)
+        while morning.astimezone(house.zone).weekday():
+            morning = next_morning(morning)
+        return morning
 
     async def expire_due() -> datetime | None:
         return await nightly(_EXPIRE, clock.now())
@@ -130,16 +117,9 @@ def jobs(
         Job("place", timedelta(seconds=4), placing.run, placing.next_due),
         Job("erasure-deadlines", timedelta(seconds=30), alarm.run, alarm.next_due),
         Job(_RECOMPUTE, timedelta(minutes=10), recompute, recompute_due),
-        Job(_REPORT, timedelta(minutes=10), report, report_due),
-        Job(_RHYTHMS, timedelta(minutes=10), rhythms, rhythms_due),
-        Job(_DEMAND, timedelta(minutes=10), demand, demand_due),
+        since_last("report-months", next_morning, reporting.run),
+        since_last("watch-rhythms", next_morning, watching.rhythms),
+        since_last("watch-demand", next_monday, watching.demand),
         Job(_EXPIRE, timedelta(minutes=10), expire, expire_due),
         *again,
     ]
-
-
-def _next_monday(last: datetime, zone: ZoneInfo) -> datetime:
-    due = next_daily(last, _NIGHTLY, zone)
-    while due.astimezone(zone).weekday():
-        due = next_daily(due, _NIGHTLY, zone)
-    return due

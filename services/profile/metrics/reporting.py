@@ -1,6 +1,7 @@
 """Writing down, when a month closes, what its figures were: a nightly job."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.profile.counting.application import Counting
 from services.profile.metrics.application import Metrics
@@ -19,14 +20,17 @@ class Reporting:
     counting: Counting
     db: Database
 
-    async def run(self) -> int:
-        """Reports every closed month that wasn't; answers how many. All orders known by now are counted first."""
+    async def run(self, last: datetime | None) -> int:
+        """Reports every month that closed since the job ran ``last`` (None: never) and any before it that wasn't
+        reported; answers how many. All orders known by now are counted first."""
+        if last is None:
+            return 0
         await self.counting.catch_up()
-        today = self.metrics.house.day(self.metrics.clock.now())
+        seen, today = (self.metrics.house.day(at) for at in (last, self.metrics.clock.now()))
         done = 0
         while True:
             async with self.db.transaction() as tx:
-                month = await self.reports.unreported(tx, today)
+                month = await self.reports.unreported(tx, seen, today)
                 if month is None:
                     return done
                 figures: dict[str, tuple[int, Figures]] = {

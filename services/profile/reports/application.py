@@ -27,11 +27,10 @@ class Reports:
         """What stands beside a figure: its target, and what was first reported of exactly this period."""
         return await store.target(tx, kpi, period), await store.report(tx, kpi, period)
 
-    async def unreported(self, tx: Tx, today: date) -> Period | None:
-        """The oldest closed month that wasn't reported; before any was, the last one alone: what nobody has seen can
-        not be restated."""
-        until = await store.reported_until(tx)
-        month = month_of(until) if until else month_of(today.replace(day=1) - timedelta(days=1))
+    async def unreported(self, tx: Tx, seen: date, today: date) -> Period | None:
+        """The oldest closed month that wasn't reported; before any was, the one that was open on the day ``seen``: what
+        closed before anybody looked was reported to nobody."""
+        month = month_of(await store.reported_until(tx) or seen)
         return month if month.until <= today else None
 
     async def report(self, tx: Tx, period: Period, figures: Mapping[str, tuple[int, Figures]]) -> None:

@@ -27,6 +27,13 @@ async def live(profile: Profile, name: str, until: datetime) -> None:
         assert following > profile.clock.now()
 
 
+async def look(profile: Profile, *days: float) -> None:
+    """Runs the watch over rhythms so many days after NOW."""
+    for later in days:
+        profile.clock.set(NOW + timedelta(days=later))
+        await job(profile, "watch-rhythms").run()
+
+
 async def drops(profile: Profile) -> list[dict[str, Any]]:
     found = await profile.published("purchase-rhythm-dropped")
     for one in found:
@@ -38,7 +45,8 @@ async def test_a_silence_that_a_customers_own_rhythm_does_not_explain_is_told_on
     weekly = [bought("pos:weekly", 7 * n + n % 2) for n in range(10)]
     fitful = [bought("pos:fitful", days) for days in (0, 2, 5, 30, 33, 60, 61, 90, 130)]
     await profile.take(*weekly, *fitful, *(bought("pos:few", 7 * n) for n in range(4)))
-    await live(profile, "watch-rhythms", NOW + timedelta(days=40))
+    await look(profile, 0, 9)
+    await live(profile, "watch-rhythms", NOW + timedelta(days=14))
     [told] = await drops(profile)
     assert (told["customer_id"], told["gaps"], told["policy_version"]) == ("pos:weekly", 9, 1)
     # His gaps are of 6 and 8 days: the first morning on which so long a gap has less than one chance in a hundred.
@@ -48,16 +56,15 @@ async def test_a_silence_that_a_customers_own_rhythm_does_not_explain_is_told_on
     story = (await profile.client.get("/customers/pos:weekly/timeline?kinds=purchase-rhythm-dropped")).json()["items"]
     assert len(story) == 1
 
-    await profile.take(bought("pos:weekly", -40))
-    await live(profile, "watch-rhythms", NOW + timedelta(days=140))
+    await profile.take(bought("pos:weekly", -14))
+    await look(profile, 20, 60, 61)
     assert [one["customer_id"] for one in await drops(profile)].count("pos:weekly") == 2
 
 
 async def test_a_silence_of_loaded_history_is_told_to_nobody(profile: Profile) -> None:
-    await live(profile, "watch-rhythms", NOW)
-    profile.clock.set(NOW + timedelta(days=1))
+    await look(profile, 0, 1)
     await profile.take(*(bought("pos:1", 30 + 7 * n, backfill=True) for n in range(10)))
-    await live(profile, "watch-rhythms", NOW + timedelta(days=60))
+    await look(profile, 2, 60)
     assert await drops(profile) == []
 
 
