@@ -77,26 +77,26 @@ class FileFields(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     email: Text | None = None
     phone: Text | None = None
-    contact_points: list[ContactPointShape] = Field(default=[], max_length=MAX_POINTS)
+    contact_points: list[ContactPointShape] = Field(default_factory=list, max_length=MAX_POINTS)
     locale: Annotated[str, Field(pattern=_LOCALE)] | None = None
     time_zone: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="IANA name")
     birthday: BirthdayShape | None = None
-    tags: list[Id] = Field(default=[], max_length=100)
+    tags: list[Id] = Field(default_factory=list, max_length=100)
     owner: Id | None = None
-    team: dict[TeamRole, Id] = Field(default={}, description="Who of the staff has which role for this customer")
+    team: dict[TeamRole, Id] = Field(default_factory=dict, description="Who of the staff has which role for this customer")
     tenure_start: Instant | None = None
     preferred_channel: ContactChannel | None = None
     preferred_hours: Annotated[str, Field(pattern=HOURS)] | None = None
     preferred_every_days: int | None = Field(default=None, ge=1, le=3650)
-    interests: list[Id] = Field(default=[], max_length=100)
+    interests: list[Id] = Field(default_factory=list, max_length=100)
     price_sensitivity: PriceSensitivity | None = None
     industry: Id | None = None
     occupation: Id | None = None
     company_size: int | None = Field(default=None, ge=1, le=10_000_000, description="Employees")
     business_model: Id | None = None
-    special_needs: list[Text] = Field(default=[], max_length=20)
-    anniversaries: list[AnniversaryShape] = Field(default=[], max_length=20)
-    attributes: dict[Annotated[str, Field(max_length=64)], Attribute] = Field(default={}, max_length=50)
+    special_needs: list[Text] = Field(default_factory=list, max_length=20)
+    anniversaries: list[AnniversaryShape] = Field(default_factory=list, max_length=20)
+    attributes: dict[Annotated[str, Field(max_length=64)], Attribute] = Field(default_factory=dict, max_length=50)
 
     @field_validator("time_zone")
     @classmethod

@@ -3,15 +3,17 @@
 import asyncio
 import hashlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import asyncpg
 import msgspec
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from services.profile.attributes import application as attributes
 from services.profile.customers.application import Customers
@@ -38,13 +40,14 @@ from services.profile.imports.reverting import Reverting
 from services.profile.imports.rows import Prepared, prepare
 from services.profile.imports.store import FaultRow, Touched
 from services.profile.vault.domain import Sealer, Unreadable, WrongMasterKey
-from shared.db import Database, Tx
+from shared.db import Database, Tx, is_transient
 from shared.service import Wake
 
 log = structlog.get_logger()
 SERVICE = "profile"
 _WORK_SECONDS = 10.0
 _AGAIN = 5
+_TOGETHER = 2
 _SLICE = 100
 _ATTRIBUTE = "attributes."
 
@@ -109,6 +112,36 @@ class Row(msgspec.Struct, frozen=True):
     number: int
     record: Record
     said: Prepared | Refused
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Rows that are applied together."""
+
+    number: int
+    rows: Sequence[Row]
+
+    @property
+    def sound(self) -> list[Prepared]:
+        """Those that can be applied."""
+        return [row.said for row in self.rows if isinstance(row.said, Prepared)]
+
+    def meets(self, other: "Chunk") -> bool:
+        """Whether both name a customer, by id or identifier: then one must wait for the other."""
+        return not self._names().isdisjoint(other._names())
+
+    def _names(self) -> set[object]:
+        names: set[object] = {one.row.customer_id for one in self.sound if one.row.customer_id}
+        return names | {(held.kind, held.value) for one in self.sound for held in one.row.identifiers}
+
+
+class _Turn(NamedTuple):
+    chunk: Chunk
+    task: asyncio.Task[bool]
+
+
+class _TurnOver(Exception):
+    """Somebody has taken the import back, or was here before: nothing of the chunk is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,23 +255,36 @@ class Imports:
         return await store.forget(tx, now - ABANDONED, now - KEPT)
 
     async def _work(self, job: Import, until: float) -> int:
+        """Two chunks at a time, one behind the other: while the database writes the one, the next is decided."""
         done = 0
-        rows = self._chunks(job)
-        prepared = await anext(rows, None)
-        while prepared is not None:
-            # The next chunk is read while the database works on this one.
-            following = asyncio.ensure_future(anext(rows, None))
-            try:
-                stands = await self._again(job, prepared)
-            finally:
-                ahead = await following
+        turns: deque[_Turn] = deque()
+
+        async def oldest_ended() -> bool:
+            nonlocal done
+            stands = await turns[0].task
+            done += len(turns.popleft().chunk.rows) if stands else 0
             self.wake()
-            if not stands:
-                return done
-            done += len(prepared)
-            if time.monotonic() > until:
-                return done
-            prepared = ahead
+            return stands
+
+        try:
+            async for chunk in self._chunks(job):
+                while turns and (len(turns) == _TOGETHER or job.dry_run or chunk.meets(turns[-1].chunk)):
+                    if not await oldest_ended():
+                        return done
+                if time.monotonic() > until:
+                    break
+                held = asyncio.Event()
+                before = turns[-1].task if turns else None
+                turns.append(_Turn(chunk, asyncio.create_task(self._again(job, chunk, before, held))))
+                # Locks are taken in the order of the chunks: the one before never waits for this one.
+                await held.wait()
+            while turns:
+                if not await oldest_ended():
+                    return done
+        finally:
+            for turn in turns:
+                turn.task.cancel()
+            await asyncio.gather(*(turn.task for turn in turns), return_exceptions=True)
         async with self.db.transaction() as tx:
             now = await store.find(tx, job.import_id, lock=True)
             if now is not None and now.state in ("waiting", "running") and now.done == now.rows:
@@ -246,7 +292,7 @@ class Imports:
                 log.info("import.done", service=SERVICE, import_id=job.import_id, rows=now.rows, failed=now.failed)
         return done
 
-    async def _chunks(self, job: Import) -> AsyncIterator[list[Row]]:
+    async def _chunks(self, job: Import) -> AsyncIterator[Chunk]:
         async with self.db.transaction() as tx:
             sealer = await self._sealer(tx, job)
             names = [name.removeprefix(_ATTRIBUTE) for name in job.columns if name.startswith(_ATTRIBUTE)]
@@ -264,32 +310,43 @@ class Imports:
                 if place % _SLICE == 0:
                     await asyncio.sleep(0)
                 rows.append(_row(first + place, record, columns))
-            yield rows
+            yield Chunk(number, rows)
             number += 1
 
-    async def _again(self, job: Import, rows: Sequence[Row]) -> bool:
-        for attempt in range(1, _AGAIN + 1):
-            try:
-                return await self._apply(job, rows)
-            except asyncpg.UniqueViolationError:
-                if attempt == _AGAIN:
-                    raise
-                log.info("import.overtaken", service=SERVICE, import_id=job.import_id, attempt=attempt)
-        raise AssertionError("the last attempt returns or raises")
+    async def _again(self, job: Import, chunk: Chunk, before: asyncio.Task[bool] | None, held: asyncio.Event) -> bool:
+        try:
+            for attempt in range(1, _AGAIN + 1):
+                try:
+                    return await self._apply(job, chunk, before, held)
+                except _TurnOver:
+                    return False
+                except (asyncpg.PostgresError, DBAPIError) as error:
+                    lost = before is not None and before.done() and not _stands(before)
+                    overtaken = isinstance(error, asyncpg.UniqueViolationError) or is_transient(error)
+                    if lost or not overtaken or attempt == _AGAIN:
+                        raise
+                    log.info("import.again", service=SERVICE, import_id=job.import_id, attempt=attempt)
+            raise AssertionError("the last attempt returns or raises")
+        finally:
+            held.set()
 
-    async def _apply(self, job: Import, rows: Sequence[Row]) -> bool:
-        """A chunk, its effects, and the position behind it; False where its turn is over."""
+    async def _apply(self, job: Import, chunk: Chunk, before: asyncio.Task[bool] | None, held: asyncio.Event) -> bool:
+        """A chunk, its effects, and the position behind it. Raises _TurnOver where it isn't its turn."""
         async with self.db.transaction() as tx:
-            now = await store.find(tx, job.import_id, lock=True)
-            if now is None or now.state not in ("waiting", "running") or now.done + 1 != rows[0].number:
-                return False
-            sound = [row.said for row in rows if isinstance(row.said, Prepared)]
+            await store.be_patient(tx)
             made: set[str] = set()
             if job.dry_run:
-                made = await store.made_before(tx, job.import_id, [row.row.customer_id or "" for row in sound])
-            applied = await Applying(self.customers).apply(tx, now, sound, made=made)
-            await self._note(tx, now, rows, applied)
-            await store.progress(tx, job.import_id, now.next_chunk, applied.tally)
+                made = await store.made_before(tx, job.import_id, [one.row.customer_id or "" for one in chunk.sound])
+            applied = await Applying(self.customers).apply(tx, job, chunk.sound, made=made, held=held.set)
+            if before is not None:
+                await asyncio.wait({before})
+                if not before.result():
+                    raise _TurnOver
+            now = await store.find(tx, job.import_id, lock=True)
+            if now is None or now.state not in ("waiting", "running") or now.next_chunk != chunk.number:
+                raise _TurnOver
+            await self._note(tx, now, chunk.rows, applied)
+            await store.progress(tx, job.import_id, chunk.number, applied.tally)
         return True
 
     async def _note(self, tx: Tx, job: Import, rows: Sequence[Row], applied: Applied) -> None:
@@ -354,6 +411,10 @@ def _row(number: int, record: Record, columns: Sequence[Any]) -> Row:
         return Row(number, record, prepare(number, record, columns))
     except Refused as error:
         return Row(number, record, error)
+
+
+def _stands(turn: asyncio.Task[bool]) -> bool:
+    return not turn.cancelled() and turn.exception() is None and turn.result()
 
 
 def _owner(import_id: str) -> str:

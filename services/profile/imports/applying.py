@@ -1,6 +1,6 @@
 """A chunk of rows, decided one by one and written as a set."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -45,9 +45,17 @@ class Applying:
 
     customers: Customers
 
-    async def apply(self, tx: Tx, job: Import, rows: Sequence[Prepared], *, made: Iterable[str] = ()) -> Applied:
+    async def apply(
+        self,
+        tx: Tx,
+        job: Import,
+        rows: Sequence[Prepared],
+        *,
+        made: Iterable[str] = (),
+        held: Callable[[], None] = lambda: None,
+    ) -> Applied:
         """Each row wholly or not at all; of a dry run nothing is written. ``made``: whom its earlier chunks would have
-        made.
+        made. ``held`` is told when all files that there are of the rows' customers are locked.
 
         Raises asyncpg.UniqueViolationError where somebody was faster: the transaction is to be done again.
         """
@@ -62,6 +70,7 @@ class Applying:
         attributes = {name for prepared in rows for name in prepared.row.attributes}
         everybody = sorted({customer for person in concerned.values() for customer in person.ids})
         files = await FileBatch.hold(self.customers, tx, everybody, attributes)
+        held()
         erased = await self._erased(tx, everybody)
         spoken = {
             customer

@@ -68,12 +68,12 @@ class ImportRow(FileFields):
 
     customer_id: CustomerId | None = None
     as_of: Instant | None = None
-    emails: Addresses = Field(default=[])
-    phones: Addresses = Field(default=[])
-    postal: Addresses = Field(default=[])
-    messaging: Addresses = Field(default=[])
-    consents: list[RowConsent] = Field(default=[], max_length=24)
-    identifiers: list[RowIdentifier] = Field(default=[], max_length=20)
+    emails: Addresses = Field(default_factory=list)
+    phones: Addresses = Field(default_factory=list)
+    postal: Addresses = Field(default_factory=list)
+    messaging: Addresses = Field(default_factory=list)
+    consents: list[RowConsent] = Field(default_factory=list, max_length=24)
+    identifiers: list[RowIdentifier] = Field(default_factory=list, max_length=20)
 
 
 class Prepared(msgspec.Struct, frozen=True):

@@ -146,6 +146,11 @@ class Touched(msgspec.Struct, frozen=True):
     identifiers: tuple[str, ...] = ()
 
 
+async def be_patient(tx: Tx) -> None:
+    """Whoever waits for a lock for so long gives way: chunks wait for one another beyond the database's sight."""
+    await execute(tx, "SET LOCAL lock_timeout = '5s'")
+
+
 async def add(tx: Tx, key: WrappedKey, **said: Any) -> None:
     """An import that is being received."""
     await execute(tx, _ADD, **said, wrapped=key.wrapped, wrapped_by=key.wrapped_by)
@@ -168,7 +173,7 @@ async def drop(tx: Tx, import_id: str) -> None:
 
 async def find(tx: Tx, import_id: str, *, lock: bool = False) -> Import | None:
     """An import, held until the transaction ends if asked for."""
-    rows = await fetch(tx, f"{_FIND} FOR UPDATE" if lock else _FIND, id=import_id)
+    rows = await fetch(tx, f"{_FIND} FOR NO KEY UPDATE" if lock else _FIND, id=import_id)
     return msgspec.convert(dict(rows[0]), Import) if rows else None
 
 

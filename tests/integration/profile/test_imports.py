@@ -323,8 +323,12 @@ _runs = iter(range(1_000_000))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from("xy"), _FIELDS, st.none() | _SAID), min_size=1, max_size=5), st.booleans())
 async def test_an_import_writes_what_the_routes_write(
-    profile: Profile, rows: list[tuple[str, dict[str, Any], dict[str, Any] | None]], timed: bool
+    profile: Profile,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: list[tuple[str, dict[str, Any], dict[str, Any] | None]],
+    timed: bool,
 ) -> None:
+    monkeypatch.setattr(imports, "CHUNK_ROWS", 2)
     run = next(_runs)
     for _, fields, _ in rows:
         if timed:
