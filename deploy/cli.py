@@ -136,6 +136,27 @@ def token(
     print_token(data, scope, customer, hours)
 
 
+@app.command("import")
+def import_customers(
+    file: Annotated[Path, typer.Argument(help="A .csv, .ndjson or .jsonl file.", exists=True, dir_okay=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
+    charset: Annotated[Literal["utf-8", "gb18030"], typer.Option(help="How a .csv file is written.")] = "utf-8",
+    as_of: Annotated[str | None, typer.Option(help="Since when rows are true, as 2026-11-20T00:00:00Z.")] = None,
+    url: Annotated[str | None, typer.Option(help="A gateway; else the system of the data directory.")] = None,
+    token: Annotated[str | None, typer.Option(help="For --url.", envvar="ROOST_TOKEN")] = None,
+    data: DataDir = DATA,
+) -> None:
+    """Import a file of customers; tells the faults of its rows, and ends with 1 if there is one."""
+    from deploy.importing import import_file
+    from deploy.remote import at, remote
+
+    if url and not token:
+        raise typer.BadParameter("--url needs --token")
+    system = at(url, token) if url and token else remote(data)
+    whole = import_file(system, file, dry_run=dry_run, charset=charset, as_of=as_of)
+    raise typer.Exit(0 if whole else 1)
+
+
 @app.command()
 def status(data: DataDir = DATA, json: Json = False) -> None:
     """Lag, outboxes, dead letters and row counts of the running system."""

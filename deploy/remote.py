@@ -31,6 +31,11 @@ class Remote:
         """The same for a POST without a body."""
         return self._checked(self.client.post(path))
 
+    def send(self, path: str, body: Iterator[bytes], media: str, **params: Any) -> Any:
+        """The same for a POST of a file in pieces."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._checked(self.client.post(path, params=given, content=body, headers={"Content-Type": media}))
+
     def pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page."""
         cursor = None
@@ -46,6 +51,12 @@ class Remote:
             problem = response.json() if "json" in response.headers.get("content-type", "") else {}
             raise typer.BadParameter(f"{response.status_code} {problem.get('code', '')}: {problem.get('detail', '')}")
         return response.json()
+
+
+def at(url: str, token: str) -> Remote:
+    """The system behind a gateway's address, asked with a token."""
+    client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=600)
+    return Remote(url, client)
 
 
 def remote(data: Path) -> Remote:
