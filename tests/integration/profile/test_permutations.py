@@ -1,12 +1,15 @@
 """Any order, any duplication, any batching: one state."""
 
+import os
 import random
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from shared.clock import VirtualClock
+from shared.db import fetch
 from shared.messaging.records import Record
 from tests.integration.profile.house import Profile, in_batches, profile_over, token
 from tests.kit import builders
@@ -14,7 +17,9 @@ from tests.kit.builders import NOW, about_order, line, purchase, record, returne
 from tests.kit.databases import Databases
 
 SERVICE = "profile"
-CUSTOMERS = [f"pos:{n}" for n in range(6)]
+WAYS = int(os.environ.get("ROOST_TEST_WAYS", "3"))
+EVENTS = int(os.environ.get("ROOST_TEST_EVENTS", "0"))
+"""Of one large story beside the small ones, where somebody has the minutes for it."""
 
 
 def derived(customer: str, sequence: int, days_ago: float, **fields: Any) -> dict[str, Any]:
@@ -27,20 +32,26 @@ def derived(customer: str, sequence: int, days_ago: float, **fields: Any) -> dic
     }
 
 
-def story(seed: int) -> list[Record]:
+def story(seed: int, events: int = 0) -> list[Record]:
     """A shop's events, without conflicts: orders in several currencies, higher versions (some of which move the
-    customer), returns of lines and amounts, cancellations, deliveries, and what the other services say."""
+    customer), returns of lines and amounts, cancellations, deliveries, and what the other services say. At least so
+    many events, of 24 to a customer; by default few."""
     dice = random.Random(seed)
     records: list[Record] = []
-    for number in range(dice.randrange(3, 14)):
-        order, customer, days = f"o{number}", dice.choice(CUSTOMERS), dice.uniform(0, 500)
+    customers = [f"pos:{n}" for n in range(max(6, events // 24))]
+    said = 8 * len(customers)
+    least = dice.randrange(3, 14)
+    number = 0
+    while number < least or len(records) + said < events:
+        order, customer, days = f"o{number}", dice.choice(customers), dice.uniform(0, 500)
+        number += 1
         total = dice.choice(["0", "90", "100.50", "700"])
         currency = dice.choice(["TWD", "TWD", "USD"])
         lines = [line(str(n), amount="30", quantity=2, currency=currency) for n in range(3)]
         bought = purchase(customer, order, total=total, days_ago=days, lines=lines, currency=currency)
         records.append(record("purchase-recorded", bought, id=f"{order}-1"))
         for version in range(2, dice.choice([2, 2, 3, 4])):
-            moved = dice.choice([customer, dice.choice(CUSTOMERS)])
+            moved = dice.choice([customer, dice.choice(customers)])
             again = {**bought, "customer_id": moved, "order_version": version}
             if dice.random() < 0.2:
                 again |= {"lines": [], "total": builders.money("0", currency)}
@@ -56,7 +67,7 @@ def story(seed: int) -> list[Record]:
             gone = about_order(order, customer_id=customer, days_ago=days / 2)
             kind = dice.choice(["purchase-cancelled", "purchase-delivered"])
             records.append(record(kind, gone, id=f"{order}-x"))
-    for customer in CUSTOMERS:
+    for customer in customers:
         earned = {"order_id": "o1", "programme_version": 1}
         records += [
             record("points-earned", derived(customer, 1, 9, points=50, available_from=NOW.isoformat(), **earned)),
@@ -75,12 +86,12 @@ def contact(customer: str) -> dict[str, Any]:
     return {"contact_id": f"k-{customer}", "purpose": "win-back", "channel": "email", "policy_version": 1}
 
 
-@pytest.mark.parametrize("seed", range(6))
-async def test_any_order_and_duplication_gives_one_state(databases: Databases, seed: int) -> None:
-    records = story(seed)
+@pytest.mark.parametrize(("seed", "events"), [*((seed, 0) for seed in range(6)), *([(6, EVENTS)] if EVENTS else [])])
+async def test_any_order_and_duplication_gives_one_state(databases: Databases, seed: int, events: int) -> None:
+    records = story(seed, events)
     dice = random.Random(1000 + seed)
     hashes = set()
-    for _ in range(3):
+    for _ in range(WAYS):
         shuffled = [*records, *dice.choices(records, k=len(records) // 3)]
         dice.shuffle(shuffled)
         async with databases.fresh(SERVICE) as database:
@@ -89,7 +100,7 @@ async def test_any_order_and_duplication_gives_one_state(databases: Databases, s
             transport = httpx.ASGITransport(service.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://p", headers=token()) as client:
                 profile = Profile(service, clock, client)
-                for batch in in_batches(shuffled, dice.choice([3, 10, 40, 500])):
+                for batch in in_batches(shuffled, dice.choice([40, 500] if events else [3, 10, 40, 500])):
                     await profile.take(*batch)
                 hashes.add(await profile.state_hash())
                 counts = service.intake.counts
@@ -104,3 +115,17 @@ async def test_a_different_story_has_a_different_hash(profile: Profile) -> None:
     before = await profile.state_hash()
     await profile.take(record("purchase-delivered", about_order("o")))
     assert await profile.state_hash() != before
+
+
+async def test_a_purchase_sent_again_after_400_days_has_no_effect(profile: Profile) -> None:
+    bought = record("purchase-recorded", purchase())
+    await profile.take(bought)
+    profile.clock.set(NOW + timedelta(days=400))
+    for job in profile.service.runner.jobs:
+        await job.run()
+    async with profile.service.db.transaction() as tx:
+        assert not await fetch(tx, "SELECT source FROM inbox"), "what came in is forgotten"
+    before, told = await profile.state_hash(), await profile.published()
+    await profile.take(bought)
+    assert (await profile.state_hash(), await profile.published()) == (before, told)
+    assert profile.service.intake.counts["duplicate"] == 1
