@@ -16,7 +16,9 @@ from shared.messaging.intake import Intake
 
 
 class FlowRow(BaseModel):
-    """What came in from a source within an hour: received = applied + duplicate + parked + dead."""
+    """What came in from a source within an hour: received = applied + duplicate + parked + dead + refused.
+
+    ``refused``: of customers who were erased."""
 
     source: str
     hour: datetime
@@ -25,6 +27,7 @@ class FlowRow(BaseModel):
     duplicate: int
     parked: int
     dead: int
+    refused: int
 
 
 class DeadLetterView(BaseModel):
@@ -58,7 +61,7 @@ Replayer = Annotated[Principal, staff_only("operations:write")]
 
 _FLOW_EXAMPLE = {
     "source": "/shop/tw", "hour": "2026-11-20T08:00:00Z", "received": 12, "applied": 9, "duplicate": 2,
-    "parked": 0, "dead": 1,
+    "parked": 0, "dead": 1, "refused": 0,
 }  # fmt: skip
 _LETTER_EXAMPLE = {
     "id": 7, "topic": "purchase-recorded", "outcome": "dead", "source": "/shop/tw", "code": "contract",

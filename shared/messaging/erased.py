@@ -25,6 +25,7 @@ CREATE TABLE erased_ids (
     erasure_id text NOT NULL,
     erased_at timestamptz NOT NULL
 );
+ALTER TABLE flow ADD COLUMN refused bigint NOT NULL DEFAULT 0;
 CREATE FUNCTION erased_among(digests bytea[], alone boolean) RETURNS SETOF bytea LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF alone THEN

@@ -1,4 +1,4 @@
-"""The count that must balance: received = applied + duplicate + parked + dead, by source and hour."""
+"""The count that must balance: received = applied + duplicate + parked + dead + refused, by source and hour."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,18 +9,20 @@ from shared.db import Tx, columns, execute, fetch
 
 Settled = Literal["applied", "duplicate"]
 Failed = Literal["parked", "dead"]
-Outcome = Settled | Failed
+Outcome = Settled | Failed | Literal["refused"]
 Counts = Mapping[tuple[str, Outcome], int]
 
 _ADD = """
-INSERT INTO flow AS f (source, hour, received, applied, duplicate, parked, dead)
-SELECT source, :hour, applied + duplicate + parked + dead, applied, duplicate, parked, dead
+INSERT INTO flow AS f (source, hour, received, applied, duplicate, parked, dead, refused)
+SELECT source, :hour, applied + duplicate + parked + dead + refused, applied, duplicate, parked, dead, refused
 FROM unnest(CAST(:sources AS text[]), CAST(:applied AS bigint[]), CAST(:duplicate AS bigint[]),
-            CAST(:parked AS bigint[]), CAST(:dead AS bigint[])) AS new (source, applied, duplicate, parked, dead)
+            CAST(:parked AS bigint[]), CAST(:dead AS bigint[]), CAST(:refused AS bigint[]))
+    AS new (source, applied, duplicate, parked, dead, refused)
 ORDER BY source
 ON CONFLICT (hour, source) DO UPDATE
 SET received = f.received + excluded.received, applied = f.applied + excluded.applied,
-    duplicate = f.duplicate + excluded.duplicate, parked = f.parked + excluded.parked, dead = f.dead + excluded.dead
+    duplicate = f.duplicate + excluded.duplicate, parked = f.parked + excluded.parked, dead = f.dead + excluded.dead,
+    refused = f.refused + excluded.refused
 """
 _MOVE = """
 UPDATE flow SET applied = applied + (:now = 'applied')::int, duplicate = duplicate + (:now = 'duplicate')::int,
@@ -28,12 +30,13 @@ UPDATE flow SET applied = applied + (:now = 'applied')::int, duplicate = duplica
 WHERE hour = :hour AND source = :source
 """
 _READ = """
-SELECT source, hour, received, applied, duplicate, parked, dead FROM flow
+SELECT source, hour, received, applied, duplicate, parked, dead, refused FROM flow
 WHERE (hour, source) < (:hour, :source) ORDER BY hour DESC, source DESC LIMIT :limit
 """
 _TOTALS = """
 SELECT coalesce(sum(applied), 0) AS applied, coalesce(sum(duplicate), 0) AS duplicate,
-       coalesce(sum(parked), 0) AS parked, coalesce(sum(dead), 0) AS dead, coalesce(sum(received), 0) AS received
+       coalesce(sum(parked), 0) AS parked, coalesce(sum(dead), 0) AS dead, coalesce(sum(refused), 0) AS refused,
+       coalesce(sum(received), 0) AS received
 FROM flow
 """
 
@@ -43,10 +46,11 @@ async def add(tx: Tx, counts: Counts, now: datetime) -> None:
     by_source: dict[str, Counter[str]] = {}
     for (source, outcome), n in counts.items():
         by_source.setdefault(source, Counter())[outcome] += n
-    rows = [(s, c["applied"], c["duplicate"], c["parked"], c["dead"]) for s, c in sorted(by_source.items())]
+    names = ("applied", "duplicate", "parked", "dead", "refused")
+    rows = [(source, *(found[name] for name in names)) for source, found in sorted(by_source.items())]
     if rows:
-        names = ("sources", "applied", "duplicate", "parked", "dead")
-        await execute(tx, _ADD, hour=hour_of(now), **dict(zip(names, columns(rows, 5), strict=True)))
+        given = dict(zip(("sources", *names), columns(rows, 6), strict=True))
+        await execute(tx, _ADD, hour=hour_of(now), **given)
 
 
 async def replayed(tx: Tx, source: str, was: Failed, now: Settled, counted_at: datetime) -> None:

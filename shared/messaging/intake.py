@@ -16,7 +16,7 @@ from shared.db import Database, Tx, is_transient
 from shared.messaging import dead_letters, flow, inbox, outbox
 from shared.messaging.dead_letters import DeadLetter
 from shared.messaging.envelope import read_record
-from shared.messaging.erased import Erased
+from shared.messaging.erased import CODE, Erased
 from shared.messaging.events import Event, InvalidEvent, Rejection
 from shared.messaging.outbox import Waiting
 from shared.messaging.records import Record
@@ -184,7 +184,7 @@ class Intake:
                 readable, letters = await self.erased.sift(tx, readable, letters)
             outcomes, refused = await self._effect(tx, readable)
             letters += refused
-            outcomes.update((letter.source, "dead") for letter in letters)
+            outcomes.update((letter.source, _outcome(letter)) for letter in letters)
             await dead_letters.keep(tx, self.service, letters, now)
             await flow.add(tx, outcomes, now)
         self.after_commit()
@@ -230,9 +230,9 @@ class Intake:
             if self.erased is not None:
                 _, (letter,) = await self.erased.sift(tx, [], [letter])
             await dead_letters.keep(tx, self.service, [letter], now)
-            await flow.add(tx, {(source, letter.outcome): 1}, now)
+            await flow.add(tx, {(source, _outcome(letter)): 1}, now)
         self.after_commit()
-        self.counts[letter.outcome] += 1
+        self.counts[_outcome(letter)] += 1
         self._remember(1, 1)
         log.error("intake.parked", exc_info=error, **self._described(letter))
 
@@ -257,6 +257,10 @@ class Intake:
         if self._parked > max(MOST_PARKED, len(self._recent) // 100):
             raise TooManyFailures(f"{self._parked} of the last {len(self._recent)} events failed unexpectedly")
 
+
+
+def _outcome(letter: DeadLetter) -> flow.Outcome:
+    return "refused" if letter.code == CODE else letter.outcome
 
 
 def _is_tombstone(record: Record) -> bool:

@@ -10,7 +10,7 @@ from shared.messaging.intake import Intake
 from shared.messaging.relay import Relay
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-OUTCOMES = ("applied", "duplicate", "parked", "dead")
+OUTCOMES = ("applied", "duplicate", "parked", "dead", "refused")
 
 
 class MessagingMetrics(Collector):

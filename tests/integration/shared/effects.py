@@ -51,15 +51,17 @@ async def effects(db: Database) -> Counter[str]:
 
 
 async def totals(db: Database) -> dict[str, int]:
-    """The flow's sums."""
+    """The flow's sums; of refused events only where there are any."""
     async with db.transaction() as tx:
-        return await flow.totals(tx)
+        return {name: n for name, n in (await flow.totals(tx)).items() if n or name != "refused"}
 
 
 async def flow_rows(db: Database) -> dict[tuple[str, datetime], dict[str, int]]:
     """The flow by source and hour."""
     async with db.transaction() as tx:
         rows = await flow.read(tx, limit=1_000)
+    for row in rows:
+        assert row.pop("refused") == 0, "nobody is erased"
     return {(row.pop("source"), row.pop("hour")): row for row in rows}  # type: ignore[misc]  # rows are for JSON
 
 
