@@ -7,7 +7,7 @@ from services.profile.counting.application import Counting
 from services.profile.duplicates.matching import Matching
 from services.profile.erasures.application import Alarm
 from services.profile.events.application import Events
-from services.profile.imports.application import Imports
+from services.profile.imports.working import Working
 from services.profile.metrics.reporting import Reporting
 from services.profile.patterns.watching import Watching
 from services.profile.purchases.converting import Converting
@@ -27,7 +27,7 @@ def jobs(
     events: Events,
     counting: Counting,
     placing: Placing,
-    imports: Imports,
+    imports: Working,
     converting: Converting,
     reporting: Reporting,
     watching: Watching,

@@ -30,6 +30,7 @@ from services.profile.identities.application import Identities
 from services.profile.identities.http import identities_router
 from services.profile.imports.application import Imports
 from services.profile.imports.http import imports_router
+from services.profile.imports.working import Working
 from services.profile.jobs import jobs
 from services.profile.metrics.application import Metrics
 from services.profile.metrics.http import metrics_router
@@ -96,10 +97,10 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     catalogue = Catalogue(clock)
     placing = Placing(db, clock, house, wake)
     converting = Converting(history, db, clock)
-    imports = Imports(customers, db, wake)
     metrics, reports = Metrics(counting, house, clock), Reports(clock)
     reporting = Reporting(metrics, reports, counting, db)
     watching = Watching(counting, house, db, clock, wake)
+    imports = Working(customers, db, wake)
     service = assemble(
         SERVICE,
         db=db,
@@ -117,7 +118,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             preferences_router(customers, db, wake),
             identities_router(identities, db, wake),
             erasures_router(erasures, db, wake),
-            imports_router(imports, db, clock),
+            imports_router(Imports(customers, db), db, clock),
             identifiers_router(identifiers, customers, db),
             rules_router(Rules(), db),
             duplicates_router(Duplicates(identities), identities, db, wake),

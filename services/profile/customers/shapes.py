@@ -83,7 +83,7 @@ class FileFields(BaseModel):
     birthday: BirthdayShape | None = None
     tags: list[Id] = Field(default_factory=list, max_length=100)
     owner: Id | None = None
-    team: dict[TeamRole, Id] = Field(default_factory=dict, description="Who of the staff has which role for this customer")
+    team: dict[TeamRole, Id] = Field(default_factory=dict, description="Who of the staff has which role for him")
     tenure_start: Instant | None = None
     preferred_channel: ContactChannel | None = None
     preferred_hours: Annotated[str, Field(pattern=HOURS)] | None = None

@@ -13,9 +13,10 @@ from starlette.requests import Request
 from services.profile import examples
 from services.profile.accesses.application import showed
 from services.profile.fields import Id, IdInPath, Instant, outgoing_trace
-from services.profile.imports.application import Imports, Upload
+from services.profile.imports.application import Imports
 from services.profile.imports.domain import MAX_BYTES, FaultyFile, Format, Import, NotRevertible
 from services.profile.imports.reading import CHARSETS, line_of
+from services.profile.imports.receiving import Upload
 from services.profile.imports.shapes import (
     FAULT,
     IMPORT,

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.profile.imports import application as imports
-from services.profile.imports import store
+from services.profile.imports import receiving, store
 from shared.db import fetch
 from tests.integration.profile.house import Profile, token
 from tests.kit.builders import NOW, purchase, record
@@ -221,7 +220,7 @@ async def test_a_dry_run_tells_what_would_happen_and_writes_nothing(profile: Pro
 async def test_an_import_goes_on_after_a_crash_where_it_stood(
     profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(receiving, "CHUNK_ROWS", 2)
     rows = [{"customer_id": f"web:{n}", "name": f"N{n}"} for n in range(5)]
     real = store.progress
 
@@ -259,7 +258,7 @@ async def test_an_older_consent_never_widens_what_the_customer_said_since(profil
 async def test_a_revert_takes_back_what_still_stands_and_leaves_later_edits(
     profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(receiving, "CHUNK_ROWS", 3)
     consent = {"channel": "email", "purpose": "marketing", "granted": True, "source": "s", "wording_version": "1"}
     before = [{"customer_id": "web:1", "name": "Before", "email": "before@example.com", "tags": ["tea"]}]
     await send(profile, before)
@@ -328,7 +327,7 @@ async def test_an_import_writes_what_the_routes_write(
     rows: list[tuple[str, dict[str, Any], dict[str, Any] | None]],
     timed: bool,
 ) -> None:
-    monkeypatch.setattr(imports, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(receiving, "CHUNK_ROWS", 2)
     run = next(_runs)
     for _, fields, _ in rows:
         if timed:
