@@ -44,10 +44,12 @@ async def test_a_person_is_forgotten_everywhere_and_never_met_again(
     done = await until(completed, 60, what="all four services' acknowledgement")
     assert sorted(one["service"] for one in done["acknowledgements"]) == sorted(SERVICES)
     assert not done["overdue"]
-    file = tmp_path / "receipt.json"
+    file, key = tmp_path / "receipt.json", tmp_path / "key.pem"
     file.write_text((await http.get(f"/profile/erasures/{id}")).text)
     verified = CliRunner().invoke(app, ["erasure", "verify", str(file), "--data", str(system.data_dir)])
     assert verified.exit_code == 0, verified.output
+    key.write_text(CliRunner().invoke(app, ["erasure", "key", "--data", str(system.data_dir)]).stdout)
+    assert CliRunner().invoke(app, ["erasure", "verify", str(file), "--key", str(key)]).exit_code == 0
     file.write_text(done["receipt"][:-8] + "AAAAAAAA")
     assert CliRunner().invoke(app, ["erasure", "verify", str(file), "--data", str(system.data_dir)]).exit_code == 1
 

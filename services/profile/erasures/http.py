@@ -1,10 +1,10 @@
 """The routes of erasure."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Body, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from services.profile import examples
 from services.profile.erasures.application import Erasures
@@ -42,7 +42,7 @@ class NewErasure(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Id | None = None
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$")] | None = None
     requested_by: Id | None = None
 
 
@@ -72,7 +72,7 @@ class ErasureView(BaseModel):
     """An erasure. ``receipt``: a signed JWS once all four services have answered; ``customer_ids``: until then."""
 
     id: str
-    state: str
+    state: Literal["running", "completed"]
     customer_ids: list[str]
     reason: str | None
     requested_by: str | None
