@@ -31,6 +31,10 @@ class Metrics:
         """How far the facts are counted."""
         return await self.counting.counted_at(tx)
 
+    async def assumption(self, tx: Tx, name: Name) -> str | None:
+        """What practice takes for granted of a figure: a sentence to hold what was measured against."""
+        return await store.assumption(tx, name)
+
     async def retention(self, tx: Tx, asked: Period, of: Filters) -> Ratio:
         """Who of the last period's buyers bought in this one."""
         return await store.retention(tx, asked, of)

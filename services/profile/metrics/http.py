@@ -102,7 +102,8 @@ def metrics_router(metrics: Metrics, reports: Reports, db: Database) -> Router:
         async with db.transaction() as tx:
             # What was reported, and what is aimed at, is of everybody.
             beside = (None, None) if question.of else await reports.beside(tx, name, period)
-            asked = Asked(period, question.segment, question.owner, await metrics.as_of(tx), *beside)
+            said = await metrics.assumption(tx, name)
+            asked = Asked(period, question.segment, question.owner, await metrics.as_of(tx), *beside, said)
             yield tx, asked, question.of
 
     @router.get("/kpis/retention", responses=examples.answer(_example("retention")))
@@ -218,6 +219,7 @@ def _example(name: Name, **more: Any) -> dict[str, Any]:
         "as_of": "2026-11-20T08:15:00Z",
         "target": None,
         "first_reported": None,
+        "assumption": None,
         **figures,
         **more,
     }

@@ -73,6 +73,7 @@ class KpiView(BaseModel):
     as_of: datetime | None
     target: TargetView | None
     first_reported: ReportView | None
+    assumption: str | None = Field(description="What practice takes for granted; nothing that was measured here")
 
 
 class RatioView(KpiView):
@@ -208,6 +209,7 @@ class Asked:
     as_of: datetime | None
     target: Target | None = None
     report: Report | None = None
+    assumption: str | None = None
 
 
 def ratio_view(name: Name, asked: Asked, ratio: Ratio) -> RatioView:
@@ -319,6 +321,7 @@ def _head(name: Name, asked: Asked) -> dict[str, Any]:
         "as_of": asked.as_of,
         "target": target_view(asked.target) if asked.target else None,
         "first_reported": _reported(asked.report) if asked.report else None,
+        "assumption": asked.assumption,
     }
 
 

@@ -177,10 +177,20 @@ ORDER BY CASE :worst WHEN 'return_rate' THEN returned / nullif(CAST(sold AS nume
 LIMIT :limit
 """
 
+_ASSUMPTION = """
+SELECT body ->> :kpi AS text FROM policies WHERE name = 'assumptions' ORDER BY version DESC LIMIT 1
+"""
+
 Filters = dict[str, str]
 """Of whom the figures are: ``owner`` of the file, ``segment`` where he stands now."""
 Span = tuple[datetime, datetime]
 """From an instant until before another."""
+
+
+async def assumption(tx: Tx, kpi: str) -> str | None:
+    """What the newest version of the policy ``assumptions`` says beside a figure."""
+    rows = await fetch(tx, _ASSUMPTION, kpi=kpi)
+    return rows[0]["text"] if rows else None
 
 
 async def retention(tx: Tx, period: Period, of: Filters) -> Ratio:

@@ -30,6 +30,8 @@ async def test_satisfaction_is_of_those_who_gave_a_rating(profile: Profile) -> N
     )
     told = await kpi(profile, "satisfaction")
     assert (ratio(told), told["value"]) == ((2, 5, 6), 0.4)
+    assert "25 people" in told["assumption"]
+    assert (await kpi(profile, "churn"))["assumption"] is None
     assert told["kinds"] == [
         {"kind": "complaint", "count": 2, "rated": 1, "high": 0, "low": 1, "average": 2.0},
         {"kind": "review", "count": 4, "rated": 4, "high": 2, "low": 1, "average": 3.25},
