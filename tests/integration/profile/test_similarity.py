@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from shared.db import execute, fetch
 from tests.integration.profile.house import Profile
 from tests.integration.profile.test_duplicates import match, pairs, suggested
+from tests.integration.profile.test_erasures import applied, erase
 from tests.integration.profile.test_filling import patch
 from tests.integration.profile.test_identities import make, merge, undo
+from tests.kit.scanning import places_of
 
 SERVICE = "profile"
 BIRTHDAY = {"month": 8, "day": 15}
@@ -72,6 +74,16 @@ async def test_nothing_of_a_name_or_an_address_stands_in_what_is_compared_by(pro
             rows = await fetch(tx, f"SELECT CAST(to_jsonb(t) AS text) AS line FROM {table} AS t")
             assert rows or table in ("crowded_keys", "match_marks")
             assert not any("zaphod" in row["line"].lower() for row in rows)
+
+
+async def test_who_is_erased_is_compared_with_nobody_and_stands_in_no_suggestion(profile: Profile) -> None:
+    await make(profile, "a", "gone-for-good", "c", email="x@example.com")
+    assert len(await suggested(profile)) == 3
+    await erase(profile, "gone-for-good")
+    await applied(profile)
+    places = {table for table, _ in await places_of(profile.service.db, ["gone-for-good"])}
+    assert places == {"outbox", "erasures"}, "until the other services have answered"
+    assert pairs(await suggested(profile)) == [("a", "c")]
 
 
 _file = st.fixed_dictionaries(
