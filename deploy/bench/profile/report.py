@@ -21,8 +21,10 @@ class ProfileFigures(BaseModel):
     segmentation: float
     view_per_second: float
     view_p99_ms: float
+    view_cpu_us: float
     empty_per_second: float
     empty_p99_ms: float
+    empty_cpu_us: float
     view: float
     import_per_second: float
     import_received_seconds: float
@@ -70,8 +72,8 @@ def profile_table(figures: ProfileFigures) -> Table:
     f = figures
     behind = [
         f"{f.segmented_per_second:,.0f} and {f.unsegmented_per_second:,.0f} purchases/s, {f.purchases:,} a turn",
-        f"{f.view_per_second:,.0f}/s, p99 {f.view_p99_ms:.1f} ms;"
-        f" {f.empty_per_second:,.0f}/s, p99 {f.empty_p99_ms:.1f} ms",
+        f"{f.view_per_second:,.0f}/s, p99 {f.view_p99_ms:.1f} ms, {f.view_cpu_us:,.0f} µs of CPU;"
+        f" {f.empty_per_second:,.0f}/s, p99 {f.empty_p99_ms:.1f} ms, {f.empty_cpu_us:,.0f} µs",
         f"{f.customers:,} rows: {f.import_received_seconds:.1f} s received, {f.import_applied_seconds:.1f} s applied",
         f"{f.duplicates_pairs:,} pairs of {f.customers:,} customers in {f.duplicates_seconds:.1f} s,"
         f" {f.duplicates_suggested:,} suggested",

@@ -25,7 +25,7 @@ SERVICE = "profile"
 BATCH = 1000
 # More marks than this between two looks is a history being loaded: whoever is in it is marked again and again, and
 # placed once in so many seconds.
-RUSH = 10_000
+RUSH = 2_000
 PATIENCE_SECONDS = 20.0
 NOBODY_JOINED = Groups()
 
