@@ -78,8 +78,10 @@ def apply(state: Purchases, order: Order, house: House, rates: Rates = NO_RATES)
     day = house.day(at)
     same_day = day == state.last_day
     spend, elsewhere = state.spend, state.elsewhere
-    worth = in_house(order, house, rates)
-    if worth is not None:
+    # Nearly every order is in the house's currency: asked here, since this is the way of every purchase.
+    if order.currency == house.currency:
+        spend += order.net
+    elif worth := in_house(order, house, rates):
         spend += worth.net
     else:
         known = elsewhere.get(order.currency, Foreign(0, 0))
