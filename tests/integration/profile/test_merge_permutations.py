@@ -10,11 +10,13 @@ from shared.db import Tx, fetch
 from shared.messaging import facts
 from shared.messaging.records import Record
 from tests.integration.profile.house import Profile, in_batches, profile_over, token
-from tests.integration.profile.test_permutations import CUSTOMERS, derived, story
+from tests.integration.profile.test_permutations import derived, story
 from tests.kit.builders import NOW, record
 from tests.kit.databases import Databases
 
 SERVICE = "profile"
+CUSTOMERS = [f"pos:{n}" for n in range(6)]
+"""Those of a small story."""
 
 
 def merges(dice: random.Random) -> list[Record]:
