@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # More than there are cores: tests of services wait for a database half of their time.
-WHOLE = ("-q", "-n", "4", "--dist", "loadfile")
+WHOLE = ("-q", "-n", "3", "--dist", "loadfile")
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def run_tests(arguments: Sequence[str]) -> int:
-    """Checks the architecture's import rules and runs pytest in four processes; answers the exit code.
+    """Checks the architecture's import rules and runs pytest in three processes; answers the exit code.
 
     With arguments only pytest runs, with these, in one process.
     """
@@ -21,4 +21,6 @@ def run_tests(arguments: Sequence[str]) -> int:
         if rules.returncode:
             return rules.returncode
     command = [sys.executable, "-m", "pytest", *(arguments or WHOLE)]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode
+    # Tests start dozens of processes: where nothing compiled is kept, each would compile everything again.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

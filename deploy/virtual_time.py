@@ -20,6 +20,8 @@ class Timeline:
     def __init__(self, system: "System", clock: VirtualClock) -> None:
         self.system = system
         self.clock = clock
+        self._known: dict[str, list[tuple[datetime | None, Job]]] = {}
+        self._moved: dict[str, int] = {}
 
     async def advance(self, by: timedelta) -> int:
         """Sets the clock ``by`` further; answers how many job runs that took.
@@ -30,6 +32,7 @@ class Timeline:
         target = self.clock.now() + by
         runs = 0
         await self.system.until_quiet()
+        self._known.clear()
         rounds = 0
         while due := await self._due(target):
             instant = min(at for at, _, _ in due)
@@ -41,16 +44,23 @@ class Timeline:
             for at, service, job in sorted(due, key=lambda entry: (entry[0], entry[1], entry[2].name)):
                 if at <= self.clock.now():
                     await self.system.services[service].runner.run_once(job)
+                    self._known.pop(service, None)
                     runs += 1
             await until_settled(self.system.services)
         self.clock.set(target)
         return runs
 
     async def _due(self, target: datetime) -> list[tuple[datetime, str, Job]]:
-        known = [(name, job) for name, service in self.system.services.items() for job in service.runner.jobs]
-        instants = await asyncio.gather(*(job.next_due() for _, job in known))
+        for name, service in self.system.services.items():
+            # What falls due in a service changes when a job of it has run, and when it has taken in an event.
+            moved = sum(service.intake.counts.values())
+            if name not in self._known or self._moved[name] != moved:
+                jobs = service.runner.jobs
+                instants = await asyncio.gather(*(job.next_due() for job in jobs))
+                self._known[name], self._moved[name] = list(zip(instants, jobs, strict=True)), moved
         return [
             (at, name, job)
-            for at, (name, job) in zip(instants, known, strict=True)
+            for name, jobs in self._known.items()
+            for at, job in jobs
             if at is not None and at <= target
         ]

@@ -37,9 +37,14 @@ def run_flow(events: int, *, broker: BrokerKind, json: bool) -> None:
 
 
 async def measured(
-    events: int, broker: BrokerKind, say: Callable[[str], None], by_itself: Sequence[str] = SERVICES
+    events: int,
+    broker: BrokerKind,
+    say: Callable[[str], None],
+    by_itself: Sequence[str] = SERVICES,
+    turns: int = single.TURNS,
 ) -> Figures:
-    """All figures of a run of ``events`` purchases; the samples shrink with it. ``by_itself`` are measured alone, too.
+    """All figures of a run of ``events`` purchases; the samples shrink with it. ``by_itself`` are measured alone, too,
+    so many times.
 
     Raises ProcessFailed where a purchase doesn't come through: a figure without all of them would say nothing.
     """
@@ -48,7 +53,10 @@ async def measured(
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     made = list(purchases(events, midnight))
     async with Stage.built(broker) as stage:
-        alone = {name: await single.measure(stage, name, made, min(SAMPLE, events // 5), say) for name in by_itself}
+        alone = {
+            name: await single.measure(stage, name, made, min(SAMPLE, events // 5), say, turns)
+            for name in by_itself
+        }
         say("all four as processes")
         async with together.as_processes(stage) as running:
             processes = await together.flow(running, made, say)

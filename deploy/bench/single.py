@@ -44,11 +44,11 @@ class Single:
 
 
 async def measure(
-    stage: Stage, name: str, purchases: Sequence[Purchase], sample: int, say: Callable[[str], None]
+    stage: Stage, name: str, purchases: Sequence[Purchase], sample: int, say: Callable[[str], None], turns: int = TURNS
 ) -> Single:
     """All purchases are on the topic first; each run has a fresh database. Raises ProcessFailed if some don't apply.
 
-    Consumer and floor take turns, twice: machines change their pace within a minute, and a ratio is to be of one pace.
+    Consumer and floor take turns: machines change their pace within a minute, and a ratio is to be of one pace.
     """
     few = purchases[:sample]
     consumed = cpu = copied = read = 0.0
@@ -58,8 +58,8 @@ async def measure(
             say(f"{name} alone, one at a time")
             await publish(settings, few)
             ones = await _alone(stage, settings, database, len(few), max_records=1)
-        for turn in range(TURNS):
-            say(f"{name} alone, {MAX_RECORDS} at a time, and its floor ({turn + 1} of {TURNS})")
+        for turn in range(turns):
+            say(f"{name} alone, {MAX_RECORDS} at a time, and its floor ({turn + 1} of {turns})")
             # The group goes on behind what it had; its database is another, so nothing is known yet.
             await publish(settings, purchases)
             async with stage.database(name) as database:
@@ -73,7 +73,7 @@ async def measure(
             async with stage.database(name) as database:
                 copied += await copy_seconds(database, written)
             read += read_seconds(purchases)
-    events = TURNS * len(purchases)
+    events = turns * len(purchases)
     return Single(
         events_per_second=events / consumed,
         batch_of_one_per_second=len(few) / ones["seconds"],

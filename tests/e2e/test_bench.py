@@ -17,7 +17,7 @@ async def test_a_bench_of_a_thousand_purchases_measures_everything(
     monkeypatch.chdir(tmp_path)
     told: list[str] = []
     broker: BrokerKind = "kafka" if infra.kind() == "kafka" else "tansu"
-    found = await measured(EVENTS, broker, told.append, by_itself=["loyalty"])
+    found = await measured(EVENTS, broker, told.append, by_itself=["loyalty"], turns=1)
     loyalty = found.services["loyalty"]
     assert loyalty.events_per_second > loyalty.batch_of_one_per_second > 0
     assert loyalty.copy_per_second > loyalty.floor_per_second > 0

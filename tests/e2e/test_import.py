@@ -22,10 +22,11 @@ async def test_a_file_is_imported_and_its_faults_are_printed_row_by_row(
     async def sent(*, dry_run: bool) -> bool:
         return await asyncio.to_thread(import_file, system, file, dry_run=dry_run, charset="utf-8", as_of=None)
 
-    assert await sent(dry_run=True) is False
-    assert "row 2 /email: invalid-contact-point" in capsys.readouterr().out
-    assert (await http.get(f"/profile/customers/{CUSTOMER}-1")).status_code == 404
-    file.write_text(file.read_text().replace("nowhere", "two@example.com"))
-    assert await sent(dry_run=False) is True
-    assert "2 created, 0 changed, 0 unchanged, 0 failed" in capsys.readouterr().out
-    assert (await http.get(f"/profile/customers/{CUSTOMER}-2")).json()["email"] == "two@example.com"
+    with system.client:
+        assert await sent(dry_run=True) is False
+        assert "row 2 /email: invalid-contact-point" in capsys.readouterr().out
+        assert (await http.get(f"/profile/customers/{CUSTOMER}-1")).status_code == 404
+        file.write_text(file.read_text().replace("nowhere", "two@example.com"))
+        assert await sent(dry_run=False) is True
+        assert "2 created, 0 changed, 0 unchanged, 0 failed" in capsys.readouterr().out
+        assert (await http.get(f"/profile/customers/{CUSTOMER}-2")).json()["email"] == "two@example.com"
