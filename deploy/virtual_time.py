@@ -59,8 +59,5 @@ class Timeline:
                 instants = await asyncio.gather(*(job.next_due() for job in jobs))
                 self._known[name], self._moved[name] = list(zip(instants, jobs, strict=True)), moved
         return [
-            (at, name, job)
-            for name, jobs in self._known.items()
-            for at, job in jobs
-            if at is not None and at <= target
+            (at, name, job) for name, jobs in self._known.items() for at, job in jobs if at is not None and at <= target
         ]

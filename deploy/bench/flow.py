@@ -54,8 +54,7 @@ async def measured(
     made = list(purchases(events, midnight))
     async with Stage.built(broker) as stage:
         alone = {
-            name: await single.measure(stage, name, made, min(SAMPLE, events // 5), say, turns)
-            for name in by_itself
+            name: await single.measure(stage, name, made, min(SAMPLE, events // 5), say, turns) for name in by_itself
         }
         say("all four as processes")
         async with together.as_processes(stage) as running:
