@@ -18,6 +18,10 @@ from shared.settings import KafkaSettings
 PER_SECOND = 100
 LOOK_SECONDS = 0.005
 LATEST_SECONDS = 30.0
+CALM_SECONDS = 60.0
+_PLACED = """
+SELECT NOT EXISTS (SELECT FROM placement_marks) AND NOT EXISTS (SELECT FROM placement_queue) AS placed
+"""
 # Inbox and account are written by one transaction: who sees the one sees the other.
 _SEEN = "SELECT i.id FROM inbox i JOIN unnest($1::text[]) AS wanted (id) USING (id) WHERE i.source = $2"
 
@@ -33,9 +37,12 @@ class Latency:
 async def measure(running: Running, seconds: float) -> Latency:
     """Every purchase is by a customer whom nobody knows yet, seen when loyalty's database shows it to others.
 
+    It begins when the customers of a load before have been placed in their segments: a rush puts that off.
+
     Asking loyalty over HTTP a thousand times a second would measure that instead; its API is asked at the end.
     Raises TimeoutError for a purchase that stays away, httpx.HTTPStatusError for an account that isn't there.
     """
+    await _until_calm(running)
     now = datetime.now(UTC)
     count = round(seconds * PER_SECOND)
     sent = [purchase(f"late:{n}", f"late:{n}", now, [n, 7 * n, 11 * n, 13 * n]) for n in range(count)]
@@ -48,6 +55,17 @@ async def measure(running: Running, seconds: float) -> Latency:
             (await client.get(f"{running.url}/loyalty/accounts/{each.customer_id}")).raise_for_status()
     p50, p99 = np.percentile(taken, [50, 99]) * 1000
     return Latency(float(p50), float(p99))
+
+
+async def _until_calm(running: Running) -> None:
+    deadline = time.monotonic() + CALM_SECONDS
+    while time.monotonic() < deadline:
+        async with running.databases["profile"].transaction() as tx:
+            placed = (await fetch(tx, _PLACED))[0]["placed"]
+        if placed and not (await backlog(running.kafka, running.topics, running.databases)).total:
+            return
+        await asyncio.sleep(LOOK_SECONDS)
+    raise TimeoutError(f"customers wait for their segments after {CALM_SECONDS:.0f} s")
 
 
 async def _publish(settings: KafkaSettings, purchases: Sequence[Purchase], waiting: dict[str, float]) -> None:
