@@ -12,6 +12,8 @@ import numpy as np
 
 from deploy.bench.purchases import SOURCE, Purchase, purchase
 from deploy.bench.together import Running
+from deploy.quiet import backlog
+from shared.db import fetch
 from shared.messaging import kafka
 from shared.settings import KafkaSettings
 
