@@ -35,6 +35,9 @@ class KafkaSettings(BaseSettings):
     compression: Literal["gzip", "snappy", "lz4", "zstd"] | None = None
     fetch_max_wait_ms: int = 500
     max_records: int = 500
+    commit_ms: int = 250
+    """How long what was applied may wait for its commit while more is read; 0 commits every batch. A crash brings as
+    much again, and the inbox knows it."""
     session_timeout_ms: int = 30_000
     """How long a silent consumer keeps its partitions. Tansu forms a group in half of it."""
     security_protocol: str = "PLAINTEXT"

@@ -89,6 +89,8 @@ async def _alone(
 ) -> dict[str, float]:
     log, result = stage.home / "alone.log", stage.home / "alone.json"
     environment = {**stage.environment(settings, database), "ROOST_KAFKA_MAX_RECORDS": str(max_records)}
+    if max_records == 1:
+        environment["ROOST_KAFKA_COMMIT_MS"] = "0"
     arguments = ("deploy.bench.alone", database.service, str(purchases), str(result))
     async with child(*arguments, log=log, environment=environment) as process:
         await finished(process, log, LONGEST_SECONDS)

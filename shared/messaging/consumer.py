@@ -83,6 +83,7 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._rebalances = 0
         self._careful_until = 0.0
         self._uncommitted: dict[TopicPartition, int] = {}
+        self._committed_at = 0.0
 
     async def read(self) -> None:
         """Until the broker fails us, or we are to stop."""
@@ -108,6 +109,8 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         finally:
             if batch is not None:
                 await batch
+        if self._uncommitted:
+            await self._commit()
 
     def grace(self) -> float:
         """Seconds that the batch in hand may take when we are to stop; waiting for records just ends."""
@@ -122,7 +125,8 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.session_timeout_ms / 1000 * 2 / 3):
                 async with self._batch:
-                    pass
+                    if self._uncommitted:
+                        await self._commit()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Every partition is read again from where it was committed."""
@@ -189,7 +193,8 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 error = await self._attempt(readings)
                 if error is None:
                     self._uncommitted |= ends
-                    await self._commit()
+                    if not self._may_wait(readings):
+                        await self._commit()
                     return
             paused = isinstance(error, TooManyFailures)
             await pause(self._stopping, PAUSE_SECONDS if paused else RETRY_SECONDS)
@@ -209,7 +214,13 @@ class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self.consumer.state = "ready"
         return None
 
+    def _may_wait(self, readings: Sequence[Reading]) -> bool:
+        """Whether the commit can be that of a later batch: more is waiting, and the last commit wasn't long ago."""
+        recent = time.monotonic() - self._committed_at < self.settings.commit_ms / 1000
+        return recent and len(readings) == self.settings.max_records
+
     async def _commit(self) -> None:
+        self._committed_at = time.monotonic()
         ours = self.reader.assignment()
         offsets = {place: offset for place, offset in self._uncommitted.items() if place in ours}
         try:

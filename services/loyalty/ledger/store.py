@@ -121,11 +121,12 @@ ORDER BY s.customer_id, a.customer_id, order_id
 async def open_and_lock(tx: Tx, customers: Sequence[str], now: datetime) -> Sequence[RowMapping]:
     """The accounts of sorted customers, opened where there is none, locked until the transaction ends."""
     rows = await fetch(tx, _LOCK, customers=list(customers))
-    if len(rows) < len(customers):
-        known = {row["customer_id"] for row in rows}
-        await execute(tx, _OPEN, customers=[customer for customer in customers if customer not in known], now=now)
-        rows = await fetch(tx, _LOCK, customers=list(customers))
-    return rows
+    if len(rows) == len(customers):
+        return rows
+    known = {row["customer_id"] for row in rows}
+    missing = [customer for customer in customers if customer not in known]
+    await execute(tx, _OPEN, customers=missing, now=now)
+    return [*rows, *await fetch(tx, _LOCK, customers=missing)]
 
 
 async def lock(tx: Tx, accounts: Sequence[int]) -> Sequence[RowMapping]:

@@ -246,6 +246,29 @@ async def test_the_next_batch_is_read_while_the_database_works_on_this_one(
     assert set((await applied(db, run)).values()) == {1}
 
 
+async def test_a_stop_commits_the_batches_whose_commit_was_put_off(db: Database, broker: KafkaSettings) -> None:
+    service, run = service_name(), uuid4().hex
+    count = 10 * broker.max_records
+    await publish(broker, failed_contacts(run, count))
+    last = f"{run}-{count - 1}"
+    stopping: list[Consumer] = []
+
+    async def stop_in_the_last(tx: Tx, events: Sequence[Event]) -> Outcome:
+        if any(event.id == last for event in events):
+            stopping[0].stop()
+        return await write_effects(tx, events)
+
+    late = broker.model_copy(update={"commit_ms": 600_000})
+    one = consumer(db, late, service, stop_in_the_last)
+    stopping.append(one)
+    async with running(one):
+        await until(lambda: state(one, "stopped"))
+    other = consumer(db, late, service)
+    async with running(other):
+        await until(all_of(db, run, count))
+    assert other.intake.counts["duplicate"] == 0, "what was applied was committed"
+
+
 async def test_a_batch_that_outlasts_a_rebalance_is_neither_lost_nor_applied_twice(
     db: Database, broker: KafkaSettings
 ) -> None:
