@@ -101,6 +101,11 @@ class Erased:
         digests = sorted(self.digest(customer) for customer in customers)
         await execute(tx, _ADD, digests=digests, erasure=erasure_id, now=now)
 
+    async def alone(self, tx: Tx) -> None:
+        """No batch is applied until the transaction ends, whose first statement this is: for who takes customers away,
+        and must know that nothing of them is on its way."""
+        await fetch(tx, _AMONG, digests=[], alone=True)
+
     async def sift(
         self, tx: Tx, readable: Sequence[tuple[Record, Event]], letters: Sequence[DeadLetter]
     ) -> tuple[list[tuple[Record, Event]], list[DeadLetter]]:

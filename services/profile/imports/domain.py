@@ -10,6 +10,8 @@ Format = Literal["csv", "ndjson"]
 OPEN: tuple[State, ...] = ("waiting", "running", "reverting")
 CHUNK_ROWS = 1000
 """Rows that one transaction works through."""
+CHUNK_CHARACTERS = 4 * 1024 * 1024
+"""Where rows are long a chunk has fewer: whole chunks stand in memory."""
 MAX_BYTES = 256 * 1024 * 1024
 MAX_RECORD = 64 * 1024
 """Characters of one row."""

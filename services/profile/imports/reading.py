@@ -74,11 +74,10 @@ class CsvReader:
                 length = sum(map(len, lines[done:]))
                 if fault == _OPEN and not last and length <= MAX_RECORD:
                     break
-                # Of a quotation that never ends only its first line is lost.
-                end = done + 1 if fault == _OPEN else done + max(1, reader.line_num - taken)
-                detail = "a quotation that doesn't end" if fault == _OPEN else fault
-                yield Unreadable("malformed-csv", detail, _shown("".join(lines[done:end])))
-                done = end
+                # What a quotation has swallowed that doesn't end, or ends where it shouldn't, are rows of their own.
+                detail = "a quotation that doesn't end" if fault == _OPEN or reader.line_num - taken > 1 else fault
+                yield Unreadable("malformed-csv", detail, _shown(lines[done]))
+                done += 1
         self._waiting = "".join(lines[done:]) + rest
 
     def _record(self, record: list[str], lines: list[str], begin: int, end: int) -> Iterator[Record]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from services.profile.imports import reading, store
-from services.profile.imports.domain import CHUNK_ROWS, FaultyFile, Import, Record
+from services.profile.imports.domain import CHUNK_CHARACTERS, CHUNK_ROWS, FaultyFile, Import, Record, Unreadable
 from services.profile.imports.sealing import of_chunk
 from services.profile.vault.domain import Sealer
 from shared.db import Database, Tx
@@ -24,6 +24,7 @@ class Upload:
     rows: int = 0
     chunks: int = 0
     _waiting: list[Record] = field(default_factory=list)
+    _characters: int = 0
 
     async def take(self, piece: bytes) -> None:
         """The next piece, cut anywhere. Raises FaultyFile."""
@@ -54,7 +55,8 @@ class Upload:
     async def _keep(self, records: Iterable[Record]) -> None:
         for record in records:
             self._waiting.append(record)
-            if len(self._waiting) == CHUNK_ROWS:
+            self._characters += _length(record)
+            if len(self._waiting) == CHUNK_ROWS or self._characters >= CHUNK_CHARACTERS:
                 await self._flush()
 
     async def _flush(self) -> None:
@@ -63,3 +65,12 @@ class Upload:
             await store.add_chunk(tx, self.import_id, self.chunks, self.rows + 1, body)
         self.rows, self.chunks = self.rows + len(self._waiting), self.chunks + 1
         self._waiting.clear()
+        self._characters = 0
+
+
+def _length(record: Record) -> int:
+    match record:
+        case Unreadable(text=text) | str(text):
+            return len(text)
+        case _:
+            return sum(map(len, record))

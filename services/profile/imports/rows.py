@@ -1,5 +1,6 @@
 """A row, checked as a request is, and what of a file it speaks of."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from services.profile.customers.contact_points import (
 )
 from services.profile.customers.domain import EDITABLE, MAPS, CustomerFile
 from services.profile.customers.shapes import FileFields, Text, fields_of
-from services.profile.fields import CustomerId, Id, Instant
+from services.profile.fields import CUSTOMER_ID, CustomerId, Id, Instant
 from services.profile.identifiers.domain import IdentifierKind, InvalidIdentifier, as_kept
 from services.profile.imports.columns import Setter, document
 from services.profile.imports.domain import Fault, Record, Refused, Unreadable
@@ -178,8 +179,9 @@ def _nothing(name: str) -> Any:
 
 
 def _named(said: dict[str, Any]) -> str | None:
+    """What stands in the clear beside the fault: an id alone, not what a file has in an id's place."""
     who = said.get("customer_id")
-    return who if isinstance(who, str) and len(who) <= 64 else None
+    return who if isinstance(who, str) and re.fullmatch(CUSTOMER_ID, who) else None
 
 
 def _object(line: str) -> dict[str, Any]:

@@ -247,6 +247,8 @@ class Working:
 
     async def _take_back(self, job: Import) -> int:
         async with self.db.transaction() as tx:
+            if self.customers.erased is not None:
+                await self.customers.erased.alone(tx)
             now = await store.find(tx, job.import_id, lock=True)
             if now is None or now.state != "reverting":
                 return 0

@@ -1,5 +1,6 @@
 """Files of customers over HTTP: what they write, what they refuse, what a crash and a second time leave of them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -13,6 +14,7 @@ from services.profile.imports import receiving, store
 from shared.db import fetch
 from tests.integration.profile.house import Profile, token
 from tests.kit.builders import NOW, purchase, record
+from tests.kit.waiting import until
 
 SERVICE = "profile"
 HEADER = "customer_id,name,email,phone,tags,consents.email.marketing,consents.source,consents.wording_version"
@@ -386,3 +388,70 @@ async def _everything(profile: Profile, who: str) -> dict[str, Any]:
         "events": events,
         "marks": [dict(mark) for mark in marks],
     }
+
+
+async def test_a_quotation_that_never_ends_or_ends_rows_later_costs_its_line_alone(profile: Profile) -> None:
+    # More than a field of Python's reader may have, in one piece.
+    rows = [f"pos:{n},Name {n} {'x' * 60}" for n in range(2500)]
+    rows[5], rows[900] = 'pos:5,"Name 5', 'pos:900,"Name" 900'
+    content = "customer_id,name\n" + "\n".join(rows) + "\n"
+    done = await send(profile, content)
+    assert counts(done) == (2500, 2498, 0, 0, 2)
+    again = await send(profile, content.replace('"Name" 900', "Name 900"), dry_run=True)
+    assert (again["rows"], again["failed"]) == (2500, 1)
+    assert (await profile.client.get(f"/imports/{done['id']}/failed-rows")).text.splitlines()[1:] == [
+        rows[5], rows[900],
+    ]  # fmt: skip
+
+
+async def test_an_address_in_the_place_of_an_id_is_not_kept_in_the_clear(profile: Profile) -> None:
+    done = await send(profile, "customer_id,name\nplanted@example.com,A\nno such id,B\npos:1,C\n")
+    assert counts(done) == (3, 1, 0, 0, 2)
+    async with profile.service.db.transaction() as tx:
+        kept = await fetch(tx, "SELECT CAST(f AS text) AS shown, customer_id FROM import_faults AS f")
+    assert [row["customer_id"] for row in kept] == [None, None]
+    assert not any("planted" in row["shown"] for row in kept)
+
+
+async def test_long_rows_make_chunks_of_fewer(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving, "CHUNK_CHARACTERS", 1000)
+    rows = "".join(json.dumps({"customer_id": f"web:{n}", "name": "n" * 150}) + "\n" for n in range(20))
+    await profile.client.post("/imports", content=rows, headers={"Content-Type": "application/x-ndjson"})
+    async with profile.service.db.transaction() as tx:
+        chunks = await fetch(tx, "SELECT first_row, octet_length(body) AS size FROM import_chunks ORDER BY chunk")
+    assert [row["first_row"] for row in chunks] == [1, 7, 13, 19]
+    assert all(row["size"] < 1500 for row in chunks)
+    await work(profile)
+    [done] = (await profile.client.get("/imports")).json()["items"]
+    assert counts(done) == (20, 20, 0, 0, 0)
+
+
+async def test_a_purchase_that_arrives_while_its_import_is_taken_back_keeps_its_customer(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = await send(profile, [{"customer_id": "web:1", "name": "A"}])
+    await profile.client.post(f"/imports/{done['id']}/revert")
+    recorded, go_on = asyncio.Event(), asyncio.Event()
+    use_cases = dict(profile.service.intake.use_cases)
+    real = use_cases["purchase-recorded"]
+
+    async def slow(tx: Any, events: Any) -> Any:
+        outcome = await real(tx, events)
+        recorded.set()
+        await go_on.wait()
+        return outcome
+
+    monkeypatch.setattr(profile.service.intake, "use_cases", use_cases | {"purchase-recorded": slow})
+    taking = asyncio.create_task(profile.take(record("purchase-recorded", purchase("web:1"))))
+    await recorded.wait()
+    working = asyncio.create_task(work(profile))
+
+    async def waits() -> Any:
+        async with profile.service.db.transaction() as tx:
+            return await fetch(tx, "SELECT 1 FROM pg_locks WHERE NOT granted") or working.done()
+
+    await until(waits, what="the revert at the lock")
+    go_on.set()
+    await asyncio.gather(taking, working)
+    view = await profile.view("web:1")
+    assert (view["name"], view["value"]["order_count"]) == (None, 1)
