@@ -123,7 +123,8 @@ def duplicates_router(duplicates: Duplicates, identities: Identities, db: Databa
             elif not await duplicates.reject(tx, pair, who.subject):
                 raise not_found()
             else:
-                await attempt.remember(tx, status=200, resource_id=id)
+                # Not the pair's id, which names both customers.
+                await attempt.remember(tx, status=200, resource_id="rejected")
         return Rejected(id=id)
 
     @router.post("/duplicates/{id}/accept", status_code=201, responses=examples.answer(_ACCEPTED, 201))

@@ -196,7 +196,10 @@ class Matching:
             who = await persons(tx, pair)
             one, other = who[pair[0]], who[pair[1]]
             # The file may have changed since they were compared.
-            verified = await store.verified_in_both(tx, one.ids, other.ids, policy.kinds) if policy.on else []
+            verified: list[str] = []
+            if policy.on:
+                crowd = (await policies.similarity(tx)).crowd
+                verified = await store.verified_in_both(tx, one.ids, other.ids, policy.kinds, crowd)
             if verified:
                 try:
                     await self.identities.merge_by_rule(tx, pair, Rule(policy.version, tuple(verified)))

@@ -107,6 +107,8 @@ _DECIDED = "UPDATE duplicate_pairs SET by_rule = false WHERE first_id = :first A
 _VERIFIED = """
 SELECT DISTINCT a.kind FROM contact_points AS a JOIN contact_points AS b ON b.kind = a.kind AND b.digest = a.digest
 WHERE a.customer_id = ANY(:one) AND b.customer_id = ANY(:other) AND a.verified AND b.verified AND a.kind = ANY(:kinds)
+  AND (SELECT count(*) FROM (SELECT 1 FROM contact_points AS c WHERE c.kind = a.kind AND c.digest = a.digest
+                             LIMIT :crowd + 1) AS few) <= :crowd
 ORDER BY a.kind
 """
 _evidence = msgspec.json.Decoder(tuple[Evidence, ...])
@@ -259,7 +261,11 @@ async def decided(tx: Tx, pair: tuple[str, str]) -> None:
     await execute(tx, _DECIDED, first=pair[0], second=pair[1])
 
 
-async def verified_in_both(tx: Tx, one: Sequence[str], other: Sequence[str], kinds: Sequence[str]) -> list[str]:
-    """Of which kinds both have the same address, verified under an id of either."""
-    rows = await fetch(tx, _VERIFIED, one=list(one), other=list(other), kinds=list(kinds))
+async def verified_in_both(
+    tx: Tx, one: Sequence[str], other: Sequence[str], kinds: Sequence[str], crowd: int
+) -> list[str]:
+    """Of which kinds both have the same address, verified under an id of either, which no more than ``crowd`` files
+    have: whoever was joined by it counts with every id, else a desk's phone would join its users one after the other.
+    """
+    rows = await fetch(tx, _VERIFIED, one=list(one), other=list(other), kinds=list(kinds), crowd=crowd)
     return [row["kind"] for row in rows]

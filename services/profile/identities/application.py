@@ -24,6 +24,7 @@ from services.profile.purchases.application import PurchaseHistory
 from shared.contracts.types import Cause
 from shared.db import Tx
 from shared.messaging import facts, merges, outbox
+from shared.messaging.erased import CustomerIsErased
 from shared.messaging.events import Event
 from shared.messaging.intake import Outcome
 from shared.messaging.merges import MergeFact
@@ -121,11 +122,15 @@ class Identities:
             made = await self.merge(tx, joined.customer_id, stays.customer_id, cause)
         except KindsDiffer as error:
             raise NotByRule("kinds-differ") from error
+        except CustomerIsErased as error:
+            raise NotByRule("erased") from error
         await store.by_rule(tx, made.merge_id, rule)
         return await store.find(tx, made.merge_id)
 
     async def reject(self, tx: Tx, pair: tuple[str, str], by: str) -> bool:
         """Notes that these are two, whatever id they have later; False if there is no file of one of them."""
+        # Nobody is erased between the look and the note.
+        await merges.share(tx)
         if not all([await self.customers.exists(tx, customer) for customer in pair]):
             return False
         await store.reject(tx, pair, by, self.customers.clock.now())

@@ -75,7 +75,8 @@ class KnownAsTwo(Exception):
 
 
 class NotByRule(Exception):
-    """No rule joins them. ``why``: ``rejected``, ``restricted``, ``birthdays-differ``, ``kinds-differ``, ``gone``."""
+    """No rule joins them. ``why``: ``rejected``, ``restricted``, ``birthdays-differ``, ``kinds-differ``, ``gone``,
+    ``erased``."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)

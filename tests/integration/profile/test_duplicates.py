@@ -3,8 +3,11 @@
 import asyncio
 from typing import Any
 
+from shared.db import fetch
+from shared.messaging.envelope import read_event
 from tests.integration.profile.house import Profile, token
 from tests.integration.profile.test_identities import ask, make, merge, undo
+from tests.kit.waiting import until
 
 SERVICE = "profile"
 CROWD = 5
@@ -117,3 +120,29 @@ async def test_pages_of_suggestions_hold_each_pair_once(profile: Profile) -> Non
         seen += pairs(page["items"])
         cursor = page["next_cursor"]
     assert seen == [(f"a{n}", f"b{n}") for n in range(7)]
+
+
+async def test_a_rejection_leaves_nothing_of_who_is_erased_meanwhile_or_later(profile: Profile) -> None:
+    await make(profile, "a", "b", "c", email="x@example.com")
+    first, second = [one["id"] for one in await suggested(profile)][:2]
+    key = {"Idempotency-Key": "k"}
+    assert (await profile.client.post(f"/duplicates/{first}/reject", headers=key)).status_code == 200
+    again = await profile.client.post(f"/duplicates/{first}/reject", headers=key)
+    assert (again.json(), again.headers["Idempotency-Replayed"]) == ({"id": first}, "true")
+    await profile.client.post("/customers/a/erasure", json={})
+    [said] = await profile.published("customer-erased")
+    event = read_event(said["value"], profile.clock.now())
+    async with profile.service.db.transaction() as tx:
+        await profile.service.intake.use_cases["customer-erased"](tx, [event])
+        late = asyncio.create_task(profile.client.post(f"/duplicates/{second}/reject"))
+
+        async def waits() -> Any:
+            async with profile.service.db.transaction() as other:
+                return await fetch(other, "SELECT 1 FROM pg_locks WHERE NOT granted") or late.done()
+
+        await until(waits, what="the rejection at the lock")
+    assert (await late).status_code == 404
+    async with profile.service.db.transaction() as tx:
+        assert await fetch(tx, "SELECT 1 FROM rejected_duplicates") == []
+        kept = await fetch(tx, "SELECT resource_id FROM idempotency_keys")
+    assert [row["resource_id"] for row in kept] == ["rejected"]

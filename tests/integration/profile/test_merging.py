@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.profile.identities.domain import Side, stays_first
 from tests.integration.profile.house import Profile
-from tests.integration.profile.test_duplicates import match, pairs, suggested
+from tests.integration.profile.test_duplicates import CROWD, match, pairs, suggested
 from tests.integration.profile.test_filling import patch
 from tests.integration.profile.test_identities import ask, bought, consent, later, make, own_events, say, undo
 from tests.kit.builders import NOW
@@ -197,3 +197,23 @@ async def test_a_person_and_a_company_are_never_joined_but_a_bare_id_may_be_eith
         refused = await ask(profile, *pair)
         assert (refused.status_code, refused.json()["code"]) == (409, "kinds-differ")
     assert (await ask(profile, "bare", "firm")).status_code == 201
+
+
+async def test_an_address_of_a_crowd_joins_nobody_whether_its_people_come_at_once_or_one_by_one(
+    profile: Profile,
+) -> None:
+    desk = verified("phone", "02-2345-6789")
+    await make(profile, *(f"once-{n}" for n in range(CROWD + 1)), **verified("phone", "02-2345-0000"))
+    assert await joined(profile) == []
+    for n in range(CROWD + 3):
+        later(profile)
+        await make(profile, f"c{n}", **desk)
+        await match(profile)
+    assert await joined(profile) == [(f"c{n}", "c0") for n in range(1, CROWD)]
+
+
+async def test_who_is_about_to_be_erased_is_joined_to_nobody_and_keeps_no_other_pair_waiting(profile: Profile) -> None:
+    await make(profile, "a", "b", **verified())
+    await make(profile, "c", "d", **verified("phone", "0912345678"))
+    assert (await profile.client.post("/customers/a/erasure", json={})).status_code == 202
+    assert await joined(profile) == [("d", "c")]
