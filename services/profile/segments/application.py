@@ -166,6 +166,14 @@ class Placing:
         self.wake()
         return 1
 
+    async def _still_silent(self, tx: Tx, customers: Sequence[str]) -> set[str]:
+        """Those of whom nothing but loaded history was known when they were read: what was committed between the queue
+        and the reading has left its marks by now."""
+        if not customers:
+            return set()
+        await store.gather(tx)
+        return set(customers) - await store.loud(tx, customers)
+
     async def _place(self, tx: Tx, wanted: Sequence[Wanted]) -> int:
         """Places customers and publishes their moves; answers how many placements were written."""
         if not wanted:
@@ -175,6 +183,7 @@ class Placing:
         book = Book(await in_force(tx), self.house)
         segments = {segment.name: segment for segment in [*built_in(book), *await catalogue.own(tx)]}
         people = await known_of(tx, customers, groups, self.house)
+        silent = await self._still_silent(tx, [one.customer_id for one in wanted if one.silent])
         stood = await store.placements(tx, customers)
         standing: dict[tuple[str, str], Placement] = {}
         gone: list[tuple[str, str]] = []
@@ -192,7 +201,7 @@ class Placing:
                     standing[key] = after
                 if move:
                     moves.append(move)
-                    if not one.silent:
+                    if one.customer_id not in silent:
                         loud.append((move, person))
         await store.save(tx, standing, gone)
         await store.note(tx, moves)

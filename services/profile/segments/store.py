@@ -44,6 +44,7 @@ WITH taken AS (
 )
 SELECT count(*) AS marks FROM taken
 """
+_LOUD = "SELECT customer_id FROM placement_queue WHERE customer_id = ANY(:customers) AND NOT silent"
 _WAITED = "SELECT coalesce(extract(epoch FROM now() - min(queued_at)), 0) AS seconds FROM placement_queue"
 _TAKE = """
 DELETE FROM placement_queue WHERE customer_id IN (
@@ -197,6 +198,11 @@ async def gather(tx: Tx) -> int:
     """Turns all marks into a queue in which everybody stands once; answers how many marks there were."""
     marks: int = (await fetch(tx, _GATHER))[0]["marks"]
     return marks
+
+
+async def loud(tx: Tx, customers: Sequence[str]) -> set[str]:
+    """Those of these customers who stand in the queue for more than loaded history."""
+    return {row["customer_id"] for row in await fetch(tx, _LOUD, customers=customers)}
 
 
 async def waited(tx: Tx) -> float:

@@ -9,6 +9,7 @@ import pytest
 from services.profile.purchases.domain import House
 from services.profile.segments import application, store
 from services.profile.segments.application import Placing
+from services.profile.segments.reading import known_of
 from shared.db import fetch
 from shared.service import Wake
 from shared.settings import HouseSettings
@@ -220,3 +221,19 @@ async def test_who_waits_in_silence_is_told_of_if_he_buys_meanwhile(
     assert await placing(profile).run() == 2
     assert {data["customer_id"] for data in await changes(profile)} == {"a"}
     assert len(await changes(profile, segment="lifecycle")) == 1
+
+
+async def test_a_live_purchase_between_the_queue_and_the_reading_is_told_though_history_was_loaded(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bought(profile, "a", 300, backfill=True)
+    read_by = "services.profile.segments.application.known_of"
+
+    async def interrupted(*args: Any) -> Any:
+        monkeypatch.setattr(read_by, known_of)
+        await bought(profile, "a", 0)
+        return await known_of(*args)
+
+    monkeypatch.setattr(read_by, interrupted)
+    await placing(profile).run()
+    assert [data["to"] for data in await changes(profile, customer_id="a", segment="lifecycle")] == ["returned"]
