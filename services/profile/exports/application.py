@@ -66,7 +66,7 @@ class Exports:
         yield "contact_persons", await self._contact_persons(tx, person)
         yield "identifiers", await self._identifiers(tx, person)
         for name in store.SECTIONS:
-            yield name, await store.section(tx, name, person.ids)
+            yield name, await store.section(tx, name, person.ids, for_staff=for_staff)
         yield "accesses", await self._accesses(tx, person, for_staff)
 
     async def _history(self, tx: Tx, person: Person) -> AsyncIterator[dict[str, Any]]:

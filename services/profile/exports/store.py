@@ -52,6 +52,10 @@ SECTIONS = {
         SELECT customer_id, import_id, row, code, pointer, detail
         FROM import_faults WHERE customer_id = ANY(:ids) ORDER BY import_id, row, position""",
 }
+STAFF = {
+    "notes": ("author",), "restrictions": ("restricted_by", "lifted_by"), "imports": ("created_by",),
+}  # fmt: skip
+"""The columns of sections that name staff: for staff alone."""
 TABLES = frozenset(
     {
         "notes", "consents", "restrictions", "standing_orders", "facts", "purchase_states", "standings", "contacts",
@@ -74,7 +78,8 @@ LEFT_OUT = {
 """The others, and why nobody needs them who wants to know what is known of him."""
 
 
-async def section(tx: Tx, name: str, ids: Sequence[str]) -> list[msgspec.Raw]:
+async def section(tx: Tx, name: str, ids: Sequence[str], *, for_staff: bool) -> list[msgspec.Raw]:
     """The rows of a section, as JSON."""
-    rows = await fetch(tx, f"SELECT CAST(to_jsonb(r) AS text) AS row FROM ({SECTIONS[name]}) AS r", ids=list(ids))
+    sql = f"SELECT CAST(to_jsonb(r) - CAST(:hidden AS text[]) AS text) AS row FROM ({SECTIONS[name]}) AS r"
+    rows = await fetch(tx, sql, ids=list(ids), hidden=[] if for_staff else list(STAFF.get(name, ())))
     return [msgspec.Raw(row["row"].encode()) for row in rows]

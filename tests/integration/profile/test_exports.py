@@ -73,3 +73,18 @@ async def test_a_customer_gets_his_own_and_no_names_of_staff_who_looked(profile:
     assert (own.status_code, {access["subject"] for access in accesses}) == (200, {None})
     other = await profile.client.get("/customers/web:2/export", headers=token("profile:read", "web:1"))
     assert other.status_code == 404
+
+
+async def test_staff_who_wrote_restricted_or_imported_are_named_to_staff_alone(profile: Profile) -> None:
+    row = b'{"customer_id": "web:1", "name": "A"}'
+    await profile.client.post("/imports", content=row, headers={"Content-Type": "application/x-ndjson"})
+    [job] = [job for job in profile.service.runner.jobs if job.name == "import"]
+    await profile.service.runner.run_once(job)
+    await profile.client.post("/customers/web:1/notes", json={"text": "wants tea"})
+    await profile.client.put("/customers/web:1/restriction", json={"reason": "asked"})
+    sections = {"notes": "author", "restrictions": "restricted_by", "imports": "created_by"}
+    for_staff = (await profile.client.get("/customers/web:1/export")).json()
+    assert {for_staff[section][0][column] for section, column in sections.items()} == {"developer"}
+    own = (await profile.client.get("/customers/web:1/export", headers=token("profile:read", "web:1"))).json()
+    assert own["notes"][0]["text"] == "wants tea"
+    assert "developer" not in str({section: own[section] for section in sections})
