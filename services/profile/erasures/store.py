@@ -58,7 +58,6 @@ INSERT INTO erasure_acknowledgements (erasure_id, service, applied_at, counts)
 SELECT erasure_id, service, at, CAST(counts AS jsonb)
 FROM unnest(CAST(:erasures AS text[]), CAST(:services AS text[]), CAST(:at AS timestamptz[]), CAST(:counts AS text[]))
     AS new (erasure_id, service, at, counts)
-WHERE EXISTS (SELECT 1 FROM erasures AS e WHERE e.erasure_id = new.erasure_id)
 ON CONFLICT DO NOTHING
 """
 _COMPLETE = """
@@ -140,7 +139,8 @@ async def hold(tx: Tx, erasures: Sequence[str]) -> None:
 
 
 async def acknowledge(tx: Tx, said: Sequence[tuple[str, str, datetime, dict[str, int]]]) -> None:
-    """Keeps each service's first answer to an erasure that is known."""
+    """Keeps each service's first answer to an erasure, which may come before the erasure itself where topics are read
+    from the beginning again."""
     rows = [(erasure, service, at, msgspec.json.encode(counts).decode()) for erasure, service, at, counts in said]
     erasures, services, at, counts = columns(rows, 4)
     await execute(tx, _ACKNOWLEDGE, erasures=erasures, services=services, at=at, counts=counts)

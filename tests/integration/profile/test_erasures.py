@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 
 from services.profile.erasures.receipts import InvalidReceipt, public_key, verify
+from services.profile.erasures.store import OF_THE_FILE, OF_THE_STORY, PAIRS
 from shared.clock import SystemClock
 from shared.contracts.topics import SERVICES
 from shared.db import execute, fetch
@@ -309,3 +310,24 @@ async def answer_of(profile: Profile, service: str) -> Record:
 async def read(profile: Profile, erasure_id: str) -> dict[str, Any]:
     found: dict[str, Any] = (await profile.client.get(f"/erasures/{erasure_id}")).json()
     return found
+
+
+async def test_answers_that_are_read_again_before_their_erasure_count(profile: Profile) -> None:
+    cause = {"source": "/roost/profile/erasures", "id": "e_1"}
+    said = {"customer_id": "e_1", "sequence": 1, "caused_by": cause, "occurred_at": at(0), "erasure_id": "e_1"}
+    for service in ("loyalty", "churn", "engagement"):
+        await profile.take(record("erasure-completed", {**said, "service": service, "counts": {}}))
+    await profile.take(record("customer-erased", {**said, "customer_id": TILL, "customer_ids": [TILL]}))
+    await answered(profile, "profile")
+    done = await read(profile, "e_1")
+    assert (done["state"], done["missing"]) == ("completed", [])
+
+
+async def test_what_is_destroyed_is_found_by_an_index(profile: Profile) -> None:
+    of_customers = [f"{table} WHERE customer_id = ANY(:ids)" for table in (*OF_THE_FILE, "customers", *OF_THE_STORY)]
+    of_pairs = [f"{table} WHERE first_id = ANY(:ids) OR second_id = ANY(:ids)" for table in PAIRS]
+    async with profile.service.db.transaction() as tx:
+        await execute(tx, "SET LOCAL enable_seqscan = off")
+        for found in (*of_customers, *of_pairs, "idempotency_keys WHERE resource_id = ANY(:ids)"):
+            plan = [row["QUERY PLAN"] for row in await fetch(tx, f"EXPLAIN SELECT * FROM {found}", ids=[TILL])]
+            assert not any("Seq Scan" in step for step in plan), found
