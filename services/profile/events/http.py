@@ -9,6 +9,7 @@ from services.profile import examples
 from services.profile.events.application import Events, Received
 from services.profile.events.reading import MAX_EVENTS, MalformedBatch, split
 from services.profile.fields import outgoing_trace
+from services.profile.identifiers.domain import Taken
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
 from shared.http.problems import PROBLEMS, FieldError, ProblemError, invalid
@@ -98,13 +99,20 @@ def events_router(events: Events, db: Database, wake: Wake) -> Router:
             raise ProblemError(400, error.code, str(error)) from error
         if not 1 <= len(items) <= MAX_EVENTS:
             raise invalid("", f"A batch has 1 to {MAX_EVENTS} events.", code="batch-size")
-        async with db.transaction() as tx:
-            received = await events.receive(tx, items, outgoing_trace())
+        try:
+            received = await receive_all(items)
+        except Taken:
+            # Somebody gave the number of a stranger to another customer meanwhile: he is meant now.
+            received = await receive_all(items)
         if received.accepted:
             wake()
         if received.rejected and not is_batch:
             raise _refusal(received)
         return _view(received)
+
+    async def receive_all(items: list[bytes]) -> Received:
+        async with db.transaction() as tx:
+            return await events.receive(tx, items, outgoing_trace())
 
     return router
 

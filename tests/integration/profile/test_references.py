@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.profile.customers.application import Customers
 from shared.db import fetch
 from tests.integration.profile.house import Profile
 from tests.integration.profile.test_events_http import BATCH, post
@@ -143,3 +144,20 @@ async def test_a_reference_beside_an_id_or_of_a_product_is_refused(profile: Prof
     refused = [(n, "contract", "/data/customer_ref") for n in range(2)]
     assert await received(profile, both, product) == (0, 0, refused)
     assert await profile.published() == []
+
+
+async def test_a_number_that_somebody_gets_while_a_stranger_is_made_of_it_means_him(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(profile, "known")
+    real = Customers.create
+
+    async def interrupted(*args: Any, **fields: Any) -> Any:
+        monkeypatch.setattr(Customers, "create", real)
+        card = {"kind": "card", "value": "8860 0001"}
+        assert (await profile.client.post("/customers/known/identifiers", json=card)).status_code == 201
+        return await real(*args, **fields)
+
+    monkeypatch.setattr(Customers, "create", interrupted)
+    assert await received(profile, referring("1", "card", "88600001")) == (1, 0, [])
+    assert await published(profile) == {"1": "known"}
