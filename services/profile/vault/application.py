@@ -78,14 +78,17 @@ class Vault:
             if key := await store.old_index(tx, self.keyring.newest):
                 await store.rewrap_index(tx, self.keyring.rewrapped(INDEX, key))
                 done += 1
+        after = ""
         while True:
             async with self._db.transaction() as tx:
-                found = await store.old(tx, self.keyring.newest, _AT_ONCE)
+                found = await store.old(tx, self.keyring.newest, _AT_ONCE, after)
                 again = {who: self.keyring.rewrapped(customer_owner(who), key) for who, key in found.items()}
                 await store.rewrap(tx, again)
             done += len(found)
             if len(found) < _AT_ONCE:
                 break
+            # Not from the beginning each time, over all that is wrapped anew.
+            after = next(reversed(found))
         if done:
             log.info("vault.rewrapped", keys=done, by=self.keyring.newest)
         return done

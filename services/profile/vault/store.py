@@ -19,7 +19,7 @@ _DESTROY = "DELETE FROM customer_keys WHERE customer_id = ANY(:customers)"
 _KEEP_INDEX = "INSERT INTO index_keys (wrapped, wrapped_by) VALUES (:wrapped, :by) ON CONFLICT DO NOTHING"
 _INDEX = "SELECT wrapped, wrapped_by FROM index_keys"
 _OLD = """
-SELECT customer_id, wrapped, wrapped_by FROM customer_keys WHERE wrapped_by <> :newest
+SELECT customer_id, wrapped, wrapped_by FROM customer_keys WHERE wrapped_by <> :newest AND customer_id > :after
 ORDER BY customer_id LIMIT :limit FOR UPDATE
 """
 _OLD_INDEX = "SELECT wrapped, wrapped_by FROM index_keys WHERE wrapped_by <> :newest FOR UPDATE"
@@ -59,9 +59,9 @@ async def index(tx: Tx) -> WrappedKey | None:
     return _one(await fetch(tx, _INDEX))
 
 
-async def old(tx: Tx, newest: str, limit: int) -> dict[str, WrappedKey]:
-    """Keys that another master key wrapped, held until the transaction ends."""
-    rows = await fetch(tx, _OLD, newest=newest, limit=limit)
+async def old(tx: Tx, newest: str, limit: int, after: str = "") -> dict[str, WrappedKey]:
+    """Keys that another master key wrapped, by customer, held until the transaction ends."""
+    rows = await fetch(tx, _OLD, newest=newest, limit=limit, after=after)
     return {row["customer_id"]: WrappedKey(row["wrapped"], row["wrapped_by"]) for row in rows}
 
 
