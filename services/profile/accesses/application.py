@@ -72,6 +72,9 @@ class AccessRecord:
                 try:
                     async with self._db.transaction() as tx:
                         await store.add(tx, [(access, [*map(self._digest, ids)]) for access, ids in batch])
+                except asyncio.CancelledError:
+                    self._waiting[:0] = batch
+                    raise
                 except Exception as error:  # the loop's edge: whoever reads is answered, and the next time tries again
                     self._waiting[:0] = batch
                     self._failed.inc()

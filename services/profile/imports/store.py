@@ -35,7 +35,7 @@ WHERE state <> 'receiving' AND (CAST(:at AS timestamptz) IS NULL OR (created_at,
 ORDER BY created_at DESC, import_id DESC LIMIT :limit
 """
 _NEXT = """
-SELECT import_id FROM imports WHERE state IN ('waiting', 'running', 'reverting')
+SELECT import_id FROM imports WHERE state IN ('waiting', 'running', 'reverting') AND NOT import_id = ANY(:without)
 ORDER BY created_at, import_id LIMIT 1
 """
 _CHUNK = "SELECT first_row, body FROM import_chunks WHERE import_id = :id AND chunk = :chunk"
@@ -195,9 +195,9 @@ async def page(tx: Tx, after: tuple[datetime, str] | None, limit: int) -> list[I
     return [msgspec.convert(dict(row), Import) for row in await fetch(tx, _PAGE, at=at, id=number, limit=limit)]
 
 
-async def next_at_work(tx: Tx) -> str | None:
-    """Whose turn it is."""
-    rows = await fetch(tx, _NEXT)
+async def next_at_work(tx: Tx, without: Sequence[str] = ()) -> str | None:
+    """Whose turn it is, ``without`` some."""
+    rows = await fetch(tx, _NEXT, without=list(without))
     return rows[0]["import_id"] if rows else None
 
 

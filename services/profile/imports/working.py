@@ -92,17 +92,27 @@ class Working:
     wake: Wake
 
     async def run(self) -> int:
-        """Works for some seconds, a transaction a chunk; answers how many rows it came through."""
+        """Works for some seconds, a transaction a chunk; answers how many rows it came through.
+
+        One that fails keeps no other waiting; what it failed by is raised in the end.
+        """
         done, until = 0, time.monotonic() + _WORK_SECONDS
+        failed: dict[str, Exception] = {}
         while time.monotonic() < until:
             async with self.db.transaction() as tx:
-                import_id = await store.next_at_work(tx)
+                import_id = await store.next_at_work(tx, list(failed))
                 if import_id:
                     await store.started(tx, import_id, self.customers.clock.now())
                 job = await store.find(tx, import_id) if import_id else None
             if job is None:
                 break
-            done += await (self._take_back(job) if job.state == "reverting" else self._work(job, until))
+            try:
+                done += await (self._take_back(job) if job.state == "reverting" else self._work(job, until))
+            except Exception as error:
+                log.error("import.failed", service=SERVICE, import_id=job.import_id, error=type(error).__name__)
+                failed[job.import_id] = error
+        for fault in failed.values():
+            raise fault
         return done
 
     async def next_due(self) -> datetime | None:

@@ -455,3 +455,25 @@ async def test_a_purchase_that_arrives_while_its_import_is_taken_back_keeps_its_
     await asyncio.gather(taking, working)
     view = await profile.view("web:1")
     assert (view["name"], view["value"]["order_count"]) == (None, 1)
+
+
+async def test_an_import_that_fails_keeps_no_other_waiting(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, broken = store.progress, ""
+
+    async def fail(tx: Any, import_id: str, number: int, tally: Any) -> None:
+        if import_id == broken:
+            raise ZeroDivisionError("a fault of ours")
+        await real(tx, import_id, number, tally)
+
+    monkeypatch.setattr(store, "progress", fail)
+    sent = [
+        await profile.client.post("/imports", content=row, headers={"Content-Type": "application/x-ndjson"})
+        for row in (b'{"customer_id": "web:1"}', b'{"customer_id": "web:2"}')
+    ]
+    broken, sound = (one.json()["id"] for one in sent)
+    with pytest.raises(ZeroDivisionError):
+        await work(profile)
+    assert ((await shown(profile, broken))["state"], (await shown(profile, sound))["state"]) == ("running", "done")
+    broken = ""
+    await work(profile)
+    assert (await profile.view("web:1"))["customer_id"] == "web:1"
