@@ -74,9 +74,12 @@ _MERGES = "DELETE FROM merges WHERE from_id = ANY(:ids) OR into_id = ANY(:ids)"
 _SEQUENCES = "DELETE FROM sequences WHERE customer_id = ANY(:ids)"
 # Our own events are named by customer and number. By the primary key: the inbox may have millions of rows.
 _INBOX = """
-DELETE FROM inbox USING unnest(CAST(:sources AS text[])) AS s (source), unnest(CAST(:ids AS text[])) AS c (id),
-    generate_series(1, 5000) AS n
-WHERE inbox.source = s.source AND inbox.id = c.id || ':' || n
+DELETE FROM inbox WHERE ctid = ANY(ARRAY(
+    SELECT found.place
+    FROM unnest(CAST(:sources AS text[])) AS s (source), unnest(CAST(:ids AS text[])) AS c (id),
+        generate_series(1, 5000) AS n,
+        LATERAL (SELECT i.ctid AS place FROM inbox AS i WHERE i.source = s.source AND i.id = c.id || ':' || n OFFSET 0)
+            AS found))
 """
 _KEYS = "DELETE FROM idempotency_keys WHERE resource_id = ANY(:ids)"
 _NAMES_HIM = """

@@ -5,6 +5,7 @@ import itertools
 from contextlib import suppress
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
@@ -15,6 +16,7 @@ from shared.contracts.topics import SERVICES
 from shared.db import fetch
 from shared.messaging import inbox
 from shared.messaging.envelope import read_event
+from shared.messaging.erasures import _INBOX as INBOX
 from shared.messaging.records import Record
 from shared.service import Service
 from tests.contract.apis import bearer, build
@@ -230,3 +232,19 @@ def joined(from_id: str, into_id: str, merge_id: str) -> Record:
 
 async def take(service: Service, *records: Record) -> None:
     await service.intake.take([one for one in records if one.topic in service.intake.use_cases])
+
+
+async def test_what_the_inbox_has_of_him_is_found_by_its_key_however_much_it_has(databases: Databases) -> None:
+    async with databases.fresh("churn") as made:
+        owner = await asyncpg.connect(made.owner_dsn)
+        await owner.execute("""
+            INSERT INTO inbox (source, id, digest, received_at)
+            SELECT '/roost/profile', 'c' || n || ':1', '', now() FROM generate_series(1, 50000) AS n;
+            ANALYZE inbox
+        """)
+        statement = INBOX.replace(":sources", "$1").replace(":ids", "$2")
+        asked = (["/roost/profile", "/roost/loyalty"], ["c7", "c8"])
+        plan = [row[0] for row in await owner.fetch(f"EXPLAIN {statement}", *asked)]
+        assert not any("Seq Scan" in step for step in plan), plan
+        assert await owner.execute(statement, *asked) == "DELETE 2"
+        await owner.close()
