@@ -9,6 +9,7 @@ import typer
 
 from deploy.dead_letters import app as dead_letters_app
 from deploy.erasures import app as erasures_app
+from deploy.options import DATA, DataDir
 
 app = typer.Typer(
     name="roost",
@@ -24,13 +25,11 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(erasures_app, name="erasure")
 
-DataDir = Annotated[Path, typer.Option("--data", help="The data directory.", envvar="ROOST_DATA")]
 Port = Annotated[int, typer.Option(help="The HTTP port; 0 picks a free one.", min=0, max=65535)]
 PostgresPort = Annotated[int, typer.Option(help="PostgreSQL's port; 0 picks a free one.", min=0, max=65535)]
 BrokerPort = Annotated[int, typer.Option(help="The broker's port; 0 picks a free one.", min=0, max=65535)]
 BrokerKind = Annotated[Literal["tansu", "kafka"], typer.Option(help="Embedded Tansu, or Apache Kafka (needs Java).")]
 Json = Annotated[bool, typer.Option("--json", help="A JSON object on stdout.")]
-DATA = Path(".roost")
 
 
 class RoleName(Enum):

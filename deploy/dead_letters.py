@@ -1,21 +1,21 @@
 """``./roost dead-letters``: what the services could not apply, and applying it after all."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from deploy.options import DATA, DataDir
 
 if TYPE_CHECKING:
     from deploy.remote import Remote
 
 app = typer.Typer(help="Events that a service could not apply.", no_args_is_help=True)
 
-DataDir = Annotated[Path, typer.Option("--data", help="The data directory.", envvar="ROOST_DATA")]
 ServiceName = Annotated[str | None, typer.Option("--service", help="Only this service.")]
 
 
 @app.command("list")
-def show(data: DataDir = Path(".roost"), service: ServiceName = None) -> None:
+def show(data: DataDir = DATA, service: ServiceName = None) -> None:
     """What waits, newest first, with code, pointer and the first of its bytes."""
     from rich.console import Console
     from rich.table import Table
@@ -35,7 +35,7 @@ def show(data: DataDir = Path(".roost"), service: ServiceName = None) -> None:
 @app.command()
 def replay(
     ids: Annotated[list[int] | None, typer.Argument(help="Letters' ids; all that wait if none is named.")] = None,
-    data: DataDir = Path(".roost"),
+    data: DataDir = DATA,
     service: ServiceName = None,
 ) -> None:
     """Apply letters again, after their fault was mended; tells which still fail."""

@@ -8,22 +8,26 @@ from typing import Annotated, Any
 import typer
 from pydantic import SecretStr
 
-app = typer.Typer(help="Receipts of erasures.", no_args_is_help=True)
+from deploy.options import DATA, DataDir
 
-DataDir = Annotated[Path, typer.Option("--data", help="The data directory.", envvar="ROOST_DATA")]
+app = typer.Typer(help="Receipts of erasures.", no_args_is_help=True)
 
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="The receipt, or the JSON of GET /erasures/{id}.", exists=True)],
-    key: Annotated[Path | None, typer.Option(help="The public key in PEM; by default that of --data.")] = None,
-    data: DataDir = Path(".roost"),
+    file: Annotated[
+        Path, typer.Argument(help="The receipt, or the JSON of GET /erasures/{id}.", exists=True, dir_okay=False)
+    ],
+    key: Annotated[
+        Path | None, typer.Option(help="The public key in PEM; by default that of --data.", exists=True, dir_okay=False)
+    ] = None,
+    data: DataDir = DATA,
 ) -> None:
     """Check a receipt's signature offline, and print what it says; exit code 1 if it was not signed here."""
     from services.profile.erasures.receipts import InvalidReceipt, verify
 
     try:
-        said = verify(_receipt(file.read_text(encoding="utf-8")), key.read_text() if key else _public_key(data))
+        said = verify(_receipt(file.read_bytes()), key.read_text(errors="replace") if key else _public_key(data))
     except InvalidReceipt as error:
         print(f"{file}: no valid receipt: {error}")
         raise typer.Exit(1) from error
@@ -31,17 +35,24 @@ def verify(
 
 
 @app.command("key")
-def show_key(data: DataDir = Path(".roost")) -> None:
+def show_key(data: DataDir = DATA) -> None:
     """Print the public key that receipts are checked by, in PEM: for whoever must trust them without us."""
     print(_public_key(data), end="")
 
 
-def _receipt(text: str) -> str:
-    text = text.strip()
-    if text.startswith("{"):
+def _receipt(content: bytes) -> str:
+    from services.profile.erasures.receipts import InvalidReceipt
+
+    text = content.decode(errors="replace").strip()
+    if not text.startswith("{"):
+        return text
+    try:
         erasure: dict[str, Any] = json.loads(text)
-        return str(erasure.get("receipt") or "")
-    return text
+    except ValueError as error:
+        raise InvalidReceipt(f"it begins as JSON, and is none: {error}") from error
+    if missing := erasure.get("missing"):
+        raise InvalidReceipt(f"there is none yet: {', '.join(missing)} must answer first, then read the erasure again")
+    return str(erasure.get("receipt") or "")
 
 
 def _public_key(data: Path) -> str:

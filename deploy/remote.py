@@ -25,16 +25,15 @@ class Remote:
 
     def get(self, path: str, **params: Any) -> Any:
         """The JSON answer. Ends the command with the problem's detail on an error."""
-        return self._checked(self.client.get(path, params={k: v for k, v in params.items() if v is not None}))
+        return self._asked("GET", path, params=_given(params))
 
     def post(self, path: str) -> Any:
         """The same for a POST without a body."""
-        return self._checked(self.client.post(path))
+        return self._asked("POST", path)
 
     def send(self, path: str, body: Iterator[bytes], media: str, **params: Any) -> Any:
         """The same for a POST of a file in pieces."""
-        given = {name: value for name, value in params.items() if value is not None}
-        return self._checked(self.client.post(path, params=given, content=body, headers={"Content-Type": media}))
+        return self._asked("POST", path, params=_given(params), content=body, headers={"Content-Type": media})
 
     def pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page."""
@@ -46,11 +45,26 @@ class Remote:
             if cursor is None:
                 return
 
-    def _checked(self, response: httpx.Response) -> Any:
+    def _asked(self, method: str, path: str, **how: Any) -> Any:
+        try:
+            response = self.client.request(method, path, **how)
+        except httpx.HTTPError as error:
+            raise typer.BadParameter(f"{self.url} does not answer: {error or type(error).__name__}") from error
         if response.is_error:
-            problem = response.json() if "json" in response.headers.get("content-type", "") else {}
-            raise typer.BadParameter(f"{response.status_code} {problem.get('code', '')}: {problem.get('detail', '')}")
+            raise typer.BadParameter(_told(response))
         return response.json()
+
+
+def _told(response: httpx.Response) -> str:
+    """A problem in a line, with the places that it names."""
+    problem = response.json() if "json" in response.headers.get("content-type", "") else {}
+    places = [f"{one['pointer'] or '/'}: {one['message']}" for one in problem.get("errors", ())]
+    code, detail = problem.get("code", response.reason_phrase), problem.get("detail", "")
+    return "; ".join([f"{response.status_code} {code}: {detail}", *(one for one in places if detail not in one)])
+
+
+def _given(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def at(url: str, token: str) -> Remote:
