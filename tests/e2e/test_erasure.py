@@ -21,7 +21,7 @@ from tests.kit.waiting import until
 
 TILL, WEB = "e2e:zz-forget-1", "e2e:zz-forget-2"
 NAME, PHONE, EMAIL, NOTE, TEXT = (
-    "Wilhelmine Quast", "886912345678", "quast@example.com", "prefers to be called late", "The cup came in shards",
+    "Planted Forgetme", "886912345678", "forgetme@example.com", "prefers to be called late", "The cup came in shards",
 )  # fmt: skip
 PERSONAL = [NAME, PHONE, EMAIL, NOTE, TEXT]
 

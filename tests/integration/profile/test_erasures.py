@@ -25,7 +25,7 @@ from tests.kit.scanning import places_of
 
 SERVICE = "profile"
 TILL, WEB = "pos:4711-x", "web:4711-y"
-PLANTED = ["Wilhelmine Quast", "886912345678", "quast@example.com", "likes jasmine", "M-90210", "Box 17"]
+PLANTED = ["Planted Forgetme", "886912345678", "forgetme@example.com", "likes jasmine", "M-90210", "Box 17"]
 
 
 async def test_nothing_that_says_who_stays_and_the_figures_of_the_past_do(profile: Profile) -> None:

@@ -140,7 +140,7 @@ async def test_a_policy_that_is_off_or_names_other_kinds_joins_nobody_until_it_d
 
 
 async def test_other_weights_compare_everybody_again(profile: Profile) -> None:
-    await make(profile, "a", "b", name="Anna Berg", birthday={"month": 1, "day": 2})
+    await make(profile, "a", "b", name="Tea House", birthday={"month": 1, "day": 2})
     assert len(await suggested(profile)) == 1
     answer = await put(profile, "similarity", suggest=60)
     assert [version["version"] for version in answer.json()["versions"]] == [2, 1]

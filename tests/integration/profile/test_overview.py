@@ -21,7 +21,7 @@ from tests.kit.builders import NOW, money, purchase, record
 
 SERVICE = "profile"
 FILE: dict[str, Any] = {
-    "customer_id": "a", "kind": "person", "name": "陳美玲", "email": "a@example.org", "phone": "+886912345678",
+    "customer_id": "a", "kind": "person", "name": "好茶客", "email": "a@example.org", "phone": "+886912345678",
     "locale": "zh-TW", "time_zone": "Asia/Taipei", "tags": ["tea", "vip"], "owner": "staff:1",
     "birthday": {"month": 6, "day": 30, "calendar": "lunar", "leap_month": True},
     "anniversaries": [{"name": "wedding", "month": 2, "day": 29}], "attributes": {"shoe": 42.5, "club": None},

@@ -26,7 +26,7 @@ from tests.kit.scanning import places_of
 from tests.kit.waiting import until
 
 TILL, WEB, OTHER = "pos:4711-x", "web:4711-y", "pos:other"
-GIFT = "for Wilhelmine Quast"
+GIFT = "for Planted Forgetme"
 EVERYWHERE = {"facts", "sequences", "merges", "survivors"}
 NAMED = {
     "profile": {

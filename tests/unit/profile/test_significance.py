@@ -87,8 +87,8 @@ def test_students_tail_is_scipys(t: float, freedom: int) -> None:
 
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_false_discoveries_are_held_as_scipy_holds_them(p_values: list[float]) -> None:
-    expected = stats.false_discovery_control(p_values) if p_values else []
-    assert adjusted(p_values) == pytest.approx(list(expected))
+    expected: list[float] = list(stats.false_discovery_control(p_values)) if p_values else []
+    assert adjusted(p_values) == pytest.approx(expected)
 
 
 def test_a_longer_gap_is_judged_by_the_gaps_own_spread() -> None:
