@@ -1,6 +1,5 @@
 """Migrations: alembic as the owner of a service's database; the service's own role gets rows, not tables."""
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,16 +39,6 @@ async def upgrade(
             await connection.run_sync(_upgrade, service, role, secrets or {}, to)
     finally:
         await engine.dispose()
-
-
-def upgrade_all(targets: dict[str, tuple[str, str]]) -> None:
-    """The same for several services, from a command: service -> (owner DSN, role)."""
-
-    async def run() -> None:
-        for service, (dsn, role) in targets.items():
-            await upgrade(service, dsn, role)
-
-    asyncio.run(run())
 
 
 def run_env() -> None:

@@ -75,14 +75,8 @@ class Matching:
         async with self.db.transaction() as tx:
             return self.clock.now() if await store.waiting(tx) else None
 
-    async def match_all(self) -> Compared:
-        """Compares everybody again, joining nobody: for who wants to know what it costs, and after a change of rule."""
-        async with self.db.transaction() as tx:
-            await store.mark_all(tx)
-        return await self.match()
-
     async def match(self) -> Compared:
-        """Compares everybody who is marked."""
+        """Compares everybody who is marked, joining nobody."""
         total = Compared(0, 0, 0)
         while (found := await self._batch()).persons:
             total = Compared(

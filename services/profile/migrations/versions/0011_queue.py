@@ -1,4 +1,4 @@
-"""Who waits to be placed, once each; indexes of the reads that benchmarks measure."""
+"""Who waits to be placed, once each."""
 
 from shared.migrations import run_sql
 
