@@ -141,9 +141,12 @@ ORDER: dict[str, Any] = {
 }
 
 
-ETAG: dict[str, Any] = {
-    "headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the editable file"}}
-}
+def etag(of: str) -> dict[str, Any]:
+    """The header of an answer whose ETag is the version of something."""
+    return {"headers": {"ETag": {"schema": {"type": "string"}, "description": f"Version of {of}"}}}
+
+
+ETAG = etag("the editable file")
 
 
 def answer(content: Any, status: int = 200, **more: Any) -> dict[int | str, dict[str, Any]]:

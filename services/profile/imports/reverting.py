@@ -42,6 +42,7 @@ class Reverting:
 
         standing = [one for one in touched if one.customer_id in files.files]
         after = {one.customer_id: files.files[one.customer_id] for one in standing}
+        await store.hand_on(tx, job, list(after))
         after |= await fallen_back(tx, files, list(after), job.source)
         empty = {who for who, file in after.items() if not file.said_at}
         made = {one.customer_id for one in standing if one.created}
@@ -57,7 +58,7 @@ class Reverting:
         await files.save(tx, "import:")
         await outbox.append(tx, SERVICE, files.events, files.now)
         await remove(tx, sorted(made - stays))
-        await mark_due(tx, made - stays, files.now)
+        await mark_due(tx, made - stays)
         restored = after.keys() - (made - stays) - await store.in_earlier_chunks(tx, job, sorted(after))
         await store.reverted(tx, job.import_id, len(made - stays), len(restored), left)
 

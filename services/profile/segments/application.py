@@ -40,13 +40,12 @@ class Wanted(msgspec.Struct, frozen=True):
     silent: bool = False
 
 
-async def mark_due(tx: Tx, customers: Iterable[str], now: datetime) -> None:
+async def mark_due(tx: Tx, customers: Iterable[str]) -> None:
     """Has these customers placed again within seconds of the commit.
 
     Whatever writes their file, purchases, standing or group does so already, by a trigger; this is for facts that
-    stand elsewhere. A mark holds at once, whatever the time (``now``).
+    stand elsewhere.
     """
-    del now
     await store.mark(tx, sorted(set(customers)))
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,7 @@ import msgspec
 
 from services.profile.policies.application import in_force
 from services.profile.purchases.domain import House
-from services.profile.segments import store
+from services.profile.segments import rule_store, store
 from services.profile.segments.domain import BUILT_IN, OUT, Placement, Segment, built_in, class_on
 from services.profile.segments.facts import FROM_STANDING, Book, Known
 from services.profile.segments.reading import known_of
@@ -68,16 +68,37 @@ class Preview(msgspec.Struct, frozen=True):
     examples: Mapping[tuple[str, str], list[str]]
 
 
+@dataclass(slots=True)
+class Movers:
+    """Who would move, as everybody is looked at in turn."""
+
+    examined: int = 0
+    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _examples: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def see(self, customer: str, before: str, after: str) -> None:
+        """Where somebody stands, and where he would."""
+        self.examined += 1
+        if before != after:
+            self._counts[before, after] += 1
+            if len(self._examples[before, after]) < EXAMPLES:
+                self._examples[before, after].append(customer)
+
+    def preview(self) -> Preview:
+        """All who were seen."""
+        return Preview(self.examined, self._counts, self._examples)
+
+
 async def own(tx: Tx) -> list[Segment]:
     """The newest version of each, by name."""
-    return [Segment(row["name"], row["version"], _read(row["rule"])) for row in await store.definitions(tx)]
+    return [Segment(row["name"], row["version"], _read(row["rule"])) for row in await rule_store.newest(tx)]
 
 
 async def definitions(tx: Tx) -> list[Definition]:
     """The same as they were written."""
     return [
         Definition(row["name"], row["version"], row["title"], msgspec.json.decode(row["rule"]), row["created_at"])
-        for row in await store.definitions(tx)
+        for row in await rule_store.newest(tx)
     ]
 
 
@@ -156,25 +177,18 @@ class OwnSegments:
     async def preview(self, name: str, rule: dict[str, Any]) -> Preview:
         """Holds everybody against a rule, in pages, and writes nothing. Raises InvalidRule."""
         segment = Segment(name, 1, read_rule(rule))
-        counts: Counter[tuple[str, str]] = Counter()
-        examples: dict[tuple[str, str], list[str]] = defaultdict(list)
-        examined = 0
+        movers = Movers()
         async for people, stood, book in everybody(self.db, self.house):
             today = self.house.day(self.clock.now())
             for customer, person in people.items():
-                examined += 1
                 before = stood.get((customer, name))
-                move = (before.place if before else OUT, class_on(person, segment, book, today) or OUT)
-                if move[0] != move[1]:
-                    counts[move] += 1
-                    if len(examples[move]) < EXAMPLES:
-                        examples[move].append(customer)
-        return Preview(examined, counts, examples)
+                movers.see(customer, before.place if before else OUT, class_on(person, segment, book, today) or OUT)
+        return movers.preview()
 
     async def _write(self, tx: Tx, definition: Definition, read: Rule) -> Definition:
         rule = msgspec.json.encode(definition.rule).decode()
         standing = bool(read.reads & FROM_STANDING)
-        await store.define(
+        await rule_store.add(
             tx, definition.name, definition.version, definition.title, rule, standing, definition.created_at
         )
         await store.start(tx, definition.name, definition.created_at)

@@ -27,6 +27,7 @@ NameInPath = Annotated[str, Path(pattern=shapes.NAME)]
 StaffReader = Annotated[Principal, staff_only("profile:read")]
 Reader = Annotated[Principal, requires("profile:read")]
 Writer = Annotated[Principal, staff_only("profile:write")]
+_ETAG = examples.etag("the rule")
 
 
 def segments_router(
@@ -37,14 +38,14 @@ def segments_router(
 
     @router.get("/segments", responses=examples.answer(shapes.LISTED))
     async def list_segments(_: StaffReader, paging: PageRequest) -> Page[shapes.SegmentView]:
-        """All segments by name: the built-in lifecycle, rfm and value, and the shop's own."""
+        """All segments by name: the built-in lifecycle, rfm, value and class, and the shop's own."""
         after = paging.after(tuple[str])
         async with db.transaction() as tx:
             found = [view for view in await _views(tx) if after is None or view.name > after[0]]
         cursor = paging.next_cursor(found, lambda view: (view.name,))
         return Page(items=found[: paging.limit], next_cursor=cursor)
 
-    @router.post("/segments", status_code=201, responses=examples.answer(shapes.SEGMENT, 201, **examples.ETAG))
+    @router.post("/segments", status_code=201, responses=examples.answer(shapes.SEGMENT, 201, **_ETAG))
     async def create_segment(
         _: Writer, attempt: Annotated[Attempt, idempotency_key()], new: shapes.NewSegment, response: Response
     ) -> shapes.SegmentView:
@@ -67,13 +68,13 @@ def segments_router(
         wake()
         return shown
 
-    @router.get("/segments/{name}", responses=examples.answer(shapes.SEGMENT, **examples.ETAG))
+    @router.get("/segments/{name}", responses=examples.answer(shapes.SEGMENT, **_ETAG))
     async def read_segment(_: StaffReader, name: NameInPath, response: Response) -> shapes.SegmentView:
         """A segment; the ETag is the version of its rule."""
         async with db.transaction() as tx:
             return await _one(tx, name, response)
 
-    @router.put("/segments/{name}", responses=examples.answer(shapes.SEGMENT, **examples.ETAG))
+    @router.put("/segments/{name}", responses=examples.answer(shapes.SEGMENT, **_ETAG))
     async def change_segment(
         _: Writer,
         name: NameInPath,

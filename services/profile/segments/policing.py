@@ -1,6 +1,5 @@
 """The numbers that place everybody: their versions, another one, and who would move by it."""
 
-from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,15 +11,14 @@ from services.profile.policies import application as policies
 from services.profile.policies.domain import ClassPolicy, LifecyclePolicy, Policies, ValuePolicy
 from services.profile.purchases.domain import House
 from services.profile.segments import catalogue, store
-from services.profile.segments.catalogue import EXAMPLES, Preview
-from services.profile.segments.domain import Segment, class_on
+from services.profile.segments.catalogue import Movers, Preview
+from services.profile.segments.domain import OUT, Segment, class_on
 from services.profile.segments.facts import Book
 from shared.clock import Clock
 from shared.db import Database, Tx
 
 Name = Literal["lifecycle", "value", "class"]
 Numbers = LifecyclePolicy | ValuePolicy | ClassPolicy
-_NOWHERE = "out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +52,14 @@ class Policing:
     async def preview(self, name: Name, numbers: Numbers) -> Preview:
         """Who would stand elsewhere by these numbers than by those in force, of today's facts; writes nothing."""
         segment = Segment(name, 1)
-        counts: Counter[tuple[str, str]] = Counter()
-        examples: dict[tuple[str, str], list[str]] = defaultdict(list)
-        examined = 0
+        movers = Movers()
         async for people, _, book in catalogue.everybody(self.db, self.house):
             today = self.house.day(self.clock.now())
             other = Book(_with(book.policies, name, numbers), self.house)
             for customer, person in people.items():
-                examined += 1
-                before, after = (class_on(person, segment, one, today) or _NOWHERE for one in (book, other))
-                if before != after:
-                    counts[before, after] += 1
-                    if len(examples[before, after]) < EXAMPLES:
-                        examples[before, after].append(customer)
-        return Preview(examined, counts, examples)
+                before, after = (class_on(person, segment, one, today) or OUT for one in (book, other))
+                movers.see(customer, before, after)
+        return movers.preview()
 
 
 def _with(policies: Policies, name: Name, numbers: Numbers) -> Policies:

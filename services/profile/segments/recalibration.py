@@ -8,12 +8,14 @@ import msgspec
 from services.profile.policies import application as policies
 from services.profile.policies.domain import FALLBACK_CURRENCY, RfmCutPoints
 from services.profile.purchases.domain import House
-from services.profile.segments import store
+from services.profile.segments import catalogue, quintiles, store
 from shared.clock import Clock
 from shared.contracts.currencies import MINOR_UNITS
 from shared.db import Tx
 
 FEWEST = 5
+_DECIDED = frozenset({"rfm_r", "rfm_f", "rfm_m", "class"})
+"""The facts that follow from the cut-points: own rules that read one place everybody again, too."""
 
 
 class TooFewCustomers(Exception):
@@ -51,7 +53,7 @@ class Recalibrations:
         before = (await policies.in_force(tx)).rfm
         today = self.house.day(self.clock.now())
         unit = 10 ** MINOR_UNITS[self.house.currency]
-        customers, recency, orders, spend = await store.quintiles(tx, today)
+        customers, recency, orders, spend = await quintiles.of_today(tx, today)
         if customers < FEWEST:
             raise TooFewCustomers
         own = _rising([amount // unit for amount in spend])
@@ -63,12 +65,13 @@ class Recalibrations:
             spend={**before.spend, self.house.currency: own},
         )
         old = _spend(before, self.house.currency)
-        moves = await store.rfm_moves(tx, today, unit, (before.recency_days, before.orders, old),
-                                      (after.recency_days, after.orders, own))  # fmt: skip
+        cuts = (before.recency_days, before.orders, old), (after.recency_days, after.orders, own)
+        moves = await quintiles.moves(tx, today, unit, *cuts)
         version = before.version
         if apply and after != before:
             version = await policies.put(tx, "rfm", after)
-            for segment in ("rfm", "class"):
+            reading = [segment.name for segment in await catalogue.own(tx) if not _DECIDED.isdisjoint(segment.reads)]
+            for segment in ("rfm", "class", *reading):
                 await store.start(tx, segment, self.clock.now())
         moved = sum(count for _, _, count in moves)
         return Recalibration(before, after, version, apply, customers, moved, moves)

@@ -1,7 +1,7 @@
 """Placements, their history, the marks of who is to be placed again, and what a rule may read, in sets."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
@@ -115,15 +115,6 @@ UPDATE replacements
 SET after = :after, placed = placed + :placed, moved = moved + :moved, finished_at = :finished
 WHERE segment = :segment
 """
-_DEFINITIONS = """
-SELECT DISTINCT ON (name) name, version, title, CAST(rule AS text) AS rule, created_at
-FROM segments ORDER BY name, version DESC
-"""
-_DEFINE = """
-INSERT INTO segments (name, version, title, rule, reads_standing, created_at)
-VALUES (:name, :version, :title, CAST(:rule AS jsonb), :standing, :now)
-"""
-_FORGET_READS = "UPDATE segments SET reads_standing = false WHERE name = :name AND version < :version"
 _REPLACEMENTS = "SELECT segment, placed, moved, started_at, finished_at FROM replacements"
 _MEMBERS = """
 SELECT customer_id, since, next_transition_at FROM placements
@@ -144,25 +135,6 @@ WHERE to_class <> 'out' ORDER BY segment
 _LAST_MOVE = """
 SELECT from_class, to_class, at, rule_version, cause, CAST(inputs AS text) AS inputs FROM placement_history
 WHERE customer_id = :customer AND segment = :segment ORDER BY at DESC, id DESC LIMIT 1
-"""
-_QUINTILES = """
-SELECT count(*) AS customers,
-       percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY :today - last_day) AS recency,
-       percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY orders) AS orders,
-       percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY spend) AS spend
-FROM purchase_states WHERE orders > 0
-"""
-# purchases.rfm.score in SQL: a test holds it against the placements that follow.
-_SCORES = """
-(SELECT 5 - count(*) FROM unnest(CAST(:{0}_recency AS int[])) AS cut WHERE :today - s.last_day > cut) || '-' ||
-(SELECT 1 + count(*) FROM unnest(CAST(:{0}_orders AS int[])) AS cut WHERE s.orders >= cut) || '-' ||
-(SELECT 1 + count(*) FROM unnest(CAST(:{0}_spend AS bigint[])) AS cut WHERE s.spend >= cut)
-"""
-_RFM_MOVES = f"""
-SELECT before, after, count(*) AS customers
-FROM (SELECT {_SCORES.format("old")} AS before, {_SCORES.format("new")} AS after
-      FROM purchase_states AS s WHERE s.orders > 0) AS scored
-WHERE before <> after GROUP BY before, after ORDER BY count(*) DESC, before, after
 """
 _foreign = msgspec.json.Decoder(dict[str, Foreign])
 _NO_INPUTS: Mapping[str, Scalar] = {}
@@ -298,19 +270,6 @@ async def progress(tx: Tx, segment: str, after: str, placed: int, moved: int, fi
     await execute(tx, _PROGRESS, segment=segment, after=after, placed=placed, moved=moved, finished=finished)
 
 
-async def definitions(tx: Tx) -> Sequence[RowMapping]:
-    """The newest version of each of the shop's own segments, by name; ``rule`` in JSON."""
-    return await fetch(tx, _DEFINITIONS)
-
-
-async def define(
-    tx: Tx, name: str, version: int, title: str | None, rule: str, standing: bool, now: datetime
-) -> None:
-    """Writes a version of an own segment; of older ones nobody asks any more what they read."""
-    await execute(tx, _DEFINE, name=name, version=version, title=title, rule=rule, standing=standing, now=now)
-    await execute(tx, _FORGET_READS, name=name, version=version)
-
-
 async def replacements(tx: Tx) -> dict[str, dict[str, Any]]:
     """How far everybody has been placed by each rule that changed."""
     rows = [dict(row) for row in await fetch(tx, _REPLACEMENTS)]
@@ -333,25 +292,6 @@ async def last_move(tx: Tx, customer: str, segment: str) -> RowMapping | None:
     """The last change of a customer's class in a segment; ``inputs`` in JSON."""
     rows = await fetch(tx, _LAST_MOVE, customer=customer, segment=segment)
     return rows[0] if rows else None
-
-
-async def quintiles(tx: Tx, today: date) -> tuple[int, list[int], list[int], list[int]]:
-    """How many have bought, and the quintiles of days since the last purchase, orders, and spend in minor units."""
-    row = (await fetch(tx, _QUINTILES, today=today))[0]
-    return row["customers"], row["recency"], row["orders"], row["spend"]
-
-
-async def rfm_moves(
-    tx: Tx, today: date, unit: int, old: Sequence[Sequence[int]], new: Sequence[Sequence[int]]
-) -> list[tuple[str, str, int]]:
-    """(from, to, customers) between two sets of cut-points for recency, orders, spend in major units of ``unit``."""
-    points = {
-        f"{name}_{part}": [cut * unit for cut in cuts] if part == "spend" else list(cuts)
-        for name, three in (("old", old), ("new", new))
-        for part, cuts in zip(("recency", "orders", "spend"), three, strict=True)
-    }
-    rows = await fetch(tx, _RFM_MOVES, today=today, **points)
-    return [(row["before"], row["after"], row["customers"]) for row in rows]
 
 
 def _known(*row: Any) -> tuple[str, Known]:

@@ -202,6 +202,7 @@ async def test_recalibration_shows_who_would_move_and_only_on_command_moves_them
         await profile.take(
             *(record("purchase-recorded", purchase(f"c{n}", total=str(n * 10), days_ago=n)) for _ in range(1 + n % 5))
         )
+    await make(profile, {"fact": "rfm_r", "op": "=", "value": 5}, "fresh")
     await placing(profile).run()
     shown = (await profile.client.post("/segments/rfm/recalibration", json={})).json()
     assert (shown["applied"], shown["version"], shown["customers"]) == (False, 1, 20)
@@ -217,6 +218,7 @@ async def test_recalibration_shows_who_would_move_and_only_on_command_moves_them
     assert moved == {(move["from"], move["to"]) for move in shown["moves"]}
     assert sum(before[who] != after[who] for who in before) == shown["moved"] > 0
     assert {data["cause"] for data in await changes(profile, segment="rfm", rule_version=2)} == {"rule"}
+    assert await members(profile, "fresh") == sorted(who for who in after if after[who].startswith("5-"))
 
 
 async def test_too_few_customers_have_no_quintiles(profile: Profile) -> None:

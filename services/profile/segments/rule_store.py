@@ -1,0 +1,31 @@
+"""The shop's own segments as they were written, a row a version."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import RowMapping
+
+from shared.db import Tx, execute, fetch
+
+_DEFINITIONS = """
+SELECT DISTINCT ON (name) name, version, title, CAST(rule AS text) AS rule, created_at
+FROM segments ORDER BY name, version DESC
+"""
+_DEFINE = """
+INSERT INTO segments (name, version, title, rule, reads_standing, created_at)
+VALUES (:name, :version, :title, CAST(:rule AS jsonb), :standing, :now)
+"""
+_FORGET_READS = "UPDATE segments SET reads_standing = false WHERE name = :name AND version < :version"
+
+
+async def newest(tx: Tx) -> Sequence[RowMapping]:
+    """The newest version of each of the shop's own segments, by name; ``rule`` in JSON."""
+    return await fetch(tx, _DEFINITIONS)
+
+
+async def add(
+    tx: Tx, name: str, version: int, title: str | None, rule: str, standing: bool, now: datetime
+) -> None:
+    """Writes a version of an own segment; of older ones nobody asks any more what they read."""
+    await execute(tx, _DEFINE, name=name, version=version, title=title, rule=rule, standing=standing, now=now)
+    await execute(tx, _FORGET_READS, name=name, version=version)
