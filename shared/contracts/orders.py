@@ -79,6 +79,12 @@ def thousandths(quantity: Quantity) -> int:
     return quantity * 1000 if isinstance(quantity, int) else scaled(quantity, QUANTITY_PLACES)
 
 
+def pieces(thousandths: int) -> str:
+    """The decimal string of a quantity in thousandths of a piece."""
+    whole, rest = divmod(thousandths, 1000)
+    return f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)
+
+
 def spread(total: int, weights: Sequence[int]) -> list[int]:
     """``total`` in whole units over the weights, by largest remainder; equal shares if all weigh 0.
 

@@ -68,6 +68,14 @@ def if_match() -> Any:
 def if_match_or_new() -> Any:
     """As `if_match` for a PUT that may also create: `Annotated[Precondition | None, if_match_or_new()]`.
 
-    The endpoint raises `precondition_required()` where the resource exists and the precondition is None.
+    The endpoint holds it against what it finds by `require_or_new`.
     """
     return Depends(IfMatch(required=False))
+
+
+def require_or_new(match: Precondition | None, version: int | None) -> None:
+    """Raises 428 where the resource exists (`version`) and no precondition was sent, 412 as `Precondition.require`."""
+    if match is not None:
+        match.require(version)
+    elif version is not None:
+        raise precondition_required()

@@ -123,7 +123,7 @@ _MEANINGS = {
     410: "Erased, for good",
     412: "Changed since it was read",
     413: "Body too large",
-    415: "The body isn't JSON",
+    415: "The body is of another type",
     422: "Understood, but not valid",
     428: "If-Match is missing",
     503: "Not able to answer now",

@@ -118,6 +118,12 @@ def test_every_route_shows_an_example_that_keeps_to_its_schema(service: str, met
                 jsonschema.Draft202012Validator(schema).validate(example)
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_two_shapes_share_a_name(service: str) -> None:
+    """Else both are called by their modules, and so is whatever a front-end team generates from the document."""
+    assert [name for name in DOCUMENTS[service]["components"]["schemas"] if "__" in name] == []
+
+
 @pytest.mark.parametrize(("service", "method", "path"), OPERATIONS)
 def test_every_route_documents_its_problems(service: str, method: str, path: str) -> None:
     operation = DOCUMENTS[service]["paths"][path][method]

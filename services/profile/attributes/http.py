@@ -11,16 +11,14 @@ from services.profile.attributes.domain import AttributeType, Declaration
 from services.profile.fields import PRINTABLE
 from shared.db import Database
 from shared.http.auth import Principal, requires, staff_only
-from shared.http.etags import Precondition, etag, if_match_or_new
+from shared.http.etags import Precondition, etag, if_match_or_new, require_or_new
 from shared.http.pagination import Page, PageRequest
-from shared.http.problems import not_found, precondition_failed, precondition_required
+from shared.http.problems import not_found, precondition_failed
 from shared.http.routing import Router
 
 _FIELDS: dict[str, Any] = {"type": "integer", "description": "Size of his shoes"}
 _DECLARED = {"name": "shoe", **_FIELDS}
-_ETAG: dict[str, Any] = {
-    "headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the declaration"}}
-}
+_ETAG = examples.etag("the declaration")
 Name = Annotated[str, Path(min_length=1, max_length=64, pattern=PRINTABLE)]
 
 
@@ -81,10 +79,7 @@ def attributes_router(db: Database) -> Router:
         """
         async with db.transaction() as tx:
             known = await attributes.find(tx, attribute)
-            if match is not None:
-                match.require(known.version if known else None)
-            elif known is not None:
-                raise precondition_required()
+            require_or_new(match, known.version if known else None)
             version = known.version + 1 if known else 1
             declared = Declaration(attribute, version, fields.type, fields.description)
             if not await attributes.declare(tx, declared):

@@ -33,7 +33,7 @@ _FIELDS: dict[str, Any] = {
 _PERSON = {"person_id": "p_51c0", "customer_id": "crm:88", **_FIELDS}
 _PATCH = {"role": None}
 _PATCH_BODY = {"application/merge-patch+json": {"schema": {"type": "object"}, "example": _PATCH}}
-_ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the person"}}}
+_ETAG = examples.etag("the person")
 Reader = Annotated[Principal, staff_only("profile:read")]
 Writer = Annotated[Principal, staff_only("profile:write")]
 PersonInPath = Annotated[str, Path(pattern=PRINTABLE)]

@@ -7,7 +7,7 @@ from sqlalchemy import RowMapping
 
 from services.profile.contact_persons.domain import ContactPerson
 from services.profile.customers.sealing import opened_json, sealed_json
-from services.profile.vault.domain import Opener, Sealer, Unreadable
+from services.profile.vault.domain import Opener, Sealer
 from shared.db import Tx, execute, fetch
 
 _KEPT = """
@@ -55,8 +55,6 @@ async def delete(tx: Tx, person: str) -> None:
 
 
 def _person(row: RowMapping, opener: Opener) -> ContactPerson:
-    if row["wrapped"] is None:
-        raise Unreadable(f"{row['customer_id']} has no key")
     sealer = opener(row["customer_id"], row["wrapped"], row["wrapped_by"])
     return ContactPerson(
         person_id=row["person_id"],

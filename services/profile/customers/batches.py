@@ -27,7 +27,9 @@ _BLANK = new_file("", {}, datetime.min.replace(tzinfo=UTC))
 
 
 class Write(msgspec.Struct, frozen=True):
-    """What one write does: the file before (None: there was none) and after, what it says, and what of it stands."""
+    """What one write does: the file before (None: there was none) and after, what it says, and what of it stands.
+
+    ``repeated``: what it would say, but stands already, and since when."""
 
     before: CustomerFile | None
     after: CustomerFile
@@ -35,6 +37,7 @@ class Write(msgspec.Struct, frozen=True):
     won: dict[str, Any]
     source: str
     true_at: datetime
+    repeated: dict[str, datetime] = {}
 
 
 @dataclass(slots=True)
@@ -94,7 +97,8 @@ class FileBatch:
             if won:
                 said_at = {**before.said_at, **dict.fromkeys(won, true_at)}
                 after = msgspec.structs.replace(after, said_at=said_at)
-        return Write(before, after, said, won, saying.source, true_at)
+        repeated = {name: blank.said_at[name] for name in parts if name not in said}
+        return Write(before, after, said, won, saying.source, true_at, repeated)
 
     def take(self, write: Write, cause: Cause, trace: str | None) -> None:
         """Makes a decided write part of the batch, and its event."""

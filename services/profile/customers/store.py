@@ -9,7 +9,7 @@ import msgspec
 from services.profile.customers.contact_points import ContactPoint
 from services.profile.customers.domain import EDITABLE, OF_THE_ROW, CustomerFile, Role, Said
 from services.profile.customers.sealing import SealedPart, SealedPoint, opened_address, opened_part
-from services.profile.vault.domain import Opener, Sealer, Unreadable
+from services.profile.vault.domain import Opener, Sealer
 from shared.db import Tx, columns, execute, fetch
 
 _MEET = """
@@ -243,6 +243,4 @@ def _fields(row: dict[str, Any], opener: Opener) -> dict[str, Any]:
 
 
 def _sealer(row: Mapping[Any, Any], opener: Opener, customer: str) -> Sealer:
-    if row["wrapped"] is None:
-        raise Unreadable(f"{customer} has no key")
     return opener(customer, row["wrapped"], row["wrapped_by"])

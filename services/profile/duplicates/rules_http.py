@@ -3,17 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.profile import examples
 from services.profile.duplicates.rules import Name, Numbers, Rules
 from services.profile.policies.domain import Comparable, MergingPolicy, SimilarityPolicy, StrongKind
+from services.profile.policies.shapes import numbers_of, version_of
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
 from shared.http.etags import Precondition, etag, if_match
-from shared.http.problems import invalid
 from shared.http.routing import Router
 
 Reader = Annotated[Principal, staff_only("profile:read")]
@@ -26,7 +25,7 @@ _SIMILARITY: dict[str, Any] = {
     "other_birthday": 20, "suggest": 50, "similar": 80, "crowd": 5, "block": 20,
 }  # fmt: skip
 _WRITTEN = {"version": 1, "created_at": "2026-11-20T08:15:00Z"}
-_ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the policy"}}}
+_ETAG = examples.etag("the policy")
 
 
 class MergingNumbers(BaseModel):
@@ -69,13 +68,13 @@ class SimilarityVersion(BaseModel):
     numbers: SimilarityNumbers
 
 
-class MergingView(BaseModel):
+class MergingPolicyView(BaseModel):
     """The versions, the newest first: that one is in force."""
 
     versions: list[MergingVersion]
 
 
-class SimilarityView(BaseModel):
+class SimilarityPolicyView(BaseModel):
     """The versions, the newest first: that one is in force."""
 
     versions: list[SimilarityVersion]
@@ -88,51 +87,39 @@ def rules_router(rules: Rules, db: Database) -> Router:
     similarity_example = {"versions": [{**_WRITTEN, "numbers": _SIMILARITY}]}
 
     @router.get("/policies/merging", responses=examples.answer(merging_example, **_ETAG))
-    async def read_merging(_: Reader, response: Response) -> MergingView:
+    async def read_merging(_: Reader, response: Response) -> MergingPolicyView:
         """The kinds of key that join two files, and those before them."""
-        return MergingView.model_validate(await versions("merging", response))
+        return MergingPolicyView.model_validate(await versions("merging", response))
 
     @router.put("/policies/merging", responses=examples.answer(merging_example, **_ETAG))
     async def put_merging(
         _: Writer, match: Annotated[Precondition, if_match()], numbers: MergingNumbers, response: Response
-    ) -> MergingView:
+    ) -> MergingPolicyView:
         """A new version, in force at once. It joins who was found before, too, and parts nobody."""
-        await change("merging", _numbers(numbers, MergingPolicy), match)
-        return MergingView.model_validate(await versions("merging", response))
+        await change("merging", numbers_of(numbers, MergingPolicy), match)
+        return MergingPolicyView.model_validate(await versions("merging", response))
 
     @router.get("/policies/similarity", responses=examples.answer(similarity_example, **_ETAG))
-    async def read_similarity(_: Reader, response: Response) -> SimilarityView:
+    async def read_similarity(_: Reader, response: Response) -> SimilarityPolicyView:
         """The numbers by which two files are suggested as one person's, and those before them."""
-        return SimilarityView.model_validate(await versions("similarity", response))
+        return SimilarityPolicyView.model_validate(await versions("similarity", response))
 
     @router.put("/policies/similarity", responses=examples.answer(similarity_example, **_ETAG))
     async def put_similarity(
         _: Writer, match: Annotated[Precondition, if_match()], numbers: SimilarityNumbers, response: Response
-    ) -> SimilarityView:
+    ) -> SimilarityPolicyView:
         """A new version, in force at once; everybody is compared again within minutes."""
-        await change("similarity", _numbers(numbers, SimilarityPolicy), match)
-        return SimilarityView.model_validate(await versions("similarity", response))
+        await change("similarity", numbers_of(numbers, SimilarityPolicy), match)
+        return SimilarityPolicyView.model_validate(await versions("similarity", response))
 
     async def versions(name: Name, response: Response) -> dict[str, Any]:
         async with db.transaction() as tx:
             found = await rules.versions(tx, name)
         response.headers["ETag"] = etag(found[0][0].version)
-        return {"versions": [_version(numbers, at) for numbers, at in found]}
+        return {"versions": [version_of(numbers, at) for numbers, at in found]}
 
     async def change(name: Name, numbers: Numbers, match: Precondition) -> None:
         async with db.transaction() as tx:
             await rules.change(tx, name, numbers, match.require)
 
     return router
-
-
-def _numbers(given: BaseModel, kind: type[MergingPolicy] | type[SimilarityPolicy]) -> Numbers:
-    try:
-        return msgspec.convert(given.model_dump(), kind)
-    except msgspec.ValidationError as error:
-        raise invalid("", str(error)) from error
-
-
-def _version(numbers: Numbers, at: datetime) -> dict[str, Any]:
-    body = msgspec.to_builtins(numbers)
-    return {"version": body.pop("version"), "created_at": at, "numbers": body}

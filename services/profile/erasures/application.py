@@ -14,6 +14,7 @@ from services.profile.erasures import store
 from services.profile.erasures.domain import ErasureFile, Policy, claims
 from services.profile.erasures.receipts import sign
 from services.profile.identities.application import person
+from services.profile.policies import application as policies
 from shared.contracts.erasures import CustomerErased
 from shared.contracts.types import Cause
 from shared.db import Database, Tx
@@ -106,14 +107,14 @@ class Erasures:
 
     async def policy(self, tx: Tx) -> Policy:
         """How long the services have at most."""
-        return await store.policy(tx)
+        return await policies.newest(tx, "erasure", Policy)
 
     async def change_policy(self, tx: Tx, deadline_days: int, require: Callable[[int], None]) -> Policy:
         """The next version, for erasures asked for from now on; ``require`` refuses whoever didn't see the last one."""
         await merges.hold(tx)
-        require((await store.policy(tx)).version)
-        await store.add_policy(tx, deadline_days)
-        return await store.policy(tx)
+        require((await self.policy(tx)).version)
+        await policies.put(tx, "erasure", Policy(deadline_days))
+        return await self.policy(tx)
 
     async def _keep(
         self,
@@ -125,7 +126,7 @@ class Erasures:
         requested_by: str | None,
         entered_by: str,
     ) -> None:
-        policy = await store.policy(tx)
+        policy = await self.policy(tx)
         await store.insert(
             tx,
             ErasureFile(

@@ -21,6 +21,7 @@ from shared.service import Wake
 
 _ASKED = {"reason": "the person's wish", "requested_by": "ticket:4711"}
 _POLICY = {"version": 1, "deadline_days": 15}
+_ETAG = examples.etag("the policy")
 _RUNNING: dict[str, Any] = {
     "id": "e_7f3a",
     "state": "running",
@@ -136,13 +137,13 @@ def erasures_router(erasures: Erasures, db: Database, wake: Wake) -> Router:
         async with db.transaction() as tx:
             return _view(await erasures.find(tx, id), erasures)
 
-    @router.get("/policies/erasure", responses=examples.answer(_POLICY, **examples.ETAG))
+    @router.get("/policies/erasure", responses=examples.answer(_POLICY, **_ETAG))
     async def read_policy(_: Annotated[Principal, staff_only("profile:read")], response: Response) -> PolicyView:
         """Until when every service must have answered."""
         async with db.transaction() as tx:
             return _policy(await erasures.policy(tx), response)
 
-    @router.put("/policies/erasure", responses=examples.answer(_POLICY, **examples.ETAG))
+    @router.put("/policies/erasure", responses=examples.answer(_POLICY, **_ETAG))
     async def put_policy(
         _: Annotated[Principal, staff_only("profile:write")],
         match: Annotated[Precondition, if_match()],

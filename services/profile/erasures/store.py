@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import RowMapping
 
-from services.profile.erasures.domain import ErasureFile, Policy
+from services.profile.erasures.domain import ErasureFile
 from shared.db import Tx, columns, execute, fetch
 from shared.messaging.erasures import Counts, Erasure, delete
 
@@ -23,14 +23,6 @@ PAIRS = ("rejected_duplicates", "duplicate_pairs")
 QUEUES = ("placement_marks", "placement_queue", "match_marks")
 """The tables of which a customer's rows are deleted; besides them those of ``shared.messaging.erasures``."""
 
-_POLICY = """
-SELECT version, CAST(body AS text) AS body FROM policies WHERE name = 'erasure' ORDER BY version DESC LIMIT 1
-"""
-_NEXT_POLICY = """
-INSERT INTO policies (name, version, body)
-SELECT 'erasure', max(version) + 1, jsonb_build_object('deadline_days', CAST(:days AS integer)) FROM policies
-WHERE name = 'erasure'
-"""
 _INSERT = """
 INSERT INTO erasures (erasure_id, customer_ids, digests, reason, requested_by, entered_by, requested_at, deadline_at,
                       policy_version)
@@ -97,17 +89,6 @@ _MARKS = """
 DELETE FROM {0}
 WHERE ctid = ANY(ARRAY(SELECT ctid FROM {0} WHERE customer_id = ANY(:ids) FOR UPDATE SKIP LOCKED))
 """
-
-
-async def policy(tx: Tx) -> Policy:
-    """The newest version."""
-    row = (await fetch(tx, _POLICY))[0]
-    return msgspec.structs.replace(msgspec.json.decode(row["body"], type=Policy), version=row["version"])
-
-
-async def add_policy(tx: Tx, deadline_days: int) -> None:
-    """The next version. Two at once: the database refuses the second."""
-    await execute(tx, _NEXT_POLICY, days=deadline_days)
 
 
 async def insert(tx: Tx, erasure: ErasureFile) -> None:

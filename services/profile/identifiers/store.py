@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import RowMapping
 
 from services.profile.identifiers.domain import Identifier, opened
-from services.profile.vault.domain import Opener, Unreadable
+from services.profile.vault.domain import Opener
 from shared.db import Tx, execute, fetch
 
 _COLUMNS = "i.identifier_id, i.customer_id, i.kind, i.sealed, i.recorded_at, i.verified, k.wrapped, k.wrapped_by"
@@ -80,8 +80,6 @@ def _one(rows: Sequence[RowMapping], opener: Opener) -> Identifier | None:
 
 
 def _identifier(row: RowMapping, opener: Opener) -> Identifier:
-    if row["wrapped"] is None:
-        raise Unreadable(f"{row['customer_id']} has no key")
     sealer = opener(row["customer_id"], row["wrapped"], row["wrapped_by"])
     value = opened(row["kind"], row["sealed"], sealer)
     return Identifier(row["identifier_id"], row["customer_id"], row["kind"], value, row["recorded_at"], row["verified"])

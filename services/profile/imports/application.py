@@ -68,10 +68,8 @@ class Imports:
     ) -> list[tuple[FaultRow, str | None]]:
         """What is wrong with rows, in their order; beside the first fault of a row what its file said, as long as that
         is kept."""
-        sealer, found = (
-            await sealer_of(tx, self.customers.vault, job),
-            await store.faults(tx, job.import_id, after, limit),
-        )
+        sealer = await sealer_of(tx, self.customers.vault, job)
+        found = await store.faults(tx, job.import_id, after, limit)
         return [
             (one, sealer.open(of_fault(one.row), one.record) if sealer and one.record is not None else None)
             for one in found

@@ -134,8 +134,9 @@ class _Chunk:
         )
         outcome = "created" if created else "changed" if changed else "unchanged"
         setattr(applied.tally, outcome, getattr(applied.tally, outcome) + 1)
-        if created or changed or write.parts:
-            self._note(write, created, said, ids, applied)
+        new = bool(created or changed or write.parts)
+        if new or write.repeated:
+            self._note(write, created, said, ids, applied, new=new)
         if job.dry_run and (created or changed):
             applied.differences.append(_difference(prepared.number, write, created, said, fresh))
 
@@ -165,12 +166,18 @@ class _Chunk:
             for one in prepared.row.consents
         ]
 
-    def _note(self, write: Write, created: bool, said: list[Consent], ids: tuple[str, ...], applied: Applied) -> None:
-        who = write.after.customer_id
-        before = applied.touched.get(who) or Touched(who, created, bare=write.before is not None and write.before.bare)
+    def _note(
+        self, write: Write, created: bool, said: list[Consent], ids: tuple[str, ...], applied: Applied, *, new: bool
+    ) -> None:
+        who, bare = write.after.customer_id, write.before is not None and write.before.bare
+        before = applied.touched.get(who) or Touched(who, created, bare, repeats_only=True)
         consents = tuple((one.channel, one.purpose, one.granted, one.recorded_at) for one in said)
         applied.touched[who] = msgspec.structs.replace(
-            before, consents=before.consents + consents, identifiers=before.identifiers + ids
+            before,
+            consents=before.consents + consents,
+            identifiers=before.identifiers + ids,
+            repeated=before.repeated | write.repeated,
+            repeats_only=before.repeats_only and not new,
         )
 
 

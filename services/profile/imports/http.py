@@ -21,9 +21,9 @@ from services.profile.imports.shapes import (
     FAULT,
     IMPORT,
     LEFTOVER,
-    FaultView,
     ImportView,
     LeftoverView,
+    RowFaultView,
     fault_view,
     import_view,
 )
@@ -140,7 +140,7 @@ def imports_router(imports: Imports, db: Database, clock: Clock) -> Router:
             return await _view(tx, await _found(tx, id))
 
     @router.get("/imports/{id}/errors", responses=examples.answer({"items": [FAULT], "next_cursor": None}))
-    async def read_errors(_: Reader, id: IdInPath, paging: PageRequest) -> Page[FaultView]:
+    async def read_errors(_: Reader, id: IdInPath, paging: PageRequest) -> Page[RowFaultView]:
         """What is wrong with rows, in their order."""
         async with db.transaction() as tx:
             job = await _found(tx, id)

@@ -38,7 +38,11 @@ FAULT: dict[str, Any] = {
     "pointer": "/phone",
     "detail": "not a phone number: too short or too long for its country",
 }
-LEFTOVER = {"customer_id": "web:7", "code": "touched-since", "detail": "the file stays, empty: …"}
+LEFTOVER = {
+    "customer_id": "web:7",
+    "code": "touched-since",
+    "detail": "the file stays: something else is known of this customer",
+}
 
 
 class Changed(BaseModel):
@@ -99,7 +103,7 @@ class ImportView(BaseModel):
     revert: RevertView | None
 
 
-class FaultView(BaseModel):
+class RowFaultView(BaseModel):
     """What is wrong with a row, counted from 1 without the header; `pointer` is a JSON pointer into it."""
 
     row: int
@@ -160,9 +164,9 @@ def import_view(
     )
 
 
-def fault_view(fault: FaultRow) -> FaultView:
+def fault_view(fault: FaultRow) -> RowFaultView:
     """A fault of a row."""
-    return FaultView(row=fault.row, code=fault.code, pointer=fault.pointer, detail=fault.detail)
+    return RowFaultView(row=fault.row, code=fault.code, pointer=fault.pointer, detail=fault.detail)
 
 
 def _difference(one: Difference) -> DifferenceView:

@@ -65,11 +65,29 @@ WHERE import_id = :id AND NOT dry_run AND state IN ('waiting', 'running', 'done'
 _DROP_CHUNKS = "DELETE FROM import_chunks WHERE import_id = :id"
 _OF_CHUNK = """
 SELECT customer_id, created, bare, CAST(consents AS text) AS consents, identifiers FROM import_customers
-WHERE import_id = :id AND chunk = :chunk ORDER BY customer_id
+WHERE import_id = :id AND chunk = :chunk AND NOT repeats_only ORDER BY customer_id
 """
 _IN_EARLIER_CHUNKS = """
 SELECT DISTINCT customer_id FROM import_customers
-WHERE customer_id = ANY(:customers) AND import_id = :id AND chunk < :chunk
+WHERE customer_id = ANY(:customers) AND import_id = :id AND chunk < :chunk AND NOT repeats_only
+"""
+# Of what an import said that the next one has said, too, that one is the source from now on.
+_HAND_ON = """
+WITH heirs AS (
+    SELECT DISTINCT ON (i.customer_id, said.field, said.at) i.customer_id, i.import_id, i.chunk, said.field, said.at
+    FROM import_customers AS i JOIN imports AS j USING (import_id)
+    CROSS JOIN LATERAL jsonb_each_text(i.repeated) AS said (field, at)
+    WHERE i.customer_id = ANY(:customers) AND i.import_id <> :id AND i.repeated IS NOT NULL
+      AND NOT j.dry_run AND j.state NOT IN ('reverting', 'reverted')
+    ORDER BY i.customer_id, said.field, said.at, j.created_at, i.import_id, i.chunk
+), handed AS (
+    UPDATE file_fields AS f SET source = 'import:' || h.import_id FROM heirs AS h
+    WHERE (f.customer_id, f.field, f.true_at) = (h.customer_id, h.field, CAST(h.at AS timestamptz))
+      AND f.source = 'import:' || :id
+    RETURNING h.customer_id, h.import_id, h.chunk
+)
+UPDATE import_customers AS i SET repeats_only = false FROM handed AS h
+WHERE (i.customer_id, i.import_id, i.chunk) = (h.customer_id, h.import_id, h.chunk)
 """
 _COUNT_REVERTED = """
 UPDATE imports
@@ -137,13 +155,17 @@ Agreed = tuple[str, str, bool, datetime]
 
 
 class Touched(msgspec.Struct, frozen=True):
-    """A customer whom an import made or changed; ``bare``: of whom nothing but events was known."""
+    """A customer whom an import made or changed; ``bare``: of whom nothing but events was known.
+
+    ``repeated``: what it said that stood already, and since when; ``repeats_only``: and nothing else."""
 
     customer_id: str
     created: bool
     bare: bool = False
     consents: tuple[Agreed, ...] = ()
     identifiers: tuple[str, ...] = ()
+    repeated: dict[str, datetime] = {}
+    repeats_only: bool = False
 
 
 async def be_patient(tx: Tx) -> None:
@@ -265,10 +287,14 @@ async def touched(tx: Tx, import_id: str, chunk: int, found: Iterable[Touched]) 
             one.bare,
             msgspec.json.encode(one.consents).decode() if one.consents else None,
             list(one.identifiers) or None,
+            msgspec.json.encode(one.repeated).decode() if one.repeated else None,
+            one.repeats_only,
         )
         for one in found
     ]
-    names = ("customer_id", "import_id", "chunk", "created", "bare", "consents", "identifiers")
+    names = (
+        "customer_id", "import_id", "chunk", "created", "bare", "consents", "identifiers", "repeated", "repeats_only",
+    )  # fmt: skip
     if rows:
         await copy(tx, "import_customers", names, rows)
 
@@ -316,6 +342,11 @@ async def of_chunk(tx: Tx, import_id: str, chunk: int) -> list[Touched]:
         )
         for row in await fetch(tx, _OF_CHUNK, id=import_id, chunk=chunk)
     ]
+
+
+async def hand_on(tx: Tx, job: Import, customers: Sequence[str]) -> None:
+    """What another import that stands has said of these customers, too, is its own from now on."""
+    await execute(tx, _HAND_ON, customers=list(customers), id=job.import_id)
 
 
 async def in_earlier_chunks(tx: Tx, job: Import, customers: Sequence[str]) -> set[str]:

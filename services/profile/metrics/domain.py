@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import msgspec
 
 from services.profile.reports.domain import Figures
+from shared.contracts.orders import pieces
 from shared.contracts.types import decimal_of
 
 Name = Literal["retention", "repurchase", "referral", "churn", "satisfaction", "sales", "products", "cohorts"]
@@ -181,9 +182,3 @@ class Cell(msgspec.Struct, frozen=True):
 def share(part: int, whole: int) -> float | None:
     """None of nothing."""
     return part / whole if whole else None
-
-
-def pieces(thousandths: int) -> str:
-    """A decimal string."""
-    whole, rest = divmod(thousandths, 1000)
-    return f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
@@ -34,9 +35,9 @@ from services.profile.periods import Period
 from services.profile.reports.application import Reports
 from shared.db import Database, Tx
 from shared.http.auth import Principal, staff_only
-from shared.http.etags import Precondition, etag, if_match_or_new
+from shared.http.etags import Precondition, etag, if_match_or_new, require_or_new
 from shared.http.pagination import Page, PageRequest
-from shared.http.problems import invalid, precondition_required
+from shared.http.problems import invalid
 from shared.http.routing import Router
 
 Reader = Annotated[Principal, staff_only("profile:read")]
@@ -47,7 +48,7 @@ _TARGET: dict[str, Any] = {
     "version": 1,
     "set_at": "2026-10-20T08:15:00Z",
 }
-_ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the target"}}}
+_ETAG = examples.etag("the target")
 _NET = {"amount": "1000.00", "currency": "TWD"}
 
 
@@ -192,12 +193,7 @@ def metrics_router(metrics: Metrics, reports: Reports, db: Database) -> Router:
         if since >= until:
             raise invalid("/query/from", "from is a day before to")
 
-        def required(version: int | None) -> None:
-            if match is not None:
-                match.require(version)
-            elif version is not None:
-                raise precondition_required()
-
+        required = partial(require_or_new, match)
         async with db.transaction() as tx:
             target = await reports.aim(tx, name, Period(since, until), aim.target, required)
         response.headers["ETag"] = etag(target.version)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel, Field
 
+from services.profile.answers import MoneyView, PeriodView, money_view, period_view
 from services.profile.metrics.domain import (
     DEFINITIONS,
     Cell,
@@ -16,26 +17,11 @@ from services.profile.metrics.domain import (
     Ratio,
     Sales,
     Satisfaction,
-    pieces,
     share,
 )
 from services.profile.periods import Period
 from services.profile.reports.domain import Report, Target
-from shared.contracts.types import decimal_of
-
-
-class MoneyView(BaseModel):
-    """A decimal string in a currency of ISO 4217."""
-
-    amount: str
-    currency: str
-
-
-class PeriodView(BaseModel):
-    """Days of the house, ``from`` the first ``to`` the day after the last."""
-
-    since: date = Field(alias="from")
-    until: date = Field(alias="to")
+from shared.contracts.orders import pieces
 
 
 class TargetView(BaseModel):
@@ -258,29 +244,29 @@ def products_view(asked: Asked, told: Products) -> ProductsView:
 
 def target_view(target: Target) -> TargetView:
     """A target."""
-    period = PeriodView.model_validate({"from": target.since, "to": target.until})
+    period = period_view(Period(target.since, target.until))
     return TargetView(period=period, target=target.target, version=target.version, set_at=target.set_at)
 
 
 def sales_view(asked: Asked, sales: Sales, currency: str) -> SalesView:
     """What was sold."""
-
-    def money(minor: int, code: str = currency) -> MoneyView:
-        return MoneyView(amount=decimal_of(minor, code), currency=code)
-
-    net = money(sales.net)
+    net = money_view(sales.net, currency)
     return SalesView(
         **_head("sales", asked),
         **msgspec.structs.asdict(sales.figures(currency)),
         currency=currency,
         orders=sales.orders,
         buyers=sales.buyers,
-        gross=money(sales.gross),
-        returned=money(sales.gross - sales.net),
+        gross=money_view(sales.gross, currency),
+        returned=money_view(sales.gross - sales.net, currency),
         net=net,
         returns_rate=share(sales.gross - sales.net, sales.gross),
-        top=TopView(buyers=sales.best, net=money(sales.best_net), share=share(sales.best_net, sales.net)),
-        unconverted=[ForeignView(orders=orders, net=money(minor, code)) for code, orders, minor in sales.unconverted],
+        top=TopView(
+            buyers=sales.best, net=money_view(sales.best_net, currency), share=share(sales.best_net, sales.net)
+        ),
+        unconverted=[
+            ForeignView(orders=orders, net=money_view(minor, code)) for code, orders, minor in sales.unconverted
+        ],
     )
 
 
@@ -299,7 +285,7 @@ def cohorts_view(asked: Asked, ratio: Ratio, cells: list[Cell], currency: str) -
                     buyers=cell.buyers,
                     share=cell.buyers / row[0].buyers,
                     orders=cell.orders,
-                    net=MoneyView(amount=decimal_of(cell.net, currency), currency=currency),
+                    net=money_view(cell.net, currency),
                 )
                 for cell in row
             ],
@@ -315,7 +301,7 @@ def _head(name: Name, asked: Asked) -> dict[str, Any]:
         "kpi": name,
         "definition_version": version,
         "definition": definition,
-        "period": PeriodView.model_validate({"from": asked.period.since, "to": asked.period.until}),
+        "period": period_view(asked.period),
         "segment": asked.segment,
         "owner": asked.owner,
         "as_of": asked.as_of,

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from pydantic import BaseModel, Field
 
+from services.profile.answers import MoneyView
 from services.profile.customers.quality import Fault, Quality
 from services.profile.customers.shapes import FileView, file_json, file_view
 from services.profile.overview.application import Overview
@@ -13,13 +14,6 @@ from services.profile.overview.domain import Judged, Listed, Sum, Value
 from services.profile.purchases.lifecycle import Stage
 from services.profile.timeline.domain import Standing
 from shared.contracts.customers import CustomerKind
-
-
-class MoneyView(BaseModel):
-    """A decimal string in a currency of ISO 4217."""
-
-    amount: str
-    currency: str
 
 
 class RfmView(BaseModel):

@@ -69,7 +69,7 @@ class Demand(msgspec.Struct, frozen=True):
     now: int
 
 
-class Shift(msgspec.Struct, frozen=True):
+class DemandShift(msgspec.Struct, frozen=True):
     """A demand that changed by more than chance."""
 
     demand: Demand
@@ -78,14 +78,14 @@ class Shift(msgspec.Struct, frozen=True):
     adjusted_p_value: float
 
 
-def shifts(demands: Sequence[Demand], policy: DemandPolicy) -> list[Shift]:
+def shifts(demands: Sequence[Demand], policy: DemandPolicy) -> list[DemandShift]:
     """Those categories whose orders became more or fewer, by the conditional binomial test of two counts over equally
     long periods (Przyborowski and Wilenski, 1940), false discoveries held to the level (Benjamini and Hochberg, 1995).
     """
     tested = [one for one in demands if one.before + one.now >= policy.orders_at_least]
     p_values = [significance.two_counts(one.before, one.now) for one in tested]
     return [
-        Shift(one, "up" if one.now > one.before else "down", p_value, adjusted)
+        DemandShift(one, "up" if one.now > one.before else "down", p_value, adjusted)
         for one, p_value, adjusted in zip(tested, p_values, significance.adjusted(p_values), strict=True)
         if adjusted < float(policy.level) and abs(one.now - one.before) >= Decimal(policy.change_at_least) * one.before
     ]

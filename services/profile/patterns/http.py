@@ -1,36 +1,21 @@
 """The route of how a customer buys."""
 
-from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from services.profile import examples
+from services.profile.answers import MoneyView, PeriodView, money_view, period_view
 from services.profile.customers.application import Customers
 from services.profile.fields import CustomerInPath, FromDay, ToDay
 from services.profile.identities.application import person
 from services.profile.patterns.application import Patterns
 from services.profile.patterns.domain import LEVEL, Comparison, Group, Pattern, Tested
 from services.profile.periods import Period
-from shared.contracts.types import decimal_of
 from shared.db import Database
 from shared.http.auth import Principal, own_or_404, requires
 from shared.http.problems import invalid, not_found
 from shared.http.routing import Router
-
-
-class MoneyView(BaseModel):
-    """A decimal string in a currency of ISO 4217."""
-
-    amount: str
-    currency: str
-
-
-class SpanView(BaseModel):
-    """Days of the house, ``from`` the first ``to`` the day after the last."""
-
-    since: date = Field(alias="from")
-    until: date = Field(alias="to")
 
 
 class GroupView(BaseModel):
@@ -79,7 +64,7 @@ class ShiftView(BaseModel):
 class ComparisonView(BaseModel):
     """Against ``period``, the one before, of the same length. ``category_shift``: the greatest change first."""
 
-    period: SpanView
+    period: PeriodView
     before: PatternView
     level: float
     frequency: TestedView
@@ -91,7 +76,7 @@ class ComparisonView(BaseModel):
 class PurchasePatternView(PatternView):
     """How a customer buys, and what has changed."""
 
-    period: SpanView
+    period: PeriodView
     comparison: ComparisonView
 
 
@@ -120,7 +105,7 @@ def patterns_router(patterns: Patterns, customers: Customers, db: Database) -> R
         currency = patterns.house.currency
         return PurchasePatternView(
             **_pattern(told.now, currency),
-            period=_span(period),
+            period=period_view(period),
             comparison=_comparison(told.comparison, PatternView(**_pattern(told.before, currency)), period.before),
         )
 
@@ -131,20 +116,20 @@ def _pattern(told: Pattern, currency: str) -> dict[str, Any]:
     return {
         "orders": told.orders,
         "days": told.days,
-        "spend": _money(told.spend, currency),
-        "average_basket": _money(told.average_basket, currency),
+        "spend": money_view(told.spend, currency),
+        "average_basket": _basket(told.average_basket, currency),
         "median_gap_days": told.median_gap_days,
         "categories": [_group(group, currency) for group in told.categories],
         "channels": [_group(group, currency) for group in told.channels],
         "weekdays": list(told.weekdays),
         "hours": list(told.hours),
-        "unconverted": [_money(minor, code) for code, minor in told.unconverted.items()],
+        "unconverted": [money_view(minor, code) for code, minor in told.unconverted.items()],
     }
 
 
 def _comparison(told: Comparison, before: PatternView, period: Period) -> ComparisonView:
     return ComparisonView(
-        period=_span(period),
+        period=period_view(period),
         before=before,
         level=LEVEL,
         frequency=_tested(told.frequency),
@@ -161,9 +146,9 @@ def _group(group: Group, currency: str) -> GroupView:
     return GroupView(
         name=group.name,
         orders=group.orders,
-        spend=MoneyView(amount=decimal_of(group.spend, currency), currency=currency),
+        spend=money_view(group.spend, currency),
         share=group.share,
-        average_basket=_money(group.average_basket, currency),
+        average_basket=_basket(group.average_basket, currency),
     )
 
 
@@ -171,12 +156,8 @@ def _tested(one: Tested) -> TestedView:
     return TestedView(test=one.test, p_value=one.p_value, significant=one.significant)
 
 
-def _money(minor: int | None, currency: str) -> MoneyView | None:
-    return None if minor is None else MoneyView(amount=decimal_of(minor, currency), currency=currency)
-
-
-def _span(period: Period) -> SpanView:
-    return SpanView.model_validate({"from": period.since, "to": period.until})
+def _basket(minor: int | None, currency: str) -> MoneyView | None:
+    return None if minor is None else money_view(minor, currency)
 
 
 def _example() -> dict[str, Any]:

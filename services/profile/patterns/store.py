@@ -5,11 +5,10 @@ from datetime import date
 
 import msgspec
 
-from services.profile.patterns.changes import Demand, DemandPolicy, Rhythm, RhythmPolicy
+from services.profile.patterns.changes import Demand, Rhythm, RhythmPolicy
 from shared.db import Tx, columns, execute, fetch
 
 NEWEST_GAPS = 24
-_POLICY = "SELECT version, CAST(body AS text) AS body FROM policies WHERE name = :name ORDER BY version DESC LIMIT 1"
 _SILENT = """
 SELECT s.customer_id FROM purchase_states AS s LEFT JOIN rhythm_drops AS d USING (customer_id)
 WHERE s.customer_id > :after AND s.days > :gaps AND s.last_day BETWEEN :oldest AND :newest
@@ -71,18 +70,6 @@ class Shop(msgspec.Struct, frozen=True):
     now: int
     loading: bool
     reaches_back: bool
-
-
-async def rhythm_policy(tx: Tx) -> RhythmPolicy:
-    """The newest version."""
-    row = (await fetch(tx, _POLICY, name="rhythm"))[0]
-    return msgspec.structs.replace(msgspec.json.decode(row["body"], type=RhythmPolicy), version=row["version"])
-
-
-async def demand_policy(tx: Tx) -> DemandPolicy:
-    """The newest version."""
-    row = (await fetch(tx, _POLICY, name="demand"))[0]
-    return msgspec.structs.replace(msgspec.json.decode(row["body"], type=DemandPolicy), version=row["version"])
 
 
 async def silent(tx: Tx, after: str, policy: RhythmPolicy, oldest: date, newest: date, limit: int) -> list[str]:

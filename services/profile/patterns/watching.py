@@ -6,9 +6,10 @@ from datetime import date, datetime, timedelta
 
 from services.profile.counting.application import Counting
 from services.profile.patterns import store
-from services.profile.patterns.changes import DemandPolicy, Rhythm, RhythmPolicy, Shift, shifts
+from services.profile.patterns.changes import DemandPolicy, DemandShift, Rhythm, RhythmPolicy, shifts
 from services.profile.patterns.store import Shop
 from services.profile.periods import Period
+from services.profile.policies import application as policies
 from services.profile.purchases.domain import House
 from shared.clock import Clock
 from shared.contracts.demand import CategoryDemandChanged, PurchaseRhythmDropped
@@ -48,7 +49,7 @@ class Watching:
             async with self.db.transaction() as tx:
                 # Nobody is erased between the reading and the noting.
                 await merges.share(tx)
-                policy = await store.rhythm_policy(tx)
+                policy = await policies.newest(tx, "rhythm", RhythmPolicy)
                 oldest, newest = (
                     today - timedelta(days=days) for days in (policy.silent_days_at_most, policy.silent_days_at_least)
                 )
@@ -73,7 +74,7 @@ class Watching:
         now = self.clock.now()
         today = self.house.day(now)
         async with self.db.transaction() as tx:
-            policy = await store.demand_policy(tx)
+            policy = await policies.newest(tx, "demand", DemandPolicy)
             monday = today - timedelta(days=today.weekday())
             period = Period(monday - timedelta(days=policy.days), monday)
             demands, shop = await store.demands(tx, period.before.since, period.since, period.until)
@@ -105,7 +106,7 @@ def _told(rhythm: Rhythm, policy: RhythmPolicy, now: datetime, today: date) -> O
     )
 
 
-def _published(shift: Shift, period: Period, shop: Shop, policy: DemandPolicy, now: datetime) -> Waiting:
+def _published(shift: DemandShift, period: Period, shop: Shop, policy: DemandPolicy, now: datetime) -> Waiting:
     demand = shift.demand
     event = CategoryDemandChanged(
         category=demand.category,

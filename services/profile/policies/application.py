@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,6 +27,8 @@ _KINDS = {
     "class": ClassPolicy,
 }
 _OF_IDENTITIES = {"merging": MergingPolicy, "similarity": SimilarityPolicy}
+Numbers = TypeVar("Numbers", bound=msgspec.Struct)
+"""A struct of a policy's numbers, and ``version``."""
 Policy = ClassPolicy | RfmCutPoints | LifecyclePolicy | ConsentPolicy | ValuePolicy | MergingPolicy | SimilarityPolicy
 
 
@@ -35,18 +37,21 @@ async def in_force(tx: Tx) -> Policies:
     return _policies(await store.newest(tx))
 
 
+async def newest(tx: Tx, name: str, kind: type[Numbers]) -> Numbers:
+    """The newest version of a policy, whose numbers a module may keep to itself. Raises IndexError where the
+    migration's seed is gone."""
+    version, body = await store.newest_of(tx, name)
+    return msgspec.structs.replace(msgspec.json.decode(body, type=kind), version=version)
+
+
 async def merging(tx: Tx) -> MergingPolicy:
     """Who is joined by rule."""
-    policy = read("merging", *await store.newest_of(tx, "merging"))
-    assert isinstance(policy, MergingPolicy)
-    return policy
+    return await newest(tx, "merging", MergingPolicy)
 
 
 async def similarity(tx: Tx) -> SimilarityPolicy:
     """Who is suggested as one person."""
-    policy = read("similarity", *await store.newest_of(tx, "similarity"))
-    assert isinstance(policy, SimilarityPolicy)
-    return policy
+    return await newest(tx, "similarity", SimilarityPolicy)
 
 
 class Remembered:
@@ -74,7 +79,7 @@ async def versions(tx: Tx, name: str) -> list[tuple[Policy, datetime]]:
     return [(read(name, version, body), at) for version, body, at in await store.versions(tx, name)]
 
 
-async def put(tx: Tx, name: str, policy: Policy) -> int:
+async def put(tx: Tx, name: str, policy: msgspec.Struct) -> int:
     """Writes the next version of a policy, in force from now on; answers its number."""
     body = msgspec.to_builtins(policy)
     del body["version"]

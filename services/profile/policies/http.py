@@ -4,19 +4,18 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.profile import examples
 from services.profile.policies.domain import ClassPolicy, LifecyclePolicy, ValuePolicy
+from services.profile.policies.shapes import numbers_of, version_of
 from services.profile.segments import shapes
 from services.profile.segments.policing import Name, Numbers, Policing
 from shared.contracts.behaviour import ActivityKind
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
 from shared.http.etags import Precondition, etag, if_match
-from shared.http.problems import invalid
 from shared.http.routing import Router
 from shared.service import Wake
 
@@ -41,7 +40,7 @@ _VALUE: dict[str, Any] = {
 }  # fmt: skip
 _CLASS: dict[str, Any] = {"vip_recency": 3, "vip_frequency": 4, "vip_monetary": 4}
 _WRITTEN = {"version": 2, "created_at": "2026-11-20T08:15:00Z"}
-_ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the policy"}}}
+_ETAG = examples.etag("the policy")
 
 
 class LifecycleNumbers(BaseModel):
@@ -99,7 +98,7 @@ class ClassVersion(BaseModel):
     numbers: ClassNumbers
 
 
-class ClassView(BaseModel):
+class ClassPolicyView(BaseModel):
     """The versions, the newest first: that one is in force."""
 
     versions: list[ClassVersion]
@@ -121,13 +120,13 @@ class ValueVersion(BaseModel):
     numbers: ValueNumbers
 
 
-class LifecycleView(BaseModel):
+class LifecyclePolicyView(BaseModel):
     """The versions, the newest first: that one is in force."""
 
     versions: list[LifecycleVersion]
 
 
-class ValueView(BaseModel):
+class ValuePolicyView(BaseModel):
     """The versions, the newest first: that one is in force."""
 
     versions: list[ValueVersion]
@@ -141,64 +140,64 @@ def policies_router(policing: Policing, db: Database, wake: Wake) -> Router:
     value_example = {"versions": [{**_WRITTEN, "numbers": _VALUE}]}
 
     @router.get("/policies/lifecycle", responses=examples.answer(lifecycle_example, **_ETAG))
-    async def read_lifecycle(_: Reader, response: Response) -> LifecycleView:
+    async def read_lifecycle(_: Reader, response: Response) -> LifecyclePolicyView:
         """The numbers of the stages, and those before them."""
-        return LifecycleView.model_validate(await versions("lifecycle", response))
+        return LifecyclePolicyView.model_validate(await versions("lifecycle", response))
 
     @router.put("/policies/lifecycle", responses=examples.answer(lifecycle_example, **_ETAG))
     async def put_lifecycle(
         _: Writer, match: Annotated[Precondition, if_match()], numbers: LifecycleNumbers, response: Response
-    ) -> LifecycleView:
+    ) -> LifecyclePolicyView:
         """A new version, in force at once; everybody is placed again within minutes."""
-        await change("lifecycle", _numbers(numbers, LifecyclePolicy), match.require)
-        return LifecycleView.model_validate(await versions("lifecycle", response))
+        await change("lifecycle", numbers_of(numbers, LifecyclePolicy), match.require)
+        return LifecyclePolicyView.model_validate(await versions("lifecycle", response))
 
     @router.post("/policies/lifecycle/preview", responses=examples.answer(shapes.PREVIEW))
     async def preview_lifecycle(_: Reader, numbers: LifecycleNumbers) -> shapes.PreviewView:
         """Who would move if these were the numbers. Writes nothing."""
-        return shapes.preview_view(await policing.preview("lifecycle", _numbers(numbers, LifecyclePolicy)))
+        return shapes.preview_view(await policing.preview("lifecycle", numbers_of(numbers, LifecyclePolicy)))
 
     @router.get("/policies/value", responses=examples.answer(value_example, **_ETAG))
-    async def read_value(_: Reader, response: Response) -> ValueView:
+    async def read_value(_: Reader, response: Response) -> ValuePolicyView:
         """The numbers of the classes of value, and those before them."""
-        return ValueView.model_validate(await versions("value", response))
+        return ValuePolicyView.model_validate(await versions("value", response))
 
     @router.put("/policies/value", responses=examples.answer(value_example, **_ETAG))
     async def put_value(
         _: Writer, match: Annotated[Precondition, if_match()], numbers: ValueNumbers, response: Response
-    ) -> ValueView:
+    ) -> ValuePolicyView:
         """A new version, in force at once; everybody is placed again within minutes."""
-        await change("value", _numbers(numbers, ValuePolicy), match.require)
-        return ValueView.model_validate(await versions("value", response))
+        await change("value", numbers_of(numbers, ValuePolicy), match.require)
+        return ValuePolicyView.model_validate(await versions("value", response))
 
     @router.post("/policies/value/preview", responses=examples.answer(shapes.PREVIEW))
     async def preview_value(_: Reader, numbers: ValueNumbers) -> shapes.PreviewView:
         """Who would move if these were the numbers. Writes nothing."""
-        return shapes.preview_view(await policing.preview("value", _numbers(numbers, ValuePolicy)))
+        return shapes.preview_view(await policing.preview("value", numbers_of(numbers, ValuePolicy)))
 
     @router.get("/policies/class", responses=examples.answer(class_example, **_ETAG))
-    async def read_class(_: Reader, response: Response) -> ClassView:
+    async def read_class(_: Reader, response: Response) -> ClassPolicyView:
         """What makes a VIP, and what made one before."""
-        return ClassView.model_validate(await versions("class", response))
+        return ClassPolicyView.model_validate(await versions("class", response))
 
     @router.put("/policies/class", responses=examples.answer(class_example, **_ETAG))
     async def put_class(
         _: Writer, match: Annotated[Precondition, if_match()], numbers: ClassNumbers, response: Response
-    ) -> ClassView:
+    ) -> ClassPolicyView:
         """A new version, in force at once; everybody is placed again within minutes."""
-        await change("class", _numbers(numbers, ClassPolicy), match.require)
-        return ClassView.model_validate(await versions("class", response))
+        await change("class", numbers_of(numbers, ClassPolicy), match.require)
+        return ClassPolicyView.model_validate(await versions("class", response))
 
     @router.post("/policies/class/preview", responses=examples.answer(shapes.PREVIEW))
     async def preview_class(_: Reader, numbers: ClassNumbers) -> shapes.PreviewView:
         """Who would move if these were the numbers. Writes nothing."""
-        return shapes.preview_view(await policing.preview("class", _numbers(numbers, ClassPolicy)))
+        return shapes.preview_view(await policing.preview("class", numbers_of(numbers, ClassPolicy)))
 
     async def versions(name: Name, response: Response) -> dict[str, Any]:
         async with db.transaction() as tx:
             found = await policing.versions(tx, name)
         response.headers["ETag"] = etag(found[0][0].version)
-        return {"versions": [_version(numbers, at) for numbers, at in found]}
+        return {"versions": [version_of(numbers, at) for numbers, at in found]}
 
     async def change(name: Name, numbers: Numbers, require: Callable[[int], None]) -> None:
         async with db.transaction() as tx:
@@ -206,15 +205,3 @@ def policies_router(policing: Policing, db: Database, wake: Wake) -> Router:
         wake()
 
     return router
-
-
-def _numbers(given: BaseModel, kind: type[Numbers]) -> Numbers:
-    try:
-        return msgspec.convert(given.model_dump(), kind)
-    except msgspec.ValidationError as error:
-        raise invalid("", str(error)) from error
-
-
-def _version(numbers: Numbers, at: datetime) -> dict[str, Any]:
-    body = msgspec.to_builtins(numbers)
-    return {"version": body.pop("version"), "created_at": at, "numbers": body}

@@ -14,9 +14,9 @@ from shared.contracts.behaviour import PriceClass, ProductChanged
 from shared.contracts.types import AMOUNT, Money
 from shared.db import Database
 from shared.http.auth import Principal, requires, staff_only
-from shared.http.etags import Precondition, etag, if_match_or_new
+from shared.http.etags import Precondition, etag, if_match_or_new, require_or_new
 from shared.http.pagination import Page, PageRequest
-from shared.http.problems import conflict, invalid, not_found, precondition_required
+from shared.http.problems import conflict, invalid, not_found
 from shared.http.routing import Router
 from shared.service import Wake
 
@@ -30,7 +30,7 @@ _FIELDS: dict[str, Any] = {
     "upgrade_of": "tea-1",
 }
 _EXAMPLE = {"sku": "tea-2", **_FIELDS, "changed_at": "2026-11-20T08:15:00Z"}
-_ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the product"}}}
+_ETAG = examples.etag("the product")
 
 Sku = Annotated[str, Path(pattern=PRINTABLE)]
 
@@ -114,10 +114,7 @@ def products_router(catalogue: Catalogue, db: Database, wake: Wake) -> Router:
             raise invalid("/upgrade_of", "A product is no upgrade and no accessory of itself.")
         async with db.transaction() as tx:
             known = await catalogue.locked(tx, sku)
-            if match is not None:
-                match.require(known.version if known else None)
-            elif known is not None:
-                raise precondition_required()
+            require_or_new(match, known.version if known else None)
             try:
                 product = await catalogue.put(tx, _changed(sku, fields), known, outgoing_trace())
             except NewerIsKnown as error:

@@ -6,26 +6,19 @@ from typing import Annotated
 from pydantic import BaseModel
 
 from services.profile import examples
+from services.profile.answers import MoneyView, money_view
 from services.profile.customers.application import Customers
 from services.profile.fields import CustomerInPath
 from services.profile.identities.application import person
 from services.profile.purchases.application import PurchaseHistory
 from services.profile.purchases.domain import House, in_house
 from services.profile.rates.domain import Rates
-from shared.contracts.orders import Order
-from shared.contracts.types import decimal_of
+from shared.contracts.orders import Order, pieces
 from shared.db import Database
 from shared.http.auth import Principal, own_or_404, requires
 from shared.http.pagination import Page, PageRequest
 from shared.http.problems import not_found
 from shared.http.routing import Router
-
-
-class Amount(BaseModel):
-    """A decimal string in a currency of ISO 4217."""
-
-    amount: str
-    currency: str
 
 
 class LineView(BaseModel):
@@ -35,9 +28,9 @@ class LineView(BaseModel):
     sku: str
     category: str | None
     quantity: str
-    paid: Amount
+    paid: MoneyView
     returned_quantity: str
-    returned: Amount
+    returned: MoneyView
 
 
 class ReturnView(BaseModel):
@@ -45,14 +38,14 @@ class ReturnView(BaseModel):
 
     return_id: str
     occurred_at: datetime
-    amount: Amount
+    amount: MoneyView
 
 
 class ConvertedView(BaseModel):
     """What an order in another currency counts for in the house's, by the rate of its day that it was first counted
     with: units of the house's currency for one of the order's, a version of ``/rates``."""
 
-    net: Amount
+    net: MoneyView
     rate: str
     valid_from: date
     version: int
@@ -67,8 +60,8 @@ class OrderView(BaseModel):
     order_version: int
     occurred_at: datetime
     channel: str
-    total: Amount
-    net: Amount
+    total: MoneyView
+    net: MoneyView
     converted: ConvertedView | None
     lines: list[LineView]
     returns: list[ReturnView]
@@ -102,8 +95,8 @@ def purchases_router(history: PurchaseHistory, customers: Customers, db: Databas
 
 
 def _view(order: Order, house: House, rates: Rates) -> OrderView:
-    def money(minor: int) -> Amount:
-        return Amount(amount=decimal_of(minor, order.currency), currency=order.currency)
+    def money(minor: int) -> MoneyView:
+        return money_view(minor, order.currency)
 
     return OrderView(
         order_id=order.order_id,
@@ -118,9 +111,9 @@ def _view(order: Order, house: House, rates: Rates) -> OrderView:
                 line_id=line.line_id,
                 sku=line.sku,
                 category=line.category,
-                quantity=_pieces(line.quantity),
+                quantity=pieces(line.quantity),
                 paid=money(line.paid),
-                returned_quantity=_pieces(line.returned_quantity),
+                returned_quantity=pieces(line.returned_quantity),
                 returned=money(line.returned),
             )
             for line in order.lines
@@ -139,14 +132,9 @@ def _converted(order: Order, house: House, rates: Rates) -> ConvertedView | None
     if rate is None or worth is None:
         return None
     return ConvertedView(
-        net=Amount(amount=decimal_of(worth.net, house.currency), currency=house.currency),
+        net=money_view(worth.net, house.currency),
         rate=rate.rate,
         valid_from=rate.valid_from,
         version=rate.version,
         source=rate.source,
     )
-
-
-def _pieces(thousandths: int) -> str:
-    whole, rest = divmod(thousandths, 1000)
-    return f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)

@@ -1,6 +1,7 @@
 """The routes of rates of exchange."""
 
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Response
@@ -13,9 +14,9 @@ from services.profile.rates.domain import LONGEST, Rate
 from shared.contracts.currencies import MINOR_UNITS
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
-from shared.http.etags import Precondition, etag, if_match_or_new
+from shared.http.etags import Precondition, etag, if_match_or_new, require_or_new
 from shared.http.pagination import Page, PageRequest
-from shared.http.problems import invalid, not_found, precondition_required
+from shared.http.problems import invalid, not_found
 from shared.http.routing import Router
 
 _STATED: dict[str, Any] = {"valid_to": "2026-11-22", "rate": "32.145", "source": "central bank"}
@@ -27,7 +28,7 @@ _EXAMPLE: dict[str, Any] = {
     "version": 1,
     "stated_at": "2026-11-20T08:15:00Z",
 }
-_ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the rate"}}}
+_ETAG = examples.etag("the rate")
 _POSITIVE = r"^(0*[1-9][0-9]{0,6}(\.[0-9]{1,12})?|0+\.[0-9]{0,11}[1-9][0-9]{0,11})$"
 
 Currency = Annotated[str, Path(pattern=r"^[A-Z]{3}$", description="ISO 4217; any but the house's")]
@@ -118,17 +119,11 @@ def rates_router(book: RateBook, db: Database) -> Router:
         if not valid_from <= valid_to < valid_from + timedelta(days=LONGEST):
             raise invalid("/valid_to", "A rate holds from its first day on, and for 366 days at most.")
 
-        def required(version: int | None) -> None:
-            if match is not None:
-                match.require(version)
-            elif version is not None:
-                raise precondition_required()
-
         def version(number: int) -> Rate:
             return Rate(currency, valid_from, valid_to, number, stated.rate, stated.source, book.clock.now())
 
         async with db.transaction() as tx:
-            rate = await book.state(tx, version, required)
+            rate = await book.state(tx, version, partial(require_or_new, match))
         response.headers["ETag"] = etag(rate.version)
         return _view(rate)
 

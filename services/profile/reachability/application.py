@@ -14,7 +14,7 @@ from services.profile.identities.application import persons
 from services.profile.identities.domain import Person
 from services.profile.policies.application import in_force
 from services.profile.reachability import store
-from services.profile.vault.domain import Opener, Unreadable
+from services.profile.vault.domain import Opener
 from shared.contracts.customers import ContactChannel, Purpose
 from shared.db import Tx
 
@@ -108,7 +108,5 @@ def _reachable(
 
 
 def _address(row: RowMapping, channel: ContactChannel, opener: Opener) -> str:
-    if row["wrapped"] is None:
-        raise Unreadable(f"{row['customer_id']} has no key")
     sealer = opener(row["customer_id"], row["wrapped"], row["wrapped_by"])
     return opened_address(_ADDRESS_OF[channel], row["address"], sealer)

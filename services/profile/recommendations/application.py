@@ -7,10 +7,12 @@ from datetime import datetime
 import msgspec
 
 from services.profile.counting.application import Counting
+from services.profile.policies import application as policies
 from services.profile.products.application import Catalogue
 from services.profile.purchases.domain import House
 from services.profile.recommendations import store
 from services.profile.recommendations.domain import (
+    Policy,
     Recommendation,
     anchors,
     dearer,
@@ -45,7 +47,7 @@ class Recommendations:
     async def of(self, tx: Tx, ids: Sequence[str], limit: int) -> Recommended:
         """For the person of these ids: at most ``limit`` of each kind, what the catalogue says before what is counted,
         each product once."""
-        policy = await store.policy(tx)
+        policy = await policies.newest(tx, "recommendations", Policy)
         today = self.house.day(self.clock.now())
         orders = [order for found in (await facts.orders_of(tx, ids)).values() for order in found]
         holding = held(orders, self.house)

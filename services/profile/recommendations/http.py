@@ -50,7 +50,7 @@ class PriceView(BaseModel):
     currency: str
 
 
-class ReasonView(BaseModel):
+class OfferReasonView(BaseModel):
     """``because_of`` is what the customer keeps. ``together``: baskets with both; ``support``: their share of all
     baskets; ``confidence``: of those with ``because_of``; ``lift``: how many times as often as by chance.
     ``price_step``: how much dearer, as a share."""
@@ -73,7 +73,7 @@ class RecommendationView(BaseModel):
     name: str | None
     category: str | None
     price: PriceView | None
-    reason: ReasonView
+    reason: OfferReasonView
 
 
 class RecommendationsView(BaseModel):
@@ -120,7 +120,7 @@ def _view(one: Recommendation) -> RecommendationView:
         name=product.name if product else None,
         category=product.category if product else None,
         price=PriceView(amount=product.price.amount, currency=product.price.currency) if product else None,
-        reason=ReasonView(
+        reason=OfferReasonView(
             code=reason.code,
             text=reason.text,
             because_of=reason.because_of,

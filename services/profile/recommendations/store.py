@@ -1,15 +1,10 @@
-"""The pairs of what a customer keeps, and the policy."""
+"""What is bought together with what a customer keeps."""
 
 from collections.abc import Sequence
-
-import msgspec
 
 from services.profile.recommendations.domain import Pair, Policy
 from shared.db import Tx, fetch
 
-_POLICY = """
-SELECT version, CAST(body AS text) AS body FROM policies WHERE name = 'recommendations' ORDER BY version DESC LIMIT 1
-"""
 # The primary key for one half of the pairs, the index on second for the other.
 _PAIRS = """
 WITH pairs AS (
@@ -23,12 +18,6 @@ FROM pairs AS p JOIN item_counts AS a ON a.sku = p.anchor JOIN item_counts AS i 
 WHERE NOT p.sku = ANY(:without)
   AND p.together * c.baskets >= CAST(:lift AS numeric) * a.baskets * i.baskets
 """
-
-
-async def policy(tx: Tx) -> Policy:
-    """The newest version."""
-    row = (await fetch(tx, _POLICY))[0]
-    return msgspec.structs.replace(msgspec.json.decode(row["body"], type=Policy), version=row["version"])
 
 
 async def pairs(tx: Tx, anchors: Sequence[str], without: Sequence[str], rules: Policy) -> list[Pair]:

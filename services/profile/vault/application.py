@@ -8,7 +8,7 @@ from functools import cached_property
 import structlog
 
 from services.profile.vault import store
-from services.profile.vault.domain import INDEX, Index, Keyring, Sealer, WrappedKey, customer_owner
+from services.profile.vault.domain import INDEX, Index, Keyring, Sealer, Unreadable, WrappedKey, customer_owner
 from shared.clock import Clock
 from shared.db import Database, Tx
 
@@ -46,8 +46,10 @@ class Vault:
             self._index = self.keyring.index(kept)
         return self._index
 
-    def opener(self, customer_id: str, wrapped: bytes, wrapped_by: str) -> Sealer:
-        """Of a key that was read beside what it opens."""
+    def opener(self, customer_id: str, wrapped: bytes | None, wrapped_by: str | None) -> Sealer:
+        """Of a key that was read beside what it opens. Raises Unreadable where there is none, WrongMasterKey."""
+        if wrapped is None or wrapped_by is None:
+            raise Unreadable(f"{customer_id} has no key")
         return self.keyring.sealer(customer_owner(customer_id), WrappedKey(wrapped, wrapped_by))
 
     async def openers(self, tx: Tx, customers: Iterable[str]) -> dict[str, Sealer]:

@@ -75,8 +75,8 @@ class Sealer:
         return f"{self._owner}\0{field}".encode()
 
 
-Opener = Callable[[str, bytes, str], Sealer]
-"""Makes a customer's sealer of his id, his wrapped key, and the name of what wrapped it."""
+Opener = Callable[[str, bytes | None, str | None], Sealer]
+"""Makes a customer's sealer of his id, his wrapped key, and the name of what wrapped it; None is Unreadable."""
 
 
 class Master:

@@ -477,3 +477,23 @@ async def test_an_import_that_fails_keeps_no_other_waiting(profile: Profile, mon
     broken = ""
     await work(profile)
     assert (await profile.view("web:1"))["customer_id"] == "web:1"
+
+
+async def test_what_another_import_has_said_too_stays_until_that_is_taken_back(profile: Profile) -> None:
+    rows = [{"customer_id": f"web:{n}", "name": f"N{n}", "email": f"n{n}@example.com"} for n in range(3)]
+    first = await send(profile, rows)
+    profile.clock.set(NOW + timedelta(hours=1))
+    second = await send(profile, [rows[0], rows[1] | {"tags": ["tea"]}])
+    assert counts(second) == (2, 0, 1, 1, 0)
+    profile.clock.set(NOW + timedelta(hours=2))
+    wrong = await send(profile, [{"customer_id": "web:0", "name": "Wrong"}])
+    await revert(profile, wrong["id"])
+    assert (await revert(profile, first["id"]))["revert"]["removed"] == 1
+    views = [await profile.view(who) for who in ("web:0", "web:1")]
+    assert [(view["name"], view["email"], view["tags"]) for view in views] == [
+        ("N0", "n0@example.com", []), ("N1", "n1@example.com", ["tea"]),
+    ]  # fmt: skip
+    assert (await profile.client.get("/customers/web:2")).status_code == 404
+    await revert(profile, second["id"])
+    views = [await profile.view(who) for who in ("web:0", "web:1")]
+    assert [(view["name"], view["email"], view["tags"]) for view in views] == [(None, None, [])] * 2
