@@ -71,7 +71,7 @@ _IN_EARLIER_CHUNKS = """
 SELECT DISTINCT customer_id FROM import_customers
 WHERE customer_id = ANY(:customers) AND import_id = :id AND chunk < :chunk AND NOT repeats_only
 """
-# Of what an import said that the next one has said, too, that one is the source from now on.
+# Of what an import said that the next one has said, too, that one is the source from now on. A history takes no UPDATE.
 _HAND_ON = """
 WITH heirs AS (
     SELECT DISTINCT ON (i.customer_id, said.field, said.at) i.customer_id, i.import_id, i.chunk, said.field, said.at
@@ -81,10 +81,14 @@ WITH heirs AS (
       AND NOT j.dry_run AND j.state NOT IN ('reverting', 'reverted')
     ORDER BY i.customer_id, said.field, said.at, j.created_at, i.import_id, i.chunk
 ), handed AS (
-    UPDATE file_fields AS f SET source = 'import:' || h.import_id FROM heirs AS h
+    DELETE FROM file_fields AS f USING heirs AS h
     WHERE (f.customer_id, f.field, f.true_at) = (h.customer_id, h.field, CAST(h.at AS timestamptz))
       AND f.source = 'import:' || :id
-    RETURNING h.customer_id, h.import_id, h.chunk
+    RETURNING f.*, h.import_id, h.chunk
+), kept AS (
+    INSERT INTO file_fields (customer_id, field, value, sealed, source, true_at, recorded_at, id)
+    OVERRIDING SYSTEM VALUE
+    SELECT customer_id, field, value, sealed, 'import:' || import_id, true_at, recorded_at, id FROM handed
 )
 UPDATE import_customers AS i SET repeats_only = false FROM handed AS h
 WHERE (i.customer_id, i.import_id, i.chunk) = (h.customer_id, h.import_id, h.chunk)
