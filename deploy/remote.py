@@ -60,7 +60,8 @@ def _told(response: httpx.Response) -> str:
     problem = response.json() if "json" in response.headers.get("content-type", "") else {}
     places = [f"{one['pointer'] or '/'}: {one['message']}" for one in problem.get("errors", ())]
     code, detail = problem.get("code", response.reason_phrase), problem.get("detail", "")
-    return "; ".join([f"{response.status_code} {code}: {detail}", *(one for one in places if detail not in one)])
+    said = f"{response.status_code} {code}: {detail.removesuffix('.')}"
+    return "; ".join([said, *(one for one in places if detail not in one)])
 
 
 def _given(params: dict[str, Any]) -> dict[str, Any]:

@@ -189,4 +189,3 @@ class Wake:
 
     def __call__(self) -> None:
         self.target()
-

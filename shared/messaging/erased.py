@@ -167,5 +167,3 @@ def _without_a_word(record: Record, source: str, event_id: str | None, gone: set
     place = {"id": None if says_who else event_id, "partition": record.partition, "offset": record.offset}
     stub = Record(record.topic, None, msgspec.json.encode(place), (), record.partition, record.offset)
     return DeadLetter(stub, "dead", CODE, DETAIL, "/data/customer_id", source)
-
-
