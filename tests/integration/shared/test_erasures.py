@@ -248,3 +248,16 @@ async def test_what_the_inbox_has_of_him_is_found_by_its_key_however_much_it_has
         assert not any("Seq Scan" in step for step in plan), plan
         assert await owner.execute(statement, *asked) == "DELETE 2"
         await owner.close()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_what_every_service_destroys_is_found_by_an_index(databases: Databases, name: str) -> None:
+    own = {"churn": churn.TABLES, "engagement": engagement.TABLES, "loyalty": ("accounts",)}.get(name, ())
+    of_customers = [f"{table} WHERE customer_id = ANY($1)" for table in own]
+    async with databases.fresh(name) as made:
+        owner = await asyncpg.connect(made.owner_dsn)
+        await owner.execute("SET enable_seqscan = off")
+        for query in (*of_customers, "idempotency_keys WHERE resource_id = ANY($1)"):
+            plan = [row[0] for row in await owner.fetch(f"EXPLAIN SELECT * FROM {query}", [TILL])]
+            assert not any("Seq Scan" in step for step in plan), query
+        await owner.close()
