@@ -59,10 +59,15 @@ class Database:
         pooled = await self.engine.raw_connection()
         driver = pooled.driver_connection
         assert isinstance(driver, asyncpg.Connection), "the engine is asyncpg's"
+        lost = False
         try:
             yield driver
+        except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+            # A connection that the server ends while it is asked may not know yet that it is closed.
+            lost = True
+            raise
         finally:
-            if driver.is_closed():
+            if lost or driver.is_closed():
                 pooled.invalidate()
             pooled.close()
 
