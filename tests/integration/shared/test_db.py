@@ -128,11 +128,14 @@ async def test_a_reading_connection_that_was_lost_is_not_given_out_again(
     database: Database, test_database: TestDatabase
 ) -> None:
     other = await asyncpg.connect(test_database.dsn)
-    lost = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-    with pytest.raises(lost):
+
+    async def cut_off() -> None:
         async with database.reading() as reader:
             await other.fetchval("SELECT pg_terminate_backend($1, 5000)", reader.get_server_pid())
             await reader.fetch("SELECT 1")
+
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
+        await cut_off()
     await other.close()
     async with database.reading() as reader:
         assert await reader.fetchval("SELECT $1::int", 7) == 7
