@@ -9,7 +9,8 @@ process with threads. It imports nothing of Roost.
 - `uid`, `gid`: the user to become, without root's other groups.
 - `search`: keeps CAP_DAC_READ_SEARCH (capabilities(7)) across that change, as an ambient capability, so
   that the command can walk through folders that its user may not enter. Otherwise root's 0700 folders would
-  have to be opened to everybody. Where a container lacks it, CAP_DAC_OVERRIDE serves in its place.
+  have to be opened to everybody. Where a container lacks it, CAP_DAC_OVERRIDE serves in its place. access(2),
+  by which PostgreSQL looks at its own programs, heeds it under SECBIT_NO_SETUID_FIXUP alone.
 """
 
 import ctypes
@@ -18,7 +19,8 @@ import os
 import sys
 
 CAPABILITY_VERSION_3 = 0x20080522
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 28, 47, 2
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE = 2, 1
 
 
@@ -36,6 +38,8 @@ def main() -> None:
 def become(uid: int, gid: int, *, keep_search: bool) -> None:
     if keep_search:
         prctl(PR_SET_KEEPCAPS, 1)
+        # A container without CAP_SETPCAP refuses it: then the folders above the programs have to be open.
+        prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)

@@ -8,10 +8,11 @@ from stat import S_IMODE
 import asyncpg
 import pytest
 
-from deploy.local.cluster import serves
+from deploy.local.cluster import identity_for, serves
 from deploy.local.lock import DirectoryInUse
 from deploy.local.ports import PortTaken
 from deploy.local.postgres import LocalPostgres
+from deploy.local.process import run
 from tests.integration.local.children import alive, eventually, holder
 
 pytestmark = pytest.mark.asyncio
@@ -45,6 +46,18 @@ async def connected(dsn: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Recor
         yield connection
     finally:
         await connection.close()
+
+
+async def test_programs_in_a_folder_closed_to_others_are_found_by_whom_they_run_as(tmp_path: Path) -> None:
+    """PostgreSQL asks access(2) for its own programs, which heeds no capability by itself."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    program = closed / "program"
+    program.touch(mode=0o755)
+    looks = "import os, sys; sys.exit(not os.access(sys.argv[1], os.R_OK | os.X_OK))"
+    identity = identity_for(closed / "cluster")
+    command = [sys.executable, "-I", "-S", "-c", looks, program]
+    await run(command, log=tmp_path / "log", seconds=30, identity=identity)
 
 
 async def test_folders_above_the_data_directory_stay_as_they_were(data_dir: Path) -> None:
