@@ -55,8 +55,8 @@ async def test_programs_in_a_folder_closed_to_others_are_found_by_whom_they_run_
     program = closed / "program"
     program.touch(mode=0o755)
     looks = "import os, sys; sys.exit(not os.access(sys.argv[1], os.R_OK | os.X_OK))"
-    identity = identity_for(closed / "cluster")
-    await run([sys.executable, "-I", "-S", "-c", looks, str(program)], log=tmp_path / "log", seconds=30, identity=identity)
+    command = [sys.executable, "-I", "-S", "-c", looks, str(program)]
+    await run(command, log=tmp_path / "log", seconds=30, identity=identity_for(closed / "cluster"))
 
 
 async def test_folders_above_the_data_directory_stay_as_they_were(data_dir: Path) -> None:
