@@ -23,6 +23,7 @@ from shared.messaging.outbox import Outgoing
 
 _ATTRIBUTE = "attributes."
 _ADDRESSES = "contact_points."
+_sorted = msgspec.json.Encoder(order="deterministic")
 _BLANK = new_file("", {}, datetime.min.replace(tzinfo=UTC))
 
 
@@ -150,22 +151,26 @@ class FileBatch:
         return sealers
 
     async def _keep(self, tx: Tx, sealers: Mapping[str, Sealer], sources: str) -> None:
-        late = {
+        asked = {
             (write.after.customer_id, name, write.true_at)
             for write in self._writes
             for name in write.parts
             if name not in write.won
         }
-        known = await loading.told(tx, late, sources) if late else set()
-        await loading.keep(
-            tx,
-            [
-                (write.after.customer_id, part, write.source, write.true_at, self.now)
-                for write in self._writes
-                for part in sealed_parts(write.parts, sealers.get(write.after.customer_id))
-                if not known or (write.after.customer_id, part.field, write.true_at) not in known
-            ],
-        )
+        told = {
+            (one.customer_id, one.field, one.true_at, _comparable(_said_before(one, sealers)))
+            for one in (await loading.told(tx, asked, sources) if asked else ())
+            # Who brings no address now says something else than the one that stands sealed.
+            if one.sealed is None or one.customer_id in sealers
+        }
+        rows = []
+        for write in self._writes:
+            who, at = write.after.customer_id, write.true_at
+            for part in sealed_parts(write.parts, sealers.get(who)):
+                late = told and part.field not in write.won
+                if not (late and (who, part.field, at, _comparable(write.parts[part.field])) in told):
+                    rows.append((who, part, write.source, at, self.now))
+        await loading.keep(tx, rows)
 
     @staticmethod
     def _stands(file: CustomerFile, name: str, value: Any, true_at: datetime, timed: bool) -> bool:
@@ -198,6 +203,11 @@ async def remove(tx: Tx, customers: Sequence[str]) -> None:
     """Takes files away, with their addresses, histories, identifiers and keys."""
     if customers:
         await loading.remove(tx, customers)
+
+
+def _comparable(value: Any) -> bytes:
+    """A part as JSON, the same however it is held: as it is said, or as a history keeps it."""
+    return _sorted.encode(msgspec.json.decode(msgspec.json.encode(value)))
 
 
 def _back(

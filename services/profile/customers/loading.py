@@ -31,7 +31,7 @@ WHERE c.customer_id = new.customer_id
 """
 _DROP_POINTS = "DELETE FROM contact_points WHERE customer_id = ANY(:customers)"
 _TOLD = """
-SELECT customer_id, field, true_at FROM file_fields
+SELECT customer_id, field, CAST(value AS text) AS value, sealed, true_at FROM file_fields
 JOIN unnest(CAST(:customers AS text[]), CAST(:fields AS text[]), CAST(:at AS timestamptz[]))
     AS asked (customer_id, field, true_at) USING (customer_id, field, true_at)
 WHERE starts_with(source, :sources)
@@ -51,7 +51,7 @@ _REMOVE = "DELETE FROM customers WHERE customer_id = ANY(:customers)"
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """The newest of what a file's history has of a part; nothing where ``true_at`` is None."""
+    """A line of a file's history: what was said of a part. Nothing where ``true_at`` is None."""
 
     customer_id: str
     field: str
@@ -100,15 +100,15 @@ async def keep(tx: Tx, said: Iterable[tuple[str, SealedPart, str, datetime, date
         await copy(tx, "file_fields", names, rows)
 
 
-async def told(tx: Tx, asked: Iterable[Told], sources: str) -> set[Told]:
-    """Which of these a source whose name begins so has told before."""
+async def told(tx: Tx, asked: Iterable[Told], sources: str) -> list[Standing]:
+    """What sources whose name begins so have told before of these parts as of these instants."""
     customers, fields, at = columns(sorted(asked), 3)
     rows = await fetch(tx, _TOLD, customers=customers, fields=fields, at=at, sources=sources)
-    return {(row["customer_id"], row["field"], row["true_at"]) for row in rows}
+    return [Standing(**row) for row in rows]
 
 
 async def take_back(tx: Tx, customers: Sequence[str], source: str) -> list[Standing]:
-    """Takes out of these histories what a source has said; answers what stands now of each part it spoke of."""
+    """Takes out of these histories what a source has said; answers the newest of what is left of each part."""
     gone = await fetch(tx, _TAKE_BACK, customers=list(customers), source=source)
     if not gone:
         return []

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.profile.imports import receiving, store
@@ -304,6 +304,10 @@ async def test_a_revert_takes_back_what_still_stands_and_leaves_later_edits(
     assert counts(again) == (5, 1, 4, 0, 0)
 
 
+def _days_ago(days: int) -> str:
+    return (NOW - timedelta(days=days)).isoformat()
+
+
 _FIELDS = st.fixed_dictionaries(
     {},
     optional={
@@ -314,7 +318,7 @@ _FIELDS = st.fixed_dictionaries(
         "attributes": st.dictionaries(st.sampled_from(["shoe", "hat"]), st.integers(1, 3), max_size=2),
         "birthday": st.sampled_from([{"month": 8, "day": 15, "calendar": "lunar"}]),
         "team": st.sampled_from([{"analyst": "staff:1"}, {"after-sales": "staff:2"}]),
-        "as_of": st.integers(1, 3).map(lambda days: (NOW - timedelta(days=days)).isoformat()),
+        "as_of": st.integers(1, 3).map(_days_ago),
     },
 )
 _SAID = st.booleans().map(lambda yes: {"granted": yes, "source": "s", "wording_version": "1"})
@@ -323,6 +327,7 @@ _runs = iter(range(1_000_000))
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from("xy"), _FIELDS, st.none() | _SAID), min_size=1, max_size=5), st.booleans())
+@example([("x", {"name": name, "as_of": _days_ago(days)}, None) for name, days in (("A", 2), ("A", 3), ("B", 3))], True)
 async def test_an_import_writes_what_the_routes_write(
     profile: Profile,
     monkeypatch: pytest.MonkeyPatch,
