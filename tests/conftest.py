@@ -1,6 +1,7 @@
 """What the suites share: one PostgreSQL and one broker a session, a fresh database a test that asks for one."""
 
 import gc
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,9 +14,16 @@ from shared.settings import KafkaSettings
 from tests.kit import infra
 from tests.kit.databases import Databases, TestDatabase, opened
 
-# How long an example takes says how busy the machine is.
-hypothesis.settings.register_profile("roost", deadline=None)
+# How long an example takes says how busy the machine is. To make a failing one small takes minutes on a database: the
+# test that is run again by itself does.
+_PHASES = [one for one in hypothesis.Phase if one != hypothesis.Phase.shrink or "PYTEST_XDIST_WORKER" not in os.environ]
+hypothesis.settings.register_profile("roost", deadline=None, phases=_PHASES)
 hypothesis.settings.load_profile("roost")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Few and long ones first: begun last, one of them would run alone at the end."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
 
 
 def pytest_collection_finish() -> None:
