@@ -114,7 +114,7 @@ def jobs(
         Job("convert-orders", timedelta(seconds=2), converting.run, converting.next_due),
         Job("import", timedelta(seconds=1), imports.run, imports.next_due),
         Job("match", timedelta(seconds=2), matching.run, matching.next_due),
-        Job("place", timedelta(seconds=4), placing.run, placing.next_due),
+        Job("place", timedelta(seconds=1), placing.run, placing.next_due),
         Job("erasure-deadlines", timedelta(seconds=30), alarm.run, alarm.next_due),
         Job(_RECOMPUTE, timedelta(minutes=10), recompute, recompute_due),
         since_last("report-months", next_morning, reporting.run),

@@ -23,9 +23,9 @@ from shared.service import Wake
 
 SERVICE = "profile"
 BATCH = 1000
-# More marks than this between two looks is a history being loaded: whoever is in it is marked again and again, and
-# placed once in so many seconds.
-RUSH = 2_000
+# More marks than this between two looks, a second apart, is a history being loaded: whoever is in it is marked again
+# and again, and placed once in so many seconds.
+RUSH = 500
 PATIENCE_SECONDS = 20.0
 NOBODY_JOINED = Groups()
 
