@@ -38,6 +38,9 @@ def consumer(
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
         # A topic that is made, or gets partitions, while we run is seen within so long.
         metadata_max_age_ms=60_000,
+        # An answer of the broker is held four times over while it is taken apart: some batches at a time are enough.
+        max_partition_fetch_bytes=256 * 1024,
+        fetch_max_bytes=1024 * 1024,
         max_poll_interval_ms=600_000,
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=settings.session_timeout_ms // 6,
