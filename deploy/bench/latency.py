@@ -11,9 +11,7 @@ import httpx
 import numpy as np
 
 from deploy.bench.purchases import SOURCE, Purchase, purchase
-from deploy.bench.together import Running
-from deploy.quiet import backlog
-from shared.db import fetch
+from deploy.bench.together import Running, calm
 from shared.messaging import kafka
 from shared.settings import KafkaSettings
 
@@ -21,9 +19,6 @@ PER_SECOND = 100
 LOOK_SECONDS = 0.005
 LATEST_SECONDS = 30.0
 CALM_SECONDS = 60.0
-_PLACED = """
-SELECT NOT EXISTS (SELECT FROM placement_marks) AND NOT EXISTS (SELECT FROM placement_queue) AS placed
-"""
 # Inbox and account are written by one transaction: who sees the one sees the other.
 _SEEN = "SELECT i.id FROM inbox i JOIN unnest($1::text[]) AS wanted (id) USING (id) WHERE i.source = $2"
 
@@ -62,9 +57,7 @@ async def measure(running: Running, seconds: float) -> Latency:
 async def _until_calm(running: Running) -> None:
     deadline = time.monotonic() + CALM_SECONDS
     while time.monotonic() < deadline:
-        async with running.databases["profile"].transaction() as tx:
-            placed = (await fetch(tx, _PLACED))[0]["placed"]
-        if placed and not (await backlog(running.kafka, running.topics, running.databases)).total:
+        if await calm(running):
             return
         await asyncio.sleep(LOOK_SECONDS)
     raise TimeoutError(f"customers wait for their segments after {CALM_SECONDS:.0f} s")
