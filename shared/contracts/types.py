@@ -69,10 +69,11 @@ class Money(Struct):
         places = MINOR_UNITS.get(self.currency)
         if places is None:
             raise ValueError(f"unknown currency {self.currency[:8]!r}: use an ISO 4217 code such as TWD")
-        fraction = self.amount.partition(".")[2]
-        if len(fraction) > places:
-            raise ValueError(f"{self.currency} has {places} decimals, {self.amount!r} has more")
-        if self.minor > MAX_MINOR:
+        amount = self.amount
+        if "." in amount and len(amount) - amount.index(".") - 1 > places:
+            raise ValueError(f"{self.currency} has {places} decimals, {amount!r} has more")
+        # The pattern's 15 digits before the point can't pass the limit with fewer decimals.
+        if places > 2 and self.minor > MAX_MINOR:
             raise ValueError("the amount is too large")
 
     @property
