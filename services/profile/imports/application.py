@@ -7,11 +7,11 @@ from uuid import uuid4
 import msgspec
 
 from services.profile.customers.application import Customers
-from services.profile.imports import reading, store
+from services.profile.imports import reading, row_store, store, touched_store
 from services.profile.imports.domain import Difference, Format, Import, Leftover, NotRevertible
 from services.profile.imports.receiving import Upload
+from services.profile.imports.row_store import FaultRow
 from services.profile.imports.sealing import DIFFERENCE, new_key, of_fault, sealer_of
-from services.profile.imports.store import FaultRow
 from shared.db import Database, Tx
 
 
@@ -69,7 +69,7 @@ class Imports:
         """What is wrong with rows, in their order; beside the first fault of a row what its file said, as long as that
         is kept."""
         sealer = await sealer_of(tx, self.customers.vault, job)
-        found = await store.faults(tx, job.import_id, after, limit)
+        found = await row_store.faults(tx, job.import_id, after, limit)
         return [
             (one, sealer.open(of_fault(one.row), one.record) if sealer and one.record is not None else None)
             for one in found
@@ -80,12 +80,12 @@ class Imports:
         sealer = await sealer_of(tx, self.customers.vault, job)
         if sealer is None:
             return []
-        found = await store.differences(tx, job.import_id)
+        found = await row_store.differences(tx, job.import_id)
         return [msgspec.json.decode(sealer.open(DIFFERENCE, body), type=Difference) for body in found]
 
     async def leftovers(self, tx: Tx, job: Import, after: tuple[str, str, str] | None, limit: int) -> list[Leftover]:
         """What a revert had to leave."""
-        return await store.leftovers(tx, job.import_id, after, limit)
+        return await touched_store.leftovers(tx, job.import_id, after, limit)
 
     async def revert(self, tx: Tx, import_id: str, by: str) -> Import | None:
         """Stops it where it stands, and has it taken back by the job; None if there is no such import.

@@ -19,7 +19,7 @@ from services.profile.identities.application import persons
 from services.profile.identities.domain import Person
 from services.profile.imports.domain import ERASED, Difference, Fault, Import, Refused, Tally
 from services.profile.imports.rows import Prepared, fields_said
-from services.profile.imports.store import Touched
+from services.profile.imports.touched_store import Touched
 from shared.contracts.erasures import PSEUDONYM
 from shared.contracts.types import Cause
 from shared.db import Tx

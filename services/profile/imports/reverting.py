@@ -14,10 +14,10 @@ from services.profile.customers.batches import FileBatch, fallen_back, remove
 from services.profile.identifiers.batches import take_back
 from services.profile.identities.application import persons
 from services.profile.identities.domain import Person
-from services.profile.imports import store
+from services.profile.imports import touched_store
 from services.profile.imports.applying import SOURCE
 from services.profile.imports.domain import Import, Leftover
-from services.profile.imports.store import Touched
+from services.profile.imports.touched_store import Touched
 from services.profile.segments.application import mark_due
 from shared.contracts.types import Cause
 from shared.db import Tx
@@ -32,7 +32,7 @@ class Reverting:
 
     async def chunk(self, tx: Tx, job: Import) -> None:
         """Takes the last chunk back that stands: of whom several name, the one that made him is the last to go."""
-        touched = await store.of_chunk(tx, job.import_id, job.next_chunk - 1)
+        touched = await touched_store.of_chunk(tx, job.import_id, job.next_chunk - 1)
         cause = Cause(source=SOURCE, id=f"{job.import_id}:revert")
         ids = [one.customer_id for one in touched]
         people = await persons(tx, ids)
@@ -42,11 +42,11 @@ class Reverting:
 
         standing = [one for one in touched if one.customer_id in files.files]
         after = {one.customer_id: files.files[one.customer_id] for one in standing}
-        await store.hand_on(tx, job, list(after))
+        await touched_store.hand_on(tx, job, list(after))
         after |= await fallen_back(tx, files, list(after), job.source)
         empty = {who for who, file in after.items() if not file.said_at}
         made = {one.customer_id for one in standing if one.created}
-        known = await store.with_traces(tx, sorted(made & empty), job.import_id) if made & empty else set()
+        known = await touched_store.with_traces(tx, sorted(made & empty), job.import_id) if made & empty else set()
         stays = (made - empty) | known
         bare = {one.customer_id for one in standing if one.bare or one.created} & empty
         for who, file in after.items():
@@ -59,8 +59,8 @@ class Reverting:
         await outbox.append(tx, SERVICE, files.events, files.now)
         await remove(tx, sorted(made - stays))
         await mark_due(tx, made - stays)
-        restored = after.keys() - (made - stays) - await store.in_earlier_chunks(tx, job, sorted(after))
-        await store.reverted(tx, job.import_id, len(made - stays), len(restored), left)
+        restored = after.keys() - (made - stays) - await touched_store.in_earlier_chunks(tx, job, sorted(after))
+        await touched_store.reverted(tx, job.import_id, len(made - stays), len(restored), left)
 
     async def _consents(
         self,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from services.profile.imports.domain import Difference, Format, Import, State
-from services.profile.imports.store import FaultRow
+from services.profile.imports.row_store import FaultRow
 
 IMPORT: dict[str, Any] = {
     "id": "imp_7f3a",

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.profile.attributes import application as attributes
 from services.profile.customers.application import SERVICE, Customers
-from services.profile.imports import reading, store
+from services.profile.imports import reading, row_store, store, touched_store
 from services.profile.imports.applying import Applied, Applying
 from services.profile.imports.columns import setters
 from services.profile.imports.domain import (
@@ -32,7 +32,7 @@ from services.profile.imports.domain import (
 from services.profile.imports.reverting import Reverting
 from services.profile.imports.rows import Prepared, prepare
 from services.profile.imports.sealing import DIFFERENCE, of_chunk, of_fault, sealer_of
-from services.profile.imports.store import Touched
+from services.profile.imports.touched_store import Touched
 from services.profile.vault.domain import Sealer
 from shared.db import Database, Tx, is_transient
 from shared.service import Wake
@@ -207,7 +207,9 @@ class Working:
             await store.be_patient(tx)
             made: set[str] = set()
             if job.dry_run:
-                made = await store.made_before(tx, job.import_id, [one.row.customer_id or "" for one in chunk.sound])
+                made = await touched_store.made_before(
+                    tx, job.import_id, [one.row.customer_id or "" for one in chunk.sound]
+                )
             applied = await Applying(self.customers).apply(tx, job, chunk.sound, made=made, held=held.set)
             if before is not None:
                 await asyncio.wait({before})
@@ -228,7 +230,7 @@ class Working:
                 refused[row.number] = (row.said.customer_id, row.said.faults)
         sealer = await sealer_of(tx, self.customers.vault, job) if refused or job.dry_run else None
         if refused and sealer:
-            await store.add_faults(
+            await row_store.add_faults(
                 tx,
                 job.import_id,
                 [
@@ -240,13 +242,13 @@ class Working:
         touched = list(applied.touched.values())
         if job.dry_run:
             touched = [Touched(one.customer_id, True) for one in touched if one.created]
-            if sealer and (room := SHOWN_DIFFERENCES - await store.shown(tx, job.import_id)) > 0:
+            if sealer and (room := SHOWN_DIFFERENCES - await row_store.shown(tx, job.import_id)) > 0:
                 shown = [
                     (one.row, one.customer_id, sealer.seal(DIFFERENCE, msgspec.json.encode(one).decode()))
                     for one in applied.differences[:room]
                 ]
-                await store.add_differences(tx, job.import_id, shown)
-        await store.touched(tx, job.import_id, job.next_chunk, touched)
+                await row_store.add_differences(tx, job.import_id, shown)
+        await touched_store.touched(tx, job.import_id, job.next_chunk, touched)
 
     @staticmethod
     def _kept(sealer: Sealer, job: Import, row: Row, faults: Sequence[Fault]) -> bytes | None:
