@@ -48,6 +48,7 @@ class Identifiers:
                     raise Taken(known.customer_id)
                 if verified and not known.verified:
                     await store.verify(tx, known.identifier_id)
+                await store.claim(tx, known)
                 return msgspec.structs.replace(known, verified=known.verified or verified)
         return new
 

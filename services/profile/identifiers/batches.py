@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from services.profile.identifiers import loading
 from services.profile.identifiers.domain import IdentifierKind, sealed
-from services.profile.identifiers.loading import Digest
+from services.profile.identifiers.loading import Digest, Held
 from services.profile.vault.application import Vault
 from services.profile.vault.domain import Index
 from shared.db import Tx
@@ -23,7 +23,7 @@ class IdentifierBatch:
     vault: Vault
     now: datetime
     _index: Index
-    _holders: dict[Digest, str]
+    _holders: dict[Digest, Held]
     _promised: dict[Digest, str] = field(default_factory=dict)
     _new: list[tuple[str, str, IdentifierKind, str, Digest]] = field(default_factory=list)
 
@@ -37,16 +37,22 @@ class IdentifierBatch:
     @property
     def everybody(self) -> set[str]:
         """Under whose ids any of them stands."""
-        return set(self._holders.values())
+        return {held.customer_id for held in self._holders.values()}
 
-    def kept_by(self, kind: IdentifierKind, value: str) -> str | None:
-        """Under whose id it stands."""
+    async def look_again(self, tx: Tx) -> None:
+        """What somebody had may be gone by the time the files are locked; nothing goes without that lock."""
+        if self._holders:
+            self._holders = await loading.holders(tx, self._holders)
+
+    def kept(self, kind: IdentifierKind, value: str) -> Held | None:
+        """It as it stands."""
         return self._holders.get(self._digest(kind, value))
 
     def holder(self, kind: IdentifierKind, value: str) -> str | None:
         """Under whose id it stands, or to whom it was promised."""
         digest = self._digest(kind, value)
-        return self._holders.get(digest) or self._promised.get(digest)
+        held = self._holders.get(digest)
+        return held.customer_id if held else self._promised.get(digest)
 
     def promise(self, kind: IdentifierKind, value: str, customer_id: str) -> None:
         """Whoever asks next for what nobody holds finds this customer."""
@@ -55,7 +61,7 @@ class IdentifierBatch:
     def add(self, kind: IdentifierKind, value: str, customer_id: str) -> str:
         """Gives an identifier that nobody holds to a customer; answers its id."""
         digest, made = self._digest(kind, value), f"i_{uuid4().hex}"
-        self._holders[digest] = customer_id
+        self._holders[digest] = Held(made, customer_id, self.now)
         self._new.append((made, customer_id, kind, value, digest))
         return made
 
@@ -72,6 +78,11 @@ class IdentifierBatch:
 
     def _digest(self, kind: IdentifierKind, value: str) -> Digest:
         return kind, self._index.digest(kind, value)
+
+
+async def hold(tx: Tx, ids: Iterable[str]) -> None:
+    """Nobody changes or claims these identifiers until the transaction ends."""
+    await loading.hold(tx, ids)
 
 
 async def take_back(tx: Tx, held: Iterable[tuple[str, str]]) -> int:

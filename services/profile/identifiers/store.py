@@ -19,6 +19,11 @@ ON CONFLICT (kind, digest) DO NOTHING
 _HELD = f"{_KEPT} WHERE i.kind = :kind AND i.digest = :digest FOR UPDATE OF i"
 _FIND = f"{_KEPT} WHERE i.identifier_id = :id AND i.customer_id = ANY(:ids)"
 _VERIFY = "UPDATE identifiers SET verified = true WHERE identifier_id = :id"
+# No import that is taken back takes it along from now on.
+_CLAIM = """
+UPDATE import_customers SET identifiers = array_remove(identifiers, :id)
+WHERE customer_id = :customer AND :id = ANY(identifiers)
+"""
 _REMOVE = "DELETE FROM identifiers WHERE identifier_id = :id"
 _PAGE = f"""
 {_KEPT}
@@ -50,6 +55,11 @@ async def held(tx: Tx, opener: Opener, kind: str, digest: bytes) -> Identifier |
 async def verify(tx: Tx, identifier_id: str) -> None:
     """Notes that an identifier which is held was verified."""
     await execute(tx, _VERIFY, id=identifier_id)
+
+
+async def claim(tx: Tx, identifier: Identifier) -> None:
+    """Notes that somebody named an identifier, which is held, himself: it is no import's any more."""
+    await execute(tx, _CLAIM, id=identifier.identifier_id, customer=identifier.customer_id)
 
 
 async def find(

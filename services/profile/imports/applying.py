@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -14,12 +13,13 @@ from services.profile.consents.domain import Consent
 from services.profile.customers.application import SERVICE, Customers, TrueTooLate
 from services.profile.customers.batches import FileBatch, Write, standing_part
 from services.profile.customers.domain import Saying
-from services.profile.identifiers.batches import IdentifierBatch
+from services.profile.identifiers.batches import IdentifierBatch, Named
+from services.profile.identifiers.loading import Held
 from services.profile.identities.application import persons
 from services.profile.identities.domain import Person
 from services.profile.imports.domain import ERASED, Difference, Fault, Import, Refused, Tally
 from services.profile.imports.rows import Prepared, fields_said
-from services.profile.imports.touched_store import Touched
+from services.profile.imports.touched_store import Touched, repeated_identifier
 from shared.contracts.erasures import PSEUDONYM
 from shared.contracts.types import Cause
 from shared.db import Tx
@@ -71,6 +71,7 @@ class Applying:
         everybody = sorted({customer for person in concerned.values() for customer in person.ids})
         files = await FileBatch.hold(self.customers, tx, everybody, attributes)
         held()
+        await identifiers.look_again(tx)
         erased = await self._erased(tx, everybody)
         spoken = {
             customer
@@ -116,9 +117,7 @@ class _Chunk:
         who, job = person.customer_id, self.job
         cause = Cause(source=SOURCE, id=f"{job.import_id}:{prepared.number}")
         write = self._decided(prepared, who)
-        fresh = [
-            (one.kind, one.value) for one in prepared.row.identifiers if self._is_fresh(one.kind, one.value, person)
-        ]
+        fresh, named = self._named(prepared, person)
         said = [consent for consent in self._said(prepared) if not self.consents.repeats(person, consent)]
 
         if write.before is None or write.parts or write.after != write.before:
@@ -137,6 +136,8 @@ class _Chunk:
         new = bool(created or changed or write.parts)
         if new or write.repeated:
             self._note(write, created, said, ids, applied, new=new)
+        for held in named:
+            self._repeat(held, applied)
         if job.dry_run and (created or changed):
             applied.differences.append(_difference(prepared.number, write, created, said, fresh))
 
@@ -151,13 +152,19 @@ class _Chunk:
             detail = "nothing may be true only from more than 24 hours ahead on"
             raise Refused(Fault(error.code, "/as_of", detail)) from None
 
-    def _is_fresh(self, kind: Any, value: str, person: Person) -> bool:
-        holder = self.identifiers.kept_by(kind, value)
-        if holder is None:
-            return True
-        if holder not in person.ids:
-            raise Refused(Fault("identifier-taken", "/identifiers", f"somebody else has this {kind}"))
-        return False
+    def _named(self, prepared: Prepared, person: Person) -> tuple[list[Named], list[Held]]:
+        """The identifiers that nobody has yet, and those that he has."""
+        fresh: list[Named] = []
+        named: list[Held] = []
+        for kind, value in dict.fromkeys((one.kind, one.value) for one in prepared.row.identifiers):
+            held = self.identifiers.kept(kind, value)
+            if held is None:
+                fresh.append((kind, value))
+            elif held.customer_id in person.ids:
+                named.append(held)
+            else:
+                raise Refused(Fault("identifier-taken", "/identifiers", f"somebody else has this {kind}"))
+        return fresh, named
 
     def _said(self, prepared: Prepared) -> list[Consent]:
         at = min(prepared.row.as_of or self.job.as_of or self.job.created_at, self.now)
@@ -180,6 +187,14 @@ class _Chunk:
             repeats_only=before.repeats_only and not new,
         )
 
+    @staticmethod
+    def _repeat(held: Held, applied: Applied) -> None:
+        """Under the id that the identifier stands under, which needn't be the one that the row means."""
+        who = held.customer_id
+        before = applied.touched.get(who) or Touched(who, created=False, repeats_only=True)
+        repeated = before.repeated | {repeated_identifier(held.identifier_id): held.recorded_at}
+        applied.touched[who] = msgspec.structs.replace(before, repeated=repeated)
+
 
 def _whom(prepared: Prepared, identifiers: IdentifierBatch) -> str:
     """The id that a row means: its own, that of whom one of its identifiers stands for, or a new one."""
@@ -191,9 +206,7 @@ def _whom(prepared: Prepared, identifiers: IdentifierBatch) -> str:
     return who
 
 
-def _difference(
-    number: int, write: Write, created: bool, said: list[Consent], fresh: Sequence[tuple[str, str]]
-) -> Difference:
+def _difference(number: int, write: Write, created: bool, said: list[Consent], fresh: Sequence[Named]) -> Difference:
     fields = {
         name: (standing_part(write.before, name) if write.before else None, value) for name, value in write.won.items()
     }

@@ -11,7 +11,7 @@ from services.profile.consents.application import ConsentBatch
 from services.profile.consents.domain import Consent
 from services.profile.customers.application import SERVICE, Customers
 from services.profile.customers.batches import FileBatch, fallen_back, remove
-from services.profile.identifiers.batches import take_back
+from services.profile.identifiers.batches import hold, take_back
 from services.profile.identities.application import persons
 from services.profile.identities.domain import Person
 from services.profile.imports import touched_store
@@ -38,7 +38,8 @@ class Reverting:
         people = await persons(tx, ids)
         files = await FileBatch.hold(self.customers, tx, (who for one in people.values() for who in one.ids), ())
         left = await self._consents(tx, job, touched, people, files, cause)
-        await take_back(tx, [(made, one.customer_id) for one in touched for made in one.identifiers])
+        await hold(tx, [made for one in touched for made in one.identifiers])
+        await take_back(tx, await touched_store.brought_alone(tx, job))
 
         standing = [one for one in touched if one.customer_id in files.files]
         after = {one.customer_id: files.files[one.customer_id] for one in standing}

@@ -41,6 +41,28 @@ WITH heirs AS (
 UPDATE import_customers AS i SET repeats_only = false FROM handed AS h
 WHERE (i.customer_id, i.import_id, i.chunk) = (h.customer_id, h.import_id, h.chunk)
 """
+# What an import brought that the next one names, too, is that one's; the identifiers are held. By the primary key.
+_HAND_IDENTIFIERS_ON = """
+WITH ours AS (
+    SELECT customer_id, unnest(identifiers) AS identifier_id FROM import_customers
+    WHERE import_id = :id AND chunk = :chunk AND identifiers IS NOT NULL
+), heirs AS (
+    SELECT DISTINCT ON (o.identifier_id) o.identifier_id, i.customer_id, i.import_id, i.chunk
+    FROM ours AS o JOIN import_customers AS i USING (customer_id) JOIN imports AS j USING (import_id)
+    WHERE i.import_id <> :id AND i.repeated -> ('identifiers.' || o.identifier_id) IS NOT NULL
+      AND NOT j.dry_run AND j.state NOT IN ('reverting', 'reverted')
+    ORDER BY o.identifier_id, j.created_at, i.import_id, i.chunk
+), handed AS (
+    SELECT customer_id, import_id, chunk, array_agg(identifier_id) AS identifiers FROM heirs GROUP BY 1, 2, 3
+)
+UPDATE import_customers AS i
+SET repeats_only = false, identifiers = coalesce(i.identifiers, '{}') || h.identifiers
+FROM handed AS h WHERE (i.customer_id, i.import_id, i.chunk) = (h.customer_id, h.import_id, h.chunk)
+RETURNING h.identifiers
+"""
+_BROUGHT = """
+SELECT unnest(identifiers) AS identifier_id, customer_id FROM import_customers WHERE import_id = :id AND chunk = :chunk
+"""
 # Whatever is known of a customer beside what the import itself has said: then his file stays.
 _TRACES = """
 SELECT c.customer_id FROM unnest(CAST(:customers AS text[])) AS c (customer_id)
@@ -96,6 +118,11 @@ class Touched(msgspec.Struct, frozen=True):
     repeats_only: bool = False
 
 
+def repeated_identifier(identifier_id: str) -> str:
+    """What ``repeated`` calls an identifier that the customer had already."""
+    return f"identifiers.{identifier_id}"
+
+
 async def touched(tx: Tx, import_id: str, chunk: int, found: Iterable[Touched]) -> None:
     """Keeps whom a chunk made or changed."""
     rows = [
@@ -141,6 +168,16 @@ async def of_chunk(tx: Tx, import_id: str, chunk: int) -> list[Touched]:
 async def hand_on(tx: Tx, job: Import, customers: Sequence[str]) -> None:
     """What another import that stands has said of these customers, too, is its own from now on."""
     await execute(tx, _HAND_ON, customers=list(customers), id=job.import_id)
+
+
+async def brought_alone(tx: Tx, job: Import) -> list[tuple[str, str]]:
+    """The identifiers (id, customer) that the chunk in hand brought and nobody has named since.
+
+    They are held; what another import that stands has named is that one's from now on."""
+    asked = {"id": job.import_id, "chunk": job.next_chunk - 1}
+    handed = {one for row in await fetch(tx, _HAND_IDENTIFIERS_ON, **asked) for one in row["identifiers"]}
+    brought = [(row["identifier_id"], row["customer_id"]) for row in await fetch(tx, _BROUGHT, **asked)]
+    return [one for one in brought if one[0] not in handed]
 
 
 async def in_earlier_chunks(tx: Tx, job: Import, customers: Sequence[str]) -> set[str]:

@@ -112,3 +112,30 @@ async def test_what_another_import_has_said_too_stays_until_that_is_taken_back(p
     await revert(profile, second["id"])
     views = [await profile.view(who) for who in ("web:0", "web:1")]
     assert [(view["name"], view["email"], view["tags"]) for view in views] == [(None, None, [])] * 2
+
+
+async def test_an_identifier_stays_as_long_as_an_import_or_a_person_names_it(profile: Profile) -> None:
+    def cards(*values: str) -> dict[str, Any]:
+        return {"identifiers": [{"kind": "card", "value": value} for value in values]}
+
+    async def known() -> list[str]:
+        asked = [(n, await profile.client.post("/lookups", json={"kind": "card", "value": n})) for n in "1234"]
+        return [value for value, answer in asked if answer.json().get("customer_id") == "web:1"]
+
+    first = await send(
+        profile,
+        [{"customer_id": "web:1", "name": "A", **cards("1", "1", "2", "3")}, {"customer_id": "b", **cards("4")}],
+    )
+    assert counts(first) == (2, 2, 0, 0, 0)
+    assert (await profile.client.post("/merges", json={"from_id": "b", "into_id": "web:1"})).status_code == 201
+    again = [{"customer_id": "web:1", **cards("1", "4")}, cards("2")]
+    second, third = await send(profile, again), await send(profile, again)
+    assert (counts(second), counts(third)) == ((2, 0, 0, 2, 0),) * 2
+    by_hand = await profile.client.post("/customers/web:1/identifiers", json=cards("3")["identifiers"][0])
+    assert by_hand.status_code == 201
+
+    await revert(profile, second["id"])
+    await revert(profile, first["id"])
+    assert ((await profile.view("web:1"))["name"], await known()) == (None, ["1", "2", "3", "4"])
+    await revert(profile, third["id"])
+    assert await known() == ["3"]
