@@ -1,11 +1,12 @@
 """The routes of rates of exchange."""
 
+import re
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.profile import examples
 from services.profile.fields import Day, Id
@@ -29,9 +30,34 @@ _EXAMPLE: dict[str, Any] = {
     "stated_at": "2026-11-20T08:15:00Z",
 }
 _ETAG = examples.etag("the rate")
+_CURRENCY = r"^[A-Z]{3}$"
 _POSITIVE = r"^(0*[1-9][0-9]{0,6}(\.[0-9]{1,12})?|0+\.[0-9]{0,11}[1-9][0-9]{0,11})$"
 
-Currency = Annotated[str, Path(pattern=r"^[A-Z]{3}$", description="ISO 4217; any but the house's")]
+_LONGEST_RATE = 20
+
+
+def _code(text: str) -> str:
+    if not re.fullmatch(_CURRENCY, text):
+        raise ValueError('a currency is the three capital letters of ISO 4217, as "USD"')
+    return text
+
+
+def _rate(text: str) -> str:
+    if len(text) > _LONGEST_RATE or not re.fullmatch(_POSITIVE, text):
+        raise ValueError(
+            'a rate is a decimal above 0 in plain digits, as "32.145": at most 7 before the point and 12 after it, '
+            "20 characters in all"
+        )
+    return text
+
+
+_SHOWN = Field(json_schema_extra={"pattern": _CURRENCY})
+# What the document shows as patterns is checked by what answers in words.
+Currency = Annotated[
+    str,
+    AfterValidator(_code),
+    Path(description="ISO 4217; any but the house's", json_schema_extra={"pattern": _CURRENCY}),
+]
 DayInPath = Annotated[Day, Path(description="The first day of the house on which it holds")]
 
 
@@ -41,7 +67,9 @@ class Stated(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _STATED})
 
-    rate: Annotated[str, Field(pattern=_POSITIVE, max_length=20)]
+    rate: Annotated[
+        str, AfterValidator(_rate), Field(json_schema_extra={"pattern": _POSITIVE, "maxLength": _LONGEST_RATE})
+    ]
     source: Id
     valid_to: Day | None = None
 
@@ -77,7 +105,7 @@ def rates_router(book: RateBook, db: Database) -> Router:
     async def list_rates(
         _: Annotated[Principal, staff_only("profile:read")],
         paging: PageRequest,
-        currency: Annotated[str | None, Query(alias="from", pattern=r"^[A-Z]{3}$")] = None,
+        currency: Annotated[Annotated[str, AfterValidator(_code), _SHOWN] | None, Query(alias="from")] = None,
     ) -> Page[RateView]:
         """What other currencies are worth, by currency and first day, the newest version of each."""
         async with db.transaction() as tx:

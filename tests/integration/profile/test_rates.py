@@ -177,9 +177,15 @@ def statements(profile: Profile) -> Iterator[list[str]]:
 
 
 async def test_a_rate_is_a_positive_decimal_of_another_currency(profile: Profile) -> None:
-    for currency, rate, days in (
-        ("TWD", "1", 1), ("ABC", "1", 1), ("USD", "0.000", 1), ("USD", "1e3", 1), ("USD", "-1", 1), ("USD", "1", 400),
+    for currency, rate, days, pointer, words in (
+        ("TWD", "1", 1, "/path/currency", "other than the house's"), ("ABC", "1", 1, "/path/currency", "ISO 4217"),
+        ("usd", "1", 1, "/path/currency", "three capital letters"), ("USD", "0.000", 1, "/rate", "a decimal above 0"),
+        ("USD", "1e3", 1, "/rate", "plain digits"), ("USD", "-1", 1, "/rate", "a decimal above 0"),
+        ("USD", "0" * 20 + "1", 1, "/rate", "20 characters"), ("USD", "1", 400, "/valid_to", "366 days"),
     ):  # fmt: skip
-        assert (await state(profile, currency, rate, days=days)).status_code == 422, (currency, rate, days)
+        answer = await state(profile, currency, rate, days=days)
+        [error] = answer.json()["errors"]
+        assert (answer.status_code, error["pointer"]) == (422, pointer)
+        assert words in error["message"]
     reader = token("profile:read", "pos:1")
     assert (await profile.client.get("/rates", headers=reader)).status_code == 403
