@@ -28,6 +28,8 @@ ELSEWHERE: Mapping[str, Sequence[str]] = {
     "churn": ("/customers/{customer_id}",),
 }  # fmt: skip
 """Which routes of the other services tell the rest."""
+_OF_STAFF = "staff:"
+"""How the source of a value begins that names who of the staff wrote it."""
 _ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
@@ -62,19 +64,22 @@ class Exports:
     async def _sections(self, tx: Tx, person: Person, for_staff: bool) -> AsyncIterator[tuple[str, Sequence[Any]]]:
         files = [await self.customers.find(tx, customer) for customer in person.ids]
         yield "files", [file for file in files if file]
-        yield "history", [said async for said in self._history(tx, person)]
+        yield "history", [said async for said in self._history(tx, person, for_staff)]
         yield "contact_persons", await self._contact_persons(tx, person)
         yield "identifiers", await self._identifiers(tx, person)
         for name in store.SECTIONS:
             yield name, await store.section(tx, name, person.ids, for_staff=for_staff)
         yield "accesses", await self._accesses(tx, person, for_staff)
 
-    async def _history(self, tx: Tx, person: Person) -> AsyncIterator[dict[str, Any]]:
+    async def _history(self, tx: Tx, person: Person, for_staff: bool) -> AsyncIterator[dict[str, Any]]:
         for customer in person.ids:
             after = None
             while page := await self.customers.history(tx, customer, None, after=after, limit=AT_ONCE):
                 for said in page:
-                    yield {"customer_id": customer, **msgspec.structs.asdict(said)}
+                    shown = {"customer_id": customer, **msgspec.structs.asdict(said)}
+                    if not for_staff and said.source.startswith(_OF_STAFF):
+                        shown["source"] = "staff"
+                    yield shown
                 after = (page[-1].true_at, page[-1].id)
 
     async def _contact_persons(self, tx: Tx, person: Person) -> list[Any]:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import Body
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
@@ -41,7 +42,8 @@ class Why(BaseModel):
 
 
 class RestrictionView(BaseModel):
-    """Whether a file is restricted: nobody writes to him, and lists, members of segments and offers leave him out."""
+    """Whether a file is restricted: nobody writes to him, and lists, members of segments and offers leave him out.
+    ``restricted_by`` is told to staff alone."""
 
     customer_id: str
     restricted: bool
@@ -59,13 +61,16 @@ def restrictions_router(restrictions: Restrictions, customers: Customers, db: Da
     async def read_restriction(
         who: Annotated[Principal, requires("profile:read")], customer_id: CustomerInPath
     ) -> RestrictionView:
-        """Whether a file is restricted, and why; the customer himself may ask."""
+        """Whether a file is restricted, and why; the customer himself may ask, and isn't told by whom."""
         async with db.transaction() as tx:
             asked = await person(tx, customer_id)
             own_or_404(who, *asked.ids)
             if not await customers.exists(tx, asked.customer_id):
                 raise not_found()
-            return _view(asked.customer_id, await restrictions.standing(tx, asked))
+            found = await restrictions.standing(tx, asked)
+        if found and who.customer_id is not None:
+            found = msgspec.structs.replace(found, restricted_by=None)
+        return _view(asked.customer_id, found)
 
     @router.put(path, responses=examples.answer(_RESTRICTION))
     async def restrict(

@@ -66,11 +66,14 @@ async def test_the_document_has_the_whole_person_under_all_his_ids(profile: Prof
 
 async def test_a_customer_gets_his_own_and_no_names_of_staff_who_looked(profile: Profile) -> None:
     for who in ("web:1", "web:2"):
-        await profile.client.post("/customers", json={"customer_id": who, "name": who})
+        await profile.client.post("/customers", json={"customer_id": who, "name": who, "source": "staff:7"})
         await profile.view(who)
     own = await profile.client.get("/customers/web:1/export", headers=token("profile:read", "web:1"))
     accesses = own.json()["accesses"]
     assert (own.status_code, {access["subject"] for access in accesses}) == (200, {None})
+    assert {said["source"] for said in own.json()["history"]} == {"staff"}
+    of_staff = (await profile.client.get("/customers/web:1/export")).json()
+    assert {said["source"] for said in of_staff["history"]} == {"staff:7"}
     other = await profile.client.get("/customers/web:2/export", headers=token("profile:read", "web:1"))
     assert other.status_code == 404
 
