@@ -15,8 +15,6 @@ from services.profile.customers.http import customers_router
 from services.profile.duplicates.application import Duplicates
 from services.profile.duplicates.http import duplicates_router
 from services.profile.duplicates.matching import Matching
-from services.profile.duplicates.rules import Rules
-from services.profile.duplicates.rules_http import rules_router
 from services.profile.erasures.application import FIGURED, Alarm, Erasures
 from services.profile.erasures.http import erasures_router
 from services.profile.events.application import Events
@@ -42,6 +40,7 @@ from services.profile.patterns.application import Patterns
 from services.profile.patterns.http import patterns_router
 from services.profile.patterns.watching import Watching
 from services.profile.policies.http import policies_router
+from services.profile.policies.table import table
 from services.profile.preferences.http import preferences_router
 from services.profile.products.application import Catalogue
 from services.profile.products.http import products_router
@@ -120,7 +119,6 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             erasures_router(erasures, db, wake),
             imports_router(Imports(customers, db), db, clock),
             identifiers_router(identifiers, customers, db),
-            rules_router(Rules(), db),
             duplicates_router(Duplicates(identities), identities, db, wake),
             purchases_router(history, customers, db),
             attributes_router(db),
@@ -140,7 +138,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             segments_router(
                 OwnSegments(db, clock, house), Explaining(clock, house), Recalibrations(clock, house), db, wake
             ),
-            policies_router(Policing(db, clock, house), db, wake),
+            policies_router(table(Policing(db, clock, house)), db, wake),
             reachability_router(vault, db),
         ],
         wake=wake,

@@ -9,8 +9,11 @@ from typing import Literal
 import msgspec
 
 from services.profile.patterns import significance
+from services.profile.policies.domain import Contradiction
 
 Direction = Literal["up", "down"]
+NEWEST_GAPS = 24
+"""Of a customer's gaps, how many tell his rhythm."""
 
 
 class RhythmPolicy(msgspec.Struct, frozen=True):
@@ -23,6 +26,11 @@ class RhythmPolicy(msgspec.Struct, frozen=True):
     silent_days_at_most: int
     version: int = 0
 
+    def __post_init__(self) -> None:
+        if self.silent_days_at_least >= self.silent_days_at_most:
+            told = "a silence breaks a rhythm before it is too long: silent_days_at_least is below silent_days_at_most"
+            raise Contradiction("silent_days_at_least", told)
+
 
 class DemandPolicy(msgspec.Struct, frozen=True):
     """Periods of ``days``. Categories with fewer than ``orders_at_least`` in both together aren't tested; a change is
@@ -33,6 +41,12 @@ class DemandPolicy(msgspec.Struct, frozen=True):
     orders_at_least: int
     change_at_least: str
     version: int = 0
+
+    def __post_init__(self) -> None:
+        # The most uneven that so few can be split: all of them in one period.
+        if significance.two_counts(0, self.orders_at_least) >= float(self.level):
+            told = f"{self.orders_at_least} orders in both periods together can't differ at the level {self.level}"
+            raise Contradiction("orders_at_least", told)
 
 
 class Rhythm(msgspec.Struct, frozen=True):

@@ -5,10 +5,9 @@ from datetime import date
 
 import msgspec
 
-from services.profile.patterns.changes import Demand, Rhythm, RhythmPolicy
+from services.profile.patterns.changes import NEWEST_GAPS, Demand, Rhythm, RhythmPolicy
 from shared.db import Tx, columns, execute, fetch
 
-NEWEST_GAPS = 24
 _SILENT = """
 SELECT s.customer_id FROM purchase_states AS s LEFT JOIN rhythm_drops AS d USING (customer_id)
 WHERE s.customer_id > :after AND s.days > :gaps AND s.last_day BETWEEN :oldest AND :newest

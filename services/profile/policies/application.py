@@ -1,6 +1,6 @@
 """What is in force now."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -19,17 +19,15 @@ from services.profile.policies.domain import (
 )
 from shared.db import Reader, Tx
 
-_KINDS = {
+_OF_CUSTOMERS: Mapping[str, type[msgspec.Struct]] = {
     "rfm": RfmCutPoints,
     "lifecycle": LifecyclePolicy,
     "consent": ConsentPolicy,
     "value": ValuePolicy,
     "class": ClassPolicy,
 }
-_OF_IDENTITIES = {"merging": MergingPolicy, "similarity": SimilarityPolicy}
 Numbers = TypeVar("Numbers", bound=msgspec.Struct)
 """A struct of a policy's numbers, and ``version``."""
-Policy = ClassPolicy | RfmCutPoints | LifecyclePolicy | ConsentPolicy | ValuePolicy | MergingPolicy | SimilarityPolicy
 
 
 async def in_force(tx: Tx) -> Policies:
@@ -40,8 +38,7 @@ async def in_force(tx: Tx) -> Policies:
 async def newest(tx: Tx, name: str, kind: type[Numbers]) -> Numbers:
     """The newest version of a policy, whose numbers a module may keep to itself. Raises IndexError where the
     migration's seed is gone."""
-    version, body = await store.newest_of(tx, name)
-    return msgspec.structs.replace(msgspec.json.decode(body, type=kind), version=version)
+    return _read(kind, *await store.newest_of(tx, name))
 
 
 async def merging(tx: Tx) -> MergingPolicy:
@@ -68,15 +65,23 @@ class Remembered:
         return self._kept[1]
 
 
-def read(name: str, version: int, body: str) -> Policy:
-    """A policy from its row. Raises msgspec.ValidationError for numbers that contradict each other."""
-    policy: Policy = msgspec.json.decode(body, type=(_KINDS | _OF_IDENTITIES)[name])
-    return msgspec.structs.replace(policy, version=version)
-
-
-async def versions(tx: Tx, name: str) -> list[tuple[Policy, datetime]]:
+async def versions(tx: Tx, name: str, kind: type[Numbers]) -> list[tuple[Numbers, datetime]]:
     """The versions of a policy, the newest first, and when each was written."""
-    return [(read(name, version, body), at) for version, body, at in await store.versions(tx, name)]
+    return [(_read(kind, version, body), at) for version, body, at in await store.versions(tx, name)]
+
+
+async def change(tx: Tx, name: str, numbers: Numbers, require: Callable[[int], None]) -> bool:
+    """Puts the next version in force; False where the numbers are those in force already, which is no new version.
+
+    Raises what ``require`` raises, given the version in force. Of two at once the second sees the first's.
+    """
+    await store.hold(tx, name)
+    before: Any = await newest(tx, name, type(numbers))
+    require(before.version)
+    if msgspec.structs.replace(numbers, version=before.version) == before:
+        return False
+    await put(tx, name, numbers)
+    return True
 
 
 async def put(tx: Tx, name: str, policy: msgspec.Struct) -> int:
@@ -87,4 +92,8 @@ async def put(tx: Tx, name: str, policy: msgspec.Struct) -> int:
 
 
 def _policies(rows: Mapping[str, tuple[int, str]]) -> Policies:
-    return msgspec.convert({name: read(name, *rows[name]) for name in _KINDS}, Policies)
+    return msgspec.convert({name: _read(kind, *rows[name]) for name, kind in _OF_CUSTOMERS.items()}, Policies)
+
+
+def _read(kind: type[Numbers], version: int, body: str) -> Numbers:
+    return msgspec.structs.replace(msgspec.json.decode(body, type=kind), version=version)

@@ -8,6 +8,14 @@ import msgspec
 FALLBACK_CURRENCY = "*"
 
 
+class Contradiction(ValueError):
+    """Numbers of a policy that can't hold together; ``field`` is the one to mend first."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 class RfmCutPoints(msgspec.Struct, frozen=True):
     """Four rising cut-points each: recency in days (less is better), orders, spend in major units by currency."""
 
@@ -18,10 +26,11 @@ class RfmCutPoints(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if FALLBACK_CURRENCY not in self.spend:
-            raise ValueError(f"spend needs cut-points under {FALLBACK_CURRENCY!r} for currencies not named")
-        for points in (self.recency_days, self.orders, *self.spend.values()):
+            raise Contradiction("spend", f"cut-points are needed under {FALLBACK_CURRENCY!r} for currencies not named")
+        named = [("recency_days", self.recency_days), ("orders", self.orders)]
+        for field, points in (*named, *(("spend", points) for points in self.spend.values())):
             if any(low >= high for low, high in pairwise(points)):
-                raise ValueError(f"cut-points rise: {points}")
+                raise Contradiction(field, f"cut-points rise: {points}")
 
 
 class LifecyclePolicy(msgspec.Struct, frozen=True):
@@ -41,14 +50,17 @@ class LifecyclePolicy(msgspec.Struct, frozen=True):
     version: int = 0
 
     def __post_init__(self) -> None:
-        if min(getattr(self, name) for name in self.__struct_fields__ if name != "version") < 1:
-            raise ValueError("every number of days, gaps and purchases is 1 or more")
+        for name in self.__struct_fields__:
+            if name != "version" and getattr(self, name) < 1:
+                raise Contradiction(name, "every number of days, gaps and purchases is 1 or more")
         if self.rhythm_purchase_days < 2:
-            raise ValueError("a rhythm needs 2 purchase days or more")
-        if self.dormant_days >= self.lost_days or self.dormant_gaps >= self.lost_gaps:
-            raise ValueError("a customer is dormant before he is lost")
-        if self.shortest_dormant_days >= self.shortest_lost_days:
-            raise ValueError("a customer is dormant before he is lost")
+            raise Contradiction("rhythm_purchase_days", "a rhythm needs 2 purchase days or more")
+        for dormant, lost in (
+            ("dormant_days", "lost_days"), ("dormant_gaps", "lost_gaps"),
+            ("shortest_dormant_days", "shortest_lost_days"),
+        ):  # fmt: skip
+            if getattr(self, dormant) >= getattr(self, lost):
+                raise Contradiction(dormant, f"a customer is dormant before he is lost: {dormant} is below {lost}")
 
 
 class ValuePolicy(msgspec.Struct, frozen=True):
@@ -71,12 +83,16 @@ class ValuePolicy(msgspec.Struct, frozen=True):
     version: int = 0
 
     def __post_init__(self) -> None:
-        if any(FALLBACK_CURRENCY not in money for money in (self.monthly, self.quarterly, self.order, self.expected)):
-            raise ValueError(f"every volume needs a number under {FALLBACK_CURRENCY!r} for currencies not named")
+        for volume in ("monthly", "quarterly", "order", "expected"):
+            if FALLBACK_CURRENCY not in getattr(self, volume):
+                raise Contradiction(volume, f"a number is needed under {FALLBACK_CURRENCY!r} for currencies not named")
         if not 1 <= self.volumes_reached <= 3:
-            raise ValueError("of three volumes 1 to 3 are to be reached")
-        if self.stable_purchase_days < 2 or min(self.stable_gap_days, self.intent_days, self.intent_reached) < 1:
-            raise ValueError("a rhythm needs 2 purchase days or more, and every number of days 1 or more")
+            raise Contradiction("volumes_reached", "of three volumes 1 to 3 are to be reached")
+        if self.stable_purchase_days < 2:
+            raise Contradiction("stable_purchase_days", "a rhythm needs 2 purchase days or more")
+        for number in ("stable_gap_days", "intent_days", "intent_reached"):
+            if getattr(self, number) < 1:
+                raise Contradiction(number, "1 or more")
 
 
 class ClassPolicy(msgspec.Struct, frozen=True):
@@ -88,8 +104,9 @@ class ClassPolicy(msgspec.Struct, frozen=True):
     version: int = 0
 
     def __post_init__(self) -> None:
-        if not all(1 <= score <= 5 for score in (self.vip_recency, self.vip_frequency, self.vip_monetary)):
-            raise ValueError("a score is 1 to 5")
+        for score in ("vip_recency", "vip_frequency", "vip_monetary"):
+            if not 1 <= getattr(self, score) <= 5:
+                raise Contradiction(score, "a score is 1 to 5")
 
 
 class ConsentPolicy(msgspec.Struct, frozen=True):
@@ -97,6 +114,10 @@ class ConsentPolicy(msgspec.Struct, frozen=True):
 
     granted_by_default: tuple[str, ...]
     version: int = 0
+
+    def __post_init__(self) -> None:
+        if len(set(self.granted_by_default)) < len(self.granted_by_default):
+            raise Contradiction("granted_by_default", "each purpose is named once")
 
 
 StrongKind = Literal["email", "phone", "member-number", "card"]
@@ -130,13 +151,17 @@ class SimilarityPolicy(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if set(self.weights) != set(get_args(Comparable)):
-            raise ValueError(f"every field has a weight: {', '.join(get_args(Comparable))}")
-        if min(*self.weights.values(), self.other_birthday) < 0 or max(self.weights.values()) > 100:
-            raise ValueError("a weight is 0 to 100")
-        if not 1 <= self.suggest <= 100 or not 50 <= self.similar <= 100:
-            raise ValueError("suggest is 1 to 100 points, similar 50 to 100 per cent")
+            raise Contradiction("weights", f"every field has a weight: {', '.join(get_args(Comparable))}")
+        if min(self.weights.values()) < 0 or max(self.weights.values()) > 100:
+            raise Contradiction("weights", "a weight is 0 to 100")
+        if self.other_birthday < 0:
+            raise Contradiction("other_birthday", "0 or more points are taken off")
+        if not 1 <= self.suggest <= 100:
+            raise Contradiction("suggest", "1 to 100 points")
+        if not 50 <= self.similar <= 100:
+            raise Contradiction("similar", "50 to 100 per cent")
         if not 2 <= self.crowd <= self.block <= 100:
-            raise ValueError("a crowd begins with 2 or more, a block is larger, and has at most 100")
+            raise Contradiction("crowd", "a crowd begins with 2 or more, a block is no smaller, and at most 100")
 
 
 class Policies(msgspec.Struct, frozen=True):

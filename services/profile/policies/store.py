@@ -15,6 +15,7 @@ SELECT version, CAST(body AS text) AS body FROM policies WHERE name = :name ORDE
 _VERSIONS = """
 SELECT version, CAST(body AS text) AS body, created_at FROM policies WHERE name = :name ORDER BY version DESC LIMIT 100
 """
+_HOLD = "SELECT pg_advisory_xact_lock(hashtextextended('roost.policy.' || CAST(:name AS text), 0))"
 _ADD = """
 INSERT INTO policies (name, version, body)
 SELECT :name, max(version) + 1, CAST(:body AS jsonb) FROM policies WHERE name = :name
@@ -41,6 +42,11 @@ async def newest_of(tx: Tx, name: str) -> tuple[int, str]:
 async def versions(tx: Tx, name: str) -> list[tuple[int, str, datetime]]:
     """The newest hundred versions of a policy, the newest first: number, body in JSON, since when."""
     return [(row["version"], row["body"], row["created_at"]) for row in await fetch(tx, _VERSIONS, name=name)]
+
+
+async def hold(tx: Tx, name: str) -> None:
+    """Has this transaction alone change a policy."""
+    await fetch(tx, _HOLD, name=name)
 
 
 async def add(tx: Tx, name: str, body: str) -> int:

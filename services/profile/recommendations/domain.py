@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from services.profile.policies.domain import Contradiction
 from services.profile.purchases.domain import House
 from shared.contracts.behaviour import ProductChanged
 from shared.contracts.orders import Order
@@ -31,6 +32,11 @@ class Policy(msgspec.Struct, frozen=True):
     price_step_at_least: Decimal
     price_step_at_most: Decimal
     version: int = 0
+
+    def __post_init__(self) -> None:
+        if self.price_step_at_least > self.price_step_at_most:
+            told = "the next price lies between both steps: price_step_at_least isn't above price_step_at_most"
+            raise Contradiction("price_step_at_least", told)
 
 
 class Held(msgspec.Struct, frozen=True):

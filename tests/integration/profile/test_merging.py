@@ -146,7 +146,7 @@ async def test_other_weights_compare_everybody_again(profile: Profile) -> None:
     assert [version["version"] for version in answer.json()["versions"]] == [2, 1]
     assert await suggested(profile) == []
     refused = await put(profile, "similarity", crowd=50)
-    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "")
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/crowd")
     assert (await put(profile, "similarity", suggest=60)).json() == answer.json()
 
 
