@@ -61,12 +61,8 @@ class Taken:
             return False
         if per_month is not None and self._in_month(day) >= per_month:
             return False
-        return all(
-            self._in_week(day - timedelta(days=before)) < caps.per_week for before in range(WEEK)
-        )
-
-    def _in_week(self, first: date) -> int:
-        return sum(self.dates[first + timedelta(days=n)] for n in range(WEEK))
+        around = [self.dates[day + timedelta(days=n)] for n in range(1 - WEEK, WEEK)]
+        return all(sum(around[first : first + WEEK]) < caps.per_week for first in range(WEEK))
 
     def _in_month(self, day: date) -> int:
         return sum(n for at, n in self.dates.items() if (at.year, at.month) == (day.year, day.month))
