@@ -99,7 +99,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     metrics, reports = Metrics(counting, house, clock), Reports(clock)
     reporting = Reporting(metrics, reports, counting, db)
     watching = Watching(counting, house, db, clock, wake)
-    imports = Working(customers, db, wake)
+    imports = Working(customers, identities, db, wake)
     service = assemble(
         SERVICE,
         db=db,

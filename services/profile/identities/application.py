@@ -136,10 +136,13 @@ class Identities:
         await store.reject(tx, pair, by, self.customers.clock.now())
         return True
 
-    async def undo(self, tx: Tx, merge_id: str, cause: Cause, trace: str | None = None) -> MergeView | None:
+    async def undo(
+        self, tx: Tx, merge_id: str, cause: Cause, trace: str | None = None, *, for_good: bool = True
+    ) -> MergeView | None:
         """Parts what a merge joined; None if there is no such merge. Raises AlreadyUndone.
 
-        Whom a rule has joined and somebody parts are two for good: no rule joins them again.
+        Whom a rule has joined and somebody parts are two ``for_good``: no rule joins them again. Not so where nobody
+        has looked at them, but the key was taken back.
         """
         await merges.hold(tx)
         known = await store.find(tx, merge_id)
@@ -148,7 +151,7 @@ class Identities:
         if not known.active:
             raise AlreadyUndone
         now = self.customers.clock.now()
-        if known.rule:
+        if known.rule and for_good:
             await store.reject(tx, (known.from_id, known.into_id), f"undo of {merge_id}", now)
         fact = MergeFact(merge_id, known.version + 1, known.from_id, known.into_id, False, now)
         return await self._settle(tx, fact, cause, trace)

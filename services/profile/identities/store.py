@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
+from sqlalchemy import RowMapping
 
 from services.profile.identities.domain import MergeView, Rule, Side
 from shared.db import Tx, columns, execute, fetch
@@ -33,6 +34,17 @@ _JOINED_AT = """
 SELECT s.survivor_id, max(m.occurred_at) AS joined_at
 FROM survivors AS s JOIN merges AS m ON m.from_id = s.customer_id AND m.active
 WHERE s.survivor_id = ANY(:survivors) GROUP BY s.survivor_id
+"""
+# By the index on from_id: a merge that stands joins two ids of one person.
+_EDGES = """
+SELECT m.merge_id, m.from_id, m.into_id, coalesce(made.occurred_at, m.occurred_at) AS merged_at,
+       coalesce(r.verified, '{}') AS verified
+FROM merges AS m LEFT JOIN merge_versions AS made ON made.merge_id = m.merge_id AND made.version = 1
+LEFT JOIN merge_rules AS r ON r.merge_id = m.merge_id
+WHERE m.active AND m.from_id = ANY(:ids) ORDER BY m.merge_id
+"""
+_VERIFIED = """
+SELECT customer_id, kind, digest FROM contact_points WHERE customer_id = ANY(:ids) AND verified AND kind = ANY(:kinds)
 """
 _BY_RULE = "INSERT INTO merge_rules (merge_id, policy_version, verified) VALUES (:merge, :version, :verified)"
 _REJECT = """
@@ -66,6 +78,17 @@ async def find(tx: Tx, merge_id: str) -> MergeView | None:
         return None
     row = dict(rows[0])
     return msgspec.convert(row | {"rule": row if row["policy_version"] is not None else None}, MergeView)
+
+
+async def edges(tx: Tx, ids: Sequence[str]) -> Sequence[RowMapping]:
+    """The merges that join these ids, with the kinds of key of those that a rule made."""
+    return await fetch(tx, _EDGES, ids=list(ids))
+
+
+async def verified(tx: Tx, ids: Sequence[str], kinds: Sequence[str]) -> list[tuple[str, str, bytes]]:
+    """The verified addresses of these files: customer, kind, digest."""
+    rows = await fetch(tx, _VERIFIED, ids=list(ids), kinds=list(kinds))
+    return [(row["customer_id"], row["kind"], bytes(row["digest"])) for row in rows]
 
 
 async def by_rule(tx: Tx, merge_id: str, rule: Rule) -> None:

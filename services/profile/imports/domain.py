@@ -125,7 +125,7 @@ class Leftover(msgspec.Struct, frozen=True):
     """What of a customer a revert had to leave."""
 
     customer_id: str
-    code: Literal["touched-since", "consent-withdrawn"]
+    code: Literal["touched-since", "consent-withdrawn", "merged-since"]
     detail: str
 
 

@@ -172,7 +172,8 @@ def imports_router(imports: Imports, db: Database, clock: Clock) -> Router:
         who: Writer, attempt: Annotated[Attempt, idempotency_key()], id: IdInPath, response: Response
     ) -> ImportView:
         """Stops it and takes it back: whom it made and nobody has touched since is gone, of the others each value that
-        it wrote falls back to what stood before. What others wrote stays."""
+        it wrote falls back to what stood before. What others wrote stays. A merge by rule is undone where the verified
+        address that it was made by goes along."""
         async with db.transaction() as tx:
             replay = await attempt.claim(tx)
             if replay is not None:

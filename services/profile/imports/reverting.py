@@ -12,11 +12,12 @@ from services.profile.consents.domain import Consent
 from services.profile.customers.application import SERVICE, Customers
 from services.profile.customers.batches import FileBatch, fallen_back, remove
 from services.profile.identifiers.batches import hold, take_back
-from services.profile.identities.application import persons
+from services.profile.identities.application import Identities, persons
 from services.profile.identities.domain import Person
 from services.profile.imports import touched_store
 from services.profile.imports.applying import SOURCE
 from services.profile.imports.domain import Import, Leftover
+from services.profile.imports.parting import part, suspects
 from services.profile.imports.touched_store import Touched
 from services.profile.segments.application import mark_due
 from shared.contracts.types import Cause
@@ -29,9 +30,12 @@ class Reverting:
     """Takes an import back, a chunk a transaction."""
 
     customers: Customers
+    identities: Identities
 
-    async def chunk(self, tx: Tx, job: Import) -> None:
-        """Takes the last chunk back that stands: of whom several name, the one that made him is the last to go."""
+    async def chunk(self, tx: Tx, job: Import, *, merges_held: bool = False) -> None:
+        """Takes the last chunk back that stands: of whom several name, the one that made him is the last to go.
+
+        Raises MergesStand."""
         touched = await touched_store.of_chunk(tx, job.import_id, job.next_chunk - 1)
         cause = Cause(source=SOURCE, id=f"{job.import_id}:revert")
         ids = [one.customer_id for one in touched]
@@ -44,6 +48,7 @@ class Reverting:
         standing = [one for one in touched if one.customer_id in files.files]
         after = {one.customer_id: files.files[one.customer_id] for one in standing}
         await touched_store.hand_on(tx, job, list(after))
+        suspected = await suspects(tx, job, people.values())
         after |= await fallen_back(tx, files, list(after), job.source)
         empty = {who for who, file in after.items() if not file.said_at}
         made = {one.customer_id for one in standing if one.created}
@@ -59,6 +64,7 @@ class Reverting:
         await files.save(tx, "import:")
         await outbox.append(tx, SERVICE, files.events, files.now)
         await remove(tx, sorted(made - stays))
+        left += await part(tx, self.identities, job, suspected, cause, held=merges_held)
         await mark_due(tx, made - stays)
         restored = after.keys() - (made - stays) - await touched_store.in_earlier_chunks(tx, job, sorted(after))
         await touched_store.reverted(tx, job.import_id, len(made - stays), len(restored), left)

@@ -116,9 +116,10 @@ class LeftoverView(BaseModel):
     """What of a customer a revert had to leave."""
 
     customer_id: str
-    code: Literal["touched-since", "consent-withdrawn"] = Field(
+    code: Literal["touched-since", "consent-withdrawn", "merged-since"] = Field(
         description="`touched-since`: something else is known of a customer whom the import made. `consent-withdrawn`:"
-        " nobody but the customer widens his consent."
+        " nobody but the customer widens his consent. `merged-since`: a rule joined him to another by an address such"
+        " as the import said, and none has spoken for it since before the revert: is it right?"
     )
     detail: str
 

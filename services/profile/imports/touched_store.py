@@ -60,6 +60,11 @@ SET repeats_only = false, identifiers = coalesce(i.identifiers, '{}') || h.ident
 FROM handed AS h WHERE (i.customer_id, i.import_id, i.chunk) = (h.customer_id, h.import_id, h.chunk)
 RETURNING h.identifiers
 """
+_ADDRESSES_SAID = """
+SELECT customer_id, substr(field, length('contact_points.') + 1) AS kind, min(recorded_at) AS since FROM file_fields
+WHERE customer_id = ANY(:customers) AND source = :source AND starts_with(field, 'contact_points.')
+GROUP BY customer_id, field ORDER BY customer_id, field
+"""
 _BROUGHT = """
 SELECT unnest(identifiers) AS identifier_id, customer_id FROM import_customers WHERE import_id = :id AND chunk = :chunk
 """
@@ -168,6 +173,13 @@ async def of_chunk(tx: Tx, import_id: str, chunk: int) -> list[Touched]:
 async def hand_on(tx: Tx, job: Import, customers: Sequence[str]) -> None:
     """What another import that stands has said of these customers, too, is its own from now on."""
     await execute(tx, _HAND_ON, customers=list(customers), id=job.import_id)
+
+
+async def addresses_said(tx: Tx, job: Import, customers: Iterable[str]) -> list[tuple[str, str, datetime]]:
+    """What an import says of the addresses of these customers: whose, of which kind, and since when it is written, be
+    it that another import wrote it first."""
+    rows = await fetch(tx, _ADDRESSES_SAID, customers=sorted(customers), source=job.source)
+    return [(row["customer_id"], row["kind"], row["since"]) for row in rows]
 
 
 async def brought_alone(tx: Tx, job: Import) -> list[tuple[str, str]]:

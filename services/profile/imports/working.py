@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.profile.attributes import application as attributes
 from services.profile.customers.application import SERVICE, Customers
+from services.profile.identities.application import Identities
 from services.profile.imports import reading, row_store, store, touched_store
 from services.profile.imports.applying import Applied, Applying
 from services.profile.imports.columns import setters
@@ -29,12 +30,14 @@ from services.profile.imports.domain import (
     Record,
     Refused,
 )
+from services.profile.imports.parting import MergesStand
 from services.profile.imports.reverting import Reverting
 from services.profile.imports.rows import Prepared, prepare
 from services.profile.imports.sealing import DIFFERENCE, of_chunk, of_fault, sealer_of
 from services.profile.imports.touched_store import Touched
 from services.profile.vault.domain import Sealer
 from shared.db import Database, Tx, is_transient
+from shared.messaging import merges
 from shared.service import Wake
 
 log = structlog.get_logger()
@@ -88,6 +91,7 @@ class Working:
     """The use cases of the job."""
 
     customers: Customers
+    identities: Identities
     db: Database
     wake: Wake
 
@@ -258,18 +262,26 @@ class Working:
         return sealer.seal(of_fault(row.number), reading.shown(row.record, job.columns))
 
     async def _take_back(self, job: Import) -> int:
+        try:
+            await self._chunk_back(job, merges_held=False)
+        except MergesStand:
+            await self._chunk_back(job, merges_held=True)
+        self.wake()
+        return CHUNK_ROWS
+
+    async def _chunk_back(self, job: Import, *, merges_held: bool) -> None:
         async with self.db.transaction() as tx:
             if self.customers.erased is not None:
                 await self.customers.erased.alone(tx)
+            if merges_held:
+                await merges.hold(tx)
             now = await store.find(tx, job.import_id, lock=True)
             if now is None or now.state != "reverting":
-                return 0
+                return
             if now.next_chunk:
-                await Reverting(self.customers).chunk(tx, now)
+                await Reverting(self.customers, self.identities).chunk(tx, now, merges_held=merges_held)
             else:
                 await store.revert_ended(tx, job.import_id, self.customers.clock.now())
-        self.wake()
-        return CHUNK_ROWS
 
 
 def _row(number: int, record: Record, columns: Sequence[Any]) -> Row:
