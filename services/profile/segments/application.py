@@ -11,7 +11,7 @@ from services.profile.purchases.domain import House
 from services.profile.segments import catalogue, store
 from services.profile.segments.announcements import announced
 from services.profile.segments.domain import Move, Placement, built_in, place
-from services.profile.segments.facts import Book, Known
+from services.profile.segments.facts import Book
 from services.profile.segments.reading import ACTIVITY, known_of
 from shared.clock import Clock
 from shared.contracts.segments import SegmentCause
@@ -165,13 +165,15 @@ class Placing:
         self.wake()
         return 1
 
-    async def _still_silent(self, tx: Tx, customers: Sequence[str]) -> set[str]:
-        """Those of whom nothing but loaded history was known when they were read: what was committed between the queue
-        and the reading has left its marks by now."""
-        if not customers:
+    async def _in_silence(self, tx: Tx, moved: Sequence[Wanted]) -> set[str]:
+        """Those of these of whom nothing but loaded history was new when they were read: by their marks, or, where time
+        or a rule looked, by marks that still wait. What was committed before the reading has left its marks by now."""
+        asked = [one for one in moved if one.silent or one.cause in ("time", "rule")]
+        if not asked:
             return set()
         await store.gather(tx)
-        return set(customers) - await store.loud(tx, customers)
+        waiting = await store.waiting(tx, [one.customer_id for one in asked])
+        return {one.customer_id for one in asked if waiting.get(one.customer_id, one.silent)}
 
     async def _place(self, tx: Tx, wanted: Sequence[Wanted]) -> int:
         """Places customers and publishes their moves; answers how many placements were written."""
@@ -182,12 +184,10 @@ class Placing:
         book = Book(await in_force(tx), self.house)
         segments = {segment.name: segment for segment in [*built_in(book), *await catalogue.own(tx)]}
         people = await known_of(tx, customers, groups, self.house)
-        silent = await self._still_silent(tx, [one.customer_id for one in wanted if one.silent])
         stood = await store.placements(tx, customers)
         standing: dict[tuple[str, str], Placement] = {}
         gone: list[tuple[str, str]] = []
-        moves: list[Move] = []
-        loud: list[tuple[Move, Known | None]] = []
+        moves: list[tuple[Wanted, Move]] = []
         for one in wanted:
             person = people.get(one.customer_id)
             for segment in [segments[one.segment]] if one.segment else segments.values():
@@ -199,11 +199,11 @@ class Placing:
                 elif after is not None and after is not before and after != before:
                     standing[key] = after
                 if move:
-                    moves.append(move)
-                    if one.customer_id not in silent:
-                        loud.append((move, person))
+                    moves.append((one, move))
         await store.save(tx, standing, gone)
-        await store.note(tx, moves)
-        said = [event for move, person in loud for event in announced(move, person, stood, book)]
+        await store.note(tx, [move for _, move in moves])
+        silent = await self._in_silence(tx, [one for one, _ in moves])
+        loud = [move for _, move in moves if move.customer_id not in silent]
+        said = [event for move in loud for event in announced(move, people.get(move.customer_id), stood, book)]
         await outbox.append(tx, SERVICE, said, self.clock.now())
         return len(standing) + len(gone)

@@ -61,7 +61,7 @@ class TooManySegments(Exception):
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """Who would move: (from, to) -> how many, and some of them. ``examined``: everybody."""
+    """Who would move: (from, to) -> how many, and some of them. ``examined``: all whose files aren't restricted."""
 
     examined: int
     counts: Mapping[tuple[str, str], int]
@@ -105,11 +105,14 @@ async def definitions(tx: Tx) -> list[Definition]:
 async def everybody(
     db: Database, house: House
 ) -> AsyncIterator[tuple[dict[str, Known], dict[tuple[str, str], Placement], Book]]:
-    """Everybody, a page a transaction: what is known of them, where they stand, and what is in force."""
+    """Everybody who may be shown, a page a transaction: what is known of them, where they stand, and what is in force.
+
+    Restricted files are left out.
+    """
     after = ""
     while True:
         async with db.transaction() as tx:
-            page = await store.everybody(tx, after, _PAGE)
+            page = await store.shown(tx, after, _PAGE)
             groups = await merges.groups_of(tx, page)
             people = await known_of(tx, page, groups, house)
             stood = await store.placements(tx, page)

@@ -97,12 +97,15 @@ def segments_router(
 
     @router.post("/segments/{name}/preview", responses=examples.answer(shapes.PREVIEW))
     async def preview_segment(_: StaffReader, name: NameInPath, asked: shapes.Asked) -> shapes.PreviewView:
-        """Who would move if this were the rule, of a segment that stands or of one to be made. Writes nothing."""
+        """Who would move if this were the rule, of a segment that stands or of one to be made; restricted files are
+        left out. Writes nothing."""
         _own_only(name)
         try:
-            return shapes.preview_view(await catalogue.preview(name, asked.rule))
+            preview = await catalogue.preview(name, asked.rule)
         except InvalidRule as error:
             raise _refused(error) from error
+        showed(customer for examples in preview.examples.values() for customer in examples)
+        return shapes.preview_view(preview)
 
     @router.get("/segments/{name}/members", responses=examples.answer({"items": [shapes.MEMBER], "next_cursor": None}))
     async def read_members(

@@ -120,7 +120,7 @@ class MoveView(BaseModel):
 
 
 class PreviewView(BaseModel):
-    """Who would move, of everybody."""
+    """Who would move, of all whose files aren't restricted."""
 
     examined: int
     moves: list[MoveView]

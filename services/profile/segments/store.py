@@ -44,7 +44,7 @@ WITH taken AS (
 )
 SELECT count(*) AS marks FROM taken
 """
-_LOUD = "SELECT customer_id FROM placement_queue WHERE customer_id = ANY(:customers) AND NOT silent"
+_WAITING = "SELECT customer_id, silent FROM placement_queue WHERE customer_id = ANY(:customers)"
 _WAITED = "SELECT coalesce(extract(epoch FROM now() - min(queued_at)), 0) AS seconds FROM placement_queue"
 _TAKE = """
 DELETE FROM placement_queue WHERE customer_id IN (
@@ -101,6 +101,11 @@ WHERE p.customer_id = gone.customer_id AND p.segment = gone.segment
 _HISTORY = ("customer_id", "segment", "from_class", "to_class", "at", "rule_version", "cause", "inputs")
 _PAGE_OF_ALL = """
 SELECT customer_id FROM customers WHERE customer_id > :after ORDER BY customer_id LIMIT :limit
+"""
+_PAGE_OF_SHOWN = """
+SELECT customer_id FROM customers
+WHERE customer_id > :after AND customer_id NOT IN (SELECT r.customer_id FROM restricted_persons AS r)
+ORDER BY customer_id LIMIT :limit
 """
 _START = """
 INSERT INTO replacements (segment, after, placed, moved, started_at) VALUES (:segment, '', 0, 0, :now)
@@ -172,9 +177,9 @@ async def gather(tx: Tx) -> int:
     return marks
 
 
-async def loud(tx: Tx, customers: Sequence[str]) -> set[str]:
-    """Those of these customers who stand in the queue for more than loaded history."""
-    return {row["customer_id"] for row in await fetch(tx, _LOUD, customers=customers)}
+async def waiting(tx: Tx, customers: Sequence[str]) -> dict[str, bool]:
+    """Those of these customers who stand in the queue, and whether for loaded history alone."""
+    return {row[0]: row[1] for row in await fetch_rows(tx, _WAITING, customers=customers)}
 
 
 async def waited(tx: Tx) -> float:
@@ -252,6 +257,11 @@ async def note(tx: Tx, moves: Sequence[Move]) -> None:
 async def everybody(tx: Tx, after: str, limit: int) -> list[str]:
     """A page of all customers, by id."""
     return [row["customer_id"] for row in await fetch(tx, _PAGE_OF_ALL, after=after, limit=limit)]
+
+
+async def shown(tx: Tx, after: str, limit: int) -> list[str]:
+    """A page of those whose files aren't restricted, by id."""
+    return [row["customer_id"] for row in await fetch(tx, _PAGE_OF_SHOWN, after=after, limit=limit)]
 
 
 async def start(tx: Tx, segment: str, now: datetime) -> None:

@@ -237,3 +237,39 @@ async def test_a_live_purchase_between_the_queue_and_the_reading_is_told_though_
     monkeypatch.setattr(read_by, interrupted)
     await placing(profile).run()
     assert [data["to"] for data in await changes(profile, customer_id="a", segment="lifecycle")] == ["returned"]
+
+
+async def test_history_that_comes_in_while_a_rule_or_time_is_placing_stays_silent_and_what_they_move_later_is_told(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_by, work = "services.profile.segments.application.known_of", placing(profile)
+    history = iter(range(300, 200, -1))
+
+    async def interrupted(*args: Any) -> Any:
+        monkeypatch.setattr(read_by, known_of)
+        await bought(profile, "a", next(history), next(history), backfill=True)
+        return await known_of(*args)
+
+    async def by_rule() -> None:
+        async with profile.service.db.transaction() as tx:
+            await store.start(tx, "lifecycle", profile.clock.now())
+        await work.run()
+
+    async def by_time() -> None:
+        due = await work.next_due()
+        assert due is not None
+        profile.clock.set(due)
+        await work.run()
+
+    await bought(profile, "a", 0)
+    await work.run()
+    told = await changes(profile)
+    for way in (by_rule, work.recompute, by_time):
+        before = await places(profile, "a")
+        monkeypatch.setattr(read_by, interrupted)
+        await way()
+        assert await places(profile, "a") != before
+        assert await changes(profile) == told
+    await live_until(profile, NOW + timedelta(days=400))
+    assert {data["cause"] for data in await changes(profile) if data not in told} == {"time"}
+    assert len(await changes(profile, "customer-lost")) == 1

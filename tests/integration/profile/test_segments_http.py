@@ -64,6 +64,19 @@ async def test_a_preview_tells_who_would_move_and_moves_nobody(profile: Profile)
     assert [(move["to"], move["count"]) for move in unmade["moves"]] == [("in", 1)]
 
 
+async def test_a_preview_lists_nobody_whose_file_is_restricted_and_is_kept_of_whom_it_lists(profile: Profile) -> None:
+    await bought(profile, "a", 1, 2)
+    await bought(profile, "b", 1, 2)
+    why = {"reason": "objection"}
+    assert (await profile.client.put("/customers/a/restriction", json=why)).status_code == 200
+    numbers = (await profile.client.get("/policies/lifecycle")).json()["versions"][0]["numbers"]
+    for path, body in (("segments/often", {"rule": OFTEN}), ("policies/lifecycle", {**numbers, "new_days": 1})):
+        seen = (await profile.client.post(f"/{path}/preview", json=body)).json()
+        assert [move["examples"] for move in seen["moves"]] == [["b"]], path
+    kept = (await profile.client.get("/customers/b/accesses")).json()["items"]
+    assert "POST /segments/{name}/preview" in [one["route"] for one in kept]
+
+
 async def test_a_new_version_needs_the_present_one_and_places_everybody_again(profile: Profile) -> None:
     await bought(profile, "a", 1, 2)
     await bought(profile, "b", 3)
