@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from services.profile.imports import receiving
 from tests.integration.profile.house import Profile
 from tests.integration.profile.test_duplicates import match
 from tests.integration.profile.test_filling import patch
@@ -52,16 +55,21 @@ async def test_a_merge_by_rule_goes_with_the_import_that_set_it_off(profile: Pro
     assert ("b", "a") in await standing(profile), "nobody has looked at the two and found them to be two"
 
 
-async def test_a_merge_stays_while_another_import_speaks_for_it_and_is_told_where_nothing_has(profile: Profile) -> None:
+async def test_a_merge_stays_while_another_import_speaks_for_it_and_is_told_where_nothing_has(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "CHUNK_ROWS", 1)
+
     def said(customer: str, address: str) -> dict[str, Any]:
         return {"customer_id": customer, **verified(value=address)}
 
     await make(profile, "a", **verified(value="a@example.com"))
     later(profile)
-    first = await send(profile, [said("b", "a@example.com"), said("c", "c@example.com")])
+    both = [said("e", "e@example.com"), said("f", "e@example.com")]
+    first = await send(profile, [said("b", "a@example.com"), said("c", "c@example.com"), *both])
     later(profile)
     await make(profile, "d", **verified(value="c@example.com"))
-    assert await joined(profile) == [("b", "a"), ("d", "c")]
+    assert await joined(profile) == [("b", "a"), ("d", "c"), ("f", "e")]
     later(profile)
     second = await send(profile, [said("c", "c@example.com")])
     await patch(profile, "a", contact_points=[])
