@@ -61,31 +61,33 @@ class AccessRecord:
         if len(self._waiting) > MOST_WAITING:
             del self._waiting[0]
             self._lost.inc()
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SECONDS, self._start)
+        self._later()
 
     async def flush(self) -> None:
-        """Writes everything that waits. What the database doesn't take waits for the next time."""
+        """Writes everything that waits by now. What the database doesn't take waits for the next time."""
         async with self._writing:
-            while batch := list(islice(self._waiting, AT_ONCE)):
+            # What comes in meanwhile has its own time: else every write would be of the few that the last one kept.
+            left = len(self._waiting)
+            while left > 0 and (batch := list(islice(self._waiting, min(left, AT_ONCE)))):
+                left -= len(batch)
                 del self._waiting[: len(batch)]
                 try:
-                    async with self._db.transaction() as tx:
-                        await store.add(tx, [(access, [*map(self._digest, ids)]) for access, ids in batch])
+                    await self._write(batch)
                 except asyncio.CancelledError:
                     self._waiting[:0] = batch
                     raise
                 except Exception as error:  # the loop's edge: whoever reads is answered, and the next time tries again
                     self._waiting[:0] = batch
                     self._failed.inc()
+                    self._later()
                     log.error("accesses.unwritten", waiting=len(self._waiting), error=type(error).__name__)
                     return
 
     async def close(self) -> None:
         """The last time."""
+        await self.flush()
         if self._timer is not None:
             self._timer.cancel()
-        await self.flush()
         if self._waiting:
             self._lost.inc(len(self._waiting))
             log.error("accesses.lost", accesses=len(self._waiting))
@@ -93,6 +95,15 @@ class AccessRecord:
     async def page(self, tx: Tx, ids: Iterable[str], after: int | None, limit: int) -> list[Kept]:
         """What showed data of a person's ids, the newest first."""
         return await store.page(tx, [*map(self._digest, ids)], after, limit)
+
+    async def _write(self, batch: Sequence[tuple[Access, Sequence[str]]]) -> None:
+        digests = {who: self._digest(who) for _, ids in batch for who in ids}
+        async with self._db.transaction() as tx:
+            await store.add(tx, [(access, [digests[who] for who in ids]) for access, ids in batch])
+
+    def _later(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SECONDS, self._start)
 
     def _start(self) -> None:
         self._timer = None

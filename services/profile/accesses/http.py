@@ -56,8 +56,10 @@ class Recorded:
 
     def _note(self, scope: Scope, shown: list[str]) -> None:
         named = scope.get("path_params", {}).get("customer_id")
+        if not (named or shown):
+            return
         who = next((found for found in admitted(Request(scope)) if isinstance(found, Principal)), None)
-        if who is None or not (named or shown):
+        if who is None:
             return
         access = Access(
             at=self.record.clock.now(),

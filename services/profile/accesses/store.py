@@ -8,8 +8,10 @@ from services.profile.accesses.domain import Access, Kept
 from shared.db import Tx, copy, fetch
 
 _COLUMNS = Access.__struct_fields__
+# The sequence's name in a subquery, so that it is looked up once.
 _IDS = """
-SELECT nextval(pg_get_serial_sequence('accesses', 'access_id')) AS id FROM generate_series(1, CAST(:count AS int))
+SELECT ARRAY(SELECT nextval(CAST((SELECT pg_get_serial_sequence('accesses', 'access_id')) AS regclass))
+             FROM generate_series(1, CAST(:count AS int))) AS ids
 """
 _PAGE = f"""
 SELECT access_id, {", ".join(_COLUMNS)} FROM accesses
@@ -22,7 +24,7 @@ ORDER BY access_id DESC LIMIT :limit
 
 async def add(tx: Tx, accesses: Sequence[tuple[Access, Sequence[bytes]]]) -> None:
     """Writes accesses, each with the keyed hashes of whose data it showed."""
-    ids = sorted(int(row["id"]) for row in await fetch(tx, _IDS, count=len(accesses)))
+    ids: list[int] = sorted((await fetch(tx, _IDS, count=len(accesses)))[0]["ids"])
     rows = [(id, *msgspec.structs.astuple(access)) for id, (access, _) in zip(ids, accesses, strict=True)]
     await copy(tx, "accesses", ("access_id", *_COLUMNS), rows)
     shown = {(customer, id) for id, (_, customers) in zip(ids, accesses, strict=True) for customer in customers}

@@ -5,12 +5,16 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared.db import execute, fetch
+from services.profile.accesses import application, store
+from services.profile.accesses.application import AccessRecord
+from services.profile.accesses.domain import Access
+from shared.db import Tx, execute, fetch
 from shared.http.auth import issue_token
 from tests.integration.profile.house import SECRET, Profile, token
 from tests.integration.profile.test_identities import make, merge
 from tests.kit.builders import NOW
 from tests.kit.databases import TestDatabase
+from tests.kit.waiting import until
 
 SERVICE = "profile"
 
@@ -126,3 +130,35 @@ async def test_a_failure_is_counted_and_made_good_and_a_stop_in_order_loses_noth
     assert await owner.fetchval("SELECT count(*) FROM accesses WHERE subject = 'clerk'") == 1
     assert counted("lost") == 0
     await owner.close()
+
+
+async def test_what_comes_in_during_a_write_is_written_together_later_and_again_by_itself_where_that_fails(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = Access(NOW, "clerk", "profile:read", "GET /customers/{customer_id}", None, "r-1")
+    record = AccessRecord(profile.service.db, profile.clock, str.encode)
+    written: list[int] = []
+
+    async def busily(tx: Tx, accesses: Any) -> None:
+        written.append(len(accesses))
+        if len(written) == 1:
+            monkeypatch.setattr(application, "SECONDS", 0.01)
+            for customer in ("b", "c", "c"):
+                record.note(access, [customer])
+        if len(written) == 2:
+            raise ConnectionError
+        await add(tx, accesses)
+
+    add = store.add
+    monkeypatch.setattr(store, "add", busily)
+    record.note(access, ["a"])
+    await record.flush()
+    assert written == [1]
+
+    async def together() -> bool:
+        return written == [1, 3, 3]
+
+    await until(together)
+    await record.close()
+    async with profile.service.db.transaction() as tx:
+        assert [len(await record.page(tx, [who], None, 9)) for who in "abc"] == [1, 1, 2]
