@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, cast
 
 import msgspec
@@ -101,6 +102,11 @@ ORDER BY 1, 2, 3
 """
 _foreign = msgspec.json.Decoder(dict[str, Foreign])
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
+# What is decoded is the last field of each.
+_purchases = itemgetter(*Purchases.__struct_fields__[:-1])
+_standing = itemgetter(*Standing.__struct_fields__[:-1])
+_news = itemgetter(*ContactNews.__struct_fields__)
+_NOWHERE_ELSE: Mapping[str, Foreign] = {}
 
 
 async def one(tx: Tx, customer: str, ids: Sequence[str]) -> tuple[Said, ContactNews | None, list[str]]:
@@ -117,8 +123,8 @@ async def alone(reader: Reader, columns: str, customer: str) -> Mapping[str, Any
 
 def beside(row: Mapping[Any, Any]) -> tuple[Said, ContactNews | None, list[str]]:
     """What a row of ``one`` or ``alone`` says."""
-    next_contact = msgspec.convert(dict(row), ContactNews) if row["contact_id"] is not None else None
-    return _said(row), next_contact, labels((segment, place) for segment, place in row["places"])
+    next_contact = ContactNews(*_news(row)) if row["contact_id"] is not None else None
+    return _said(row), next_contact, labels(row["places"])
 
 
 async def many(
@@ -155,10 +161,10 @@ def _alone(columns: str) -> str:
 
 
 def _said(row: Mapping[Any, Any]) -> Said:
-    stored = dict(row)
-    stored["elsewhere"] = _foreign.decode(row["elsewhere"]) if row["elsewhere"] else {}
-    stored["reasons"] = _reasons.decode(row["reasons"]) if row["reasons"] else ()
-    return Said(msgspec.convert(stored, Purchases), msgspec.convert(stored, Standing), row["restricted"])
+    elsewhere = _foreign.decode(row["elsewhere"]) if row["elsewhere"] else _NOWHERE_ELSE
+    reasons = _reasons.decode(row["reasons"]) if row["reasons"] else ()
+    purchases, standing = (*_purchases(row), elsewhere), (*_standing(row), reasons)
+    return Said(Purchases(*purchases), Standing(*standing), row["restricted"])
 
 
 def _prefix(name: str) -> str:

@@ -168,9 +168,13 @@ def place(
 
 def labels(places: Iterable[tuple[str, str]]) -> list[str]:
     """Where somebody stands, each in a word: own segments by their names, then built-in ones as ``lifecycle:new``."""
-    standing = sorted(places)
-    own = [name for name, place in standing if name not in BUILT_IN and place == IN]
-    return own + [f"{name}:{place}" for name, place in standing if name in BUILT_IN]
+    own, classes = [], []
+    for name, place in sorted(places):
+        if name in BUILT_IN:
+            classes.append(f"{name}:{place}")
+        elif place == IN:
+            own.append(name)
+    return own + classes
 
 
 def of_label(label: str) -> tuple[str, str]:
