@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import re
 import signal
 import time
@@ -21,10 +22,12 @@ import pytest
 import pytest_asyncio
 
 from shared.contracts.topics import SERVICES
+from shared.db import Database
 from shared.messaging import kafka
 from shared.settings import KafkaSettings
 from tests.kit import infra
 from tests.kit.builders import cloud_event, purchase, record
+from tests.kit.scanning import places_of
 from tests.kit.system import answer
 from tests.kit.waiting import until
 
@@ -32,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BROKER = "kafka" if infra.kind() == "kafka" else "tansu"
 START = datetime.fromisoformat("2026-11-22T09:00:00+08:00")
 CUSTOMERS, ORDERS = 100, 8
+KILLS = int(os.environ.get("ROOST_TEST_KILLS", "1"))
+PLANTED, EMAIL = "Planted Forgetme", ".forgetme@example.com"
 
 
 @dataclass(slots=True)
@@ -169,8 +174,9 @@ async def test_sigterm_stops_it_cleanly_with_all_its_processes(system: Up) -> No
     await system.until_gone(1)
 
 
-async def test_a_kill_in_the_middle_loses_and_doubles_nothing_beside_another_system(tmp_path: Path) -> None:
-    events = history()
+async def test_kills_in_the_middle_lose_and_double_nothing_beside_another_system(tmp_path: Path) -> None:
+    """Purchases, a merge and an erasure are on their way at each kill; ``ROOST_TEST_KILLS`` has more than one."""
+    events, asked = history(), []
     async with (
         up(tmp_path / "killed", ROOST_KAFKA_MAX_RECORDS="20") as killed,
         up(tmp_path / "beside") as beside,
@@ -179,6 +185,7 @@ async def test_a_kill_in_the_middle_loses_and_doubles_nothing_beside_another_sys
         assert killed.said["url"] != beside.said["url"]
         taken = await http.post("/profile/events", json=events)
         assert (taken.status_code, taken.json()["accepted"]) == (202, len(events)), taken.text
+        asked.append(await ask(http, 0))
 
         async def half_way() -> bool:
             return 0 < min(await applied(killed)) < len(events) // 2
@@ -193,16 +200,36 @@ async def test_a_kill_in_the_middle_loses_and_doubles_nothing_beside_another_sys
             assert (await other.get("/health/ready")).status_code == 200
             assert (await answer(other, "/profile/customers"))["items"] == []
         await beside.stop(signal.SIGTERM)
+    for n in range(1, KILLS):
+        async with up(tmp_path / "killed", ROOST_KAFKA_MAX_RECORDS="1") as killed, killed.client() as http:
+            asked.append(await ask(http, n))
+            await asyncio.sleep(random.uniform(0, 0.5))
+            killed.process.kill()
+            await killed.process.wait()
+            await killed.until_gone(20)
     async with up(tmp_path / "killed") as again, again.client() as http:
         await until_quiet(again)
         assert await applied(again) == [len(events)] * len(SERVICES)
         assert (await answer(http, "/loyalty/ledger/verification"))["ok"]
         for n in range(0, CUSTOMERS, 9):
             await expect_each_once(http, f"re:{n}")
+        for n, (merge_id, erasure_id) in enumerate(asked):
+            await expect_joined(http, merge_id, f"re:{9 * n + 2}")
+            await expect_forgotten(again, http, erasure_id, f"re:gone-{n}")
         code, seconds = await again.stop(signal.SIGINT)
         assert code == 0
         assert seconds < 15
         await again.until_gone(1)
+
+
+async def ask(http: httpx.AsyncClient, n: int) -> tuple[str, str]:
+    """Has two customers merged, and one forgotten; the ids of both."""
+    gone = f"re:gone-{n}"
+    made = await http.post("/profile/customers", json={"customer_id": gone, "name": PLANTED, "email": f"{n}{EMAIL}"})
+    merge = await http.post("/profile/merges", json={"from_id": f"re:{9 * n + 1}", "into_id": f"re:{9 * n + 2}"})
+    erasure = await http.post(f"/profile/customers/{gone}/erasure", json={"reason": "asked by letter"})
+    assert (made.is_success, merge.is_success, erasure.is_success) == (True, True, True), (merge.text, erasure.text)
+    return merge.json()["id"], erasure.json()["id"]
 
 
 def history() -> list[dict[str, Any]]:
@@ -230,10 +257,39 @@ async def expect_each_once(http: httpx.AsyncClient, customer: str) -> None:
     assert len({contact["purpose"] for contact in planned}) == len(planned)
 
 
+async def expect_joined(http: httpx.AsyncClient, merge_id: str, survivor: str) -> None:
+    assert sorted((await answer(http, f"/profile/merges/{merge_id}"))["acknowledged_by"]) == sorted(SERVICES)
+    assert (await answer(http, f"/profile/customers/{survivor}"))["value"]["order_count"] == 2 * ORDERS
+    assert (await answer(http, f"/loyalty/accounts/{survivor}"))["pending"] == 2 * 10 * ORDERS
+    assert (await answer(http, f"/churn/customers/{survivor}"))["purchase_days"] == ORDERS
+
+
+async def expect_forgotten(system: Up, http: httpx.AsyncClient, erasure_id: str, customer: str) -> None:
+    erasure = await answer(http, f"/profile/erasures/{erasure_id}")
+    assert erasure["state"] == "completed"
+    assert sorted(one["service"] for one in erasure["acknowledgements"]) == sorted(SERVICES)
+    assert (await http.get(f"/profile/customers/{customer}")).status_code == 410
+    for name in SERVICES:
+        db = Database(database_of(system, name), pool_size=1)
+        try:
+
+            async def left(of: Database = db) -> bool:
+                return await places_of(of, [PLANTED, EMAIL, customer]) == []
+
+            # Published rows of the embedded mode go when everybody has read them.
+            await until(left, 30, what=f"nothing is left in {name}: {await places_of(db, [PLANTED, EMAIL, customer])}")
+        finally:
+            await db.close()
+
+
+def database_of(system: Up, name: str) -> str:
+    return re.sub(r"/postgres(\?|$)", rf"/{name}\1", system.said["postgres"])
+
+
 async def applied(system: Up) -> list[int]:
     """Purchases that each service holds as facts."""
     async def of(name: str) -> int:
-        connection = await asyncpg.connect(re.sub(r"/postgres(\?|$)", rf"/{name}\1", system.said["postgres"]))
+        connection = await asyncpg.connect(database_of(system, name))
         try:
             count = await connection.fetchval("SELECT count(*) FROM facts WHERE kind = 'purchase-recorded'")
         finally:
