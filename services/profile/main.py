@@ -80,7 +80,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     house = House(surroundings.house.currency, surroundings.house.time_zone)
     vault = Vault(db, settings.master_secrets)
     erased = surroundings.erased
-    customers = Customers(clock, settings.phone_region, vault, erased)
+    customers = Customers(clock, settings.phone_region, vault, erased, house.day)
     restrictions = Restrictions(customers)
     record = AccessRecord(db, clock, erased.digest)
     history = PurchaseHistory(customers, house)

@@ -1,5 +1,6 @@
 """What profile publishes of the customer file: nothing in it identifies a person."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
@@ -25,6 +26,7 @@ class CustomerFields(Derived):
     """The fields of a file that other services plan and segment by.
 
     ``restricted``: what is known of this customer is stored, and not used; nobody writes to him.
+    ``verify_by``: the day of the house on which something that is filled in wants to be asked for again; may be past.
     """
 
     occurred_at: Instant
@@ -42,6 +44,7 @@ class CustomerFields(Derived):
     price_sensitivity: Literal["low", "medium", "high"] | None = None
     team: dict[TeamRole, Id] = field(default_factory=dict)
     restricted: bool = False
+    verify_by: date | None = None
 
 
 class CustomerRegistered(CustomerFields):

@@ -25,6 +25,7 @@ from services.profile.customers.domain import (
     winning,
 )
 from services.profile.customers.parts import parts_of, whole
+from services.profile.customers.quality import Day
 from services.profile.customers.sealing import has_addresses, sealed_parts, sealed_points
 from services.profile.vault.application import Vault
 from shared.clock import Clock
@@ -58,12 +59,14 @@ class TrueTooLate(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Customers:
-    """The use cases of this module. ``phone_region``: the country of numbers without a country code."""
+    """The use cases of this module. ``phone_region``: the country of numbers without a country code. ``day``: of the
+    house's zone."""
 
     clock: Clock
     phone_region: str
     vault: Vault
     erased: Erased | None = None
+    day: Day = datetime.date
 
     async def meet(self, tx: Tx, events: Sequence[Event]) -> None:
         """Makes a bare file for each customer of these events who has none, and announces it."""
@@ -74,7 +77,7 @@ class Customers:
             return
         now = self.clock.now()
         registered = [
-            Outgoing(registration(bare_file(who, now), first[who].cause), first[who].traceparent)
+            Outgoing(registration(bare_file(who, now), first[who].cause, self.day), first[who].traceparent)
             for who in sorted(await store.meet(tx, sorted(first), now))
         ]
         await outbox.append(tx, SERVICE, registered, now)
@@ -105,7 +108,7 @@ class Customers:
         if await store.insert(tx, file):
             await store.update(tx, file)
             await self._keep(tx, blank, file, parts, Saying(saying.source, true_at), now)
-            await outbox.append(tx, SERVICE, [Outgoing(registration(file, cause), trace)], now)
+            await outbox.append(tx, SERVICE, [Outgoing(registration(file, cause, self.day), trace)], now)
             return file
         known = await self._locked(tx, file.customer_id)
         if known is None or not known.bare:
@@ -167,7 +170,7 @@ class Customers:
             return 0
         after = [handed_over(file, role, taker, now) for file in before]
         await store.hand_over(tx, after, role, part_of(role), taker, source, now)
-        said = [change(old, new, cause) for old, new in zip(before, after, strict=True)]
+        said = [change(old, new, cause, self.day, now) for old, new in zip(before, after, strict=True)]
         await outbox.append(tx, SERVICE, [Outgoing(event, trace) for event in said if event], now)
         return len(before)
 
@@ -181,7 +184,7 @@ class Customers:
         after = [msgspec.structs.replace(file, restricted=restricted, updated_at=now) for file in before]
         for file in after:
             await store.restrict(tx, file)
-        said = [change(old, new, cause) for old, new in zip(before, after, strict=True)]
+        said = [change(old, new, cause, self.day, now) for old, new in zip(before, after, strict=True)]
         await outbox.append(tx, SERVICE, [Outgoing(event, trace) for event in said if event], now)
         return [file.customer_id for file in after]
 
@@ -202,7 +205,7 @@ class Customers:
         if after != before:
             await store.update(tx, after)
         await self._keep(tx, before, after, parts, Saying(saying.source, true_at), now)
-        if after != before and (event := change(before, after, cause)):
+        if after != before and (event := change(before, after, cause, self.day, now)):
             await outbox.append(tx, SERVICE, [Outgoing(event, trace)], now)
         return after
 

@@ -17,6 +17,7 @@ from services.profile.customers.domain import CustomerFile, Saying, changed, new
 from services.profile.customers.parts import whole
 from services.profile.customers.sealing import has_addresses, opened_part, sealed_parts, sealed_points
 from services.profile.vault.domain import Sealer
+from shared.contracts.customers import CustomerFields
 from shared.contracts.types import Cause
 from shared.db import Tx
 from shared.messaging.outbox import Outgoing
@@ -105,7 +106,11 @@ class FileBatch:
         """Makes a decided write part of the batch, and its event."""
         self.files[write.after.customer_id] = write.after
         self._writes.append(write)
-        event = registration(write.after, cause) if write.before is None else change(write.before, write.after, cause)
+        event: CustomerFields | None
+        if write.before is None:
+            event = registration(write.after, cause, self.customers.day)
+        else:
+            event = change(write.before, write.after, cause, self.customers.day, self.now)
         if event:
             self.events.append(Outgoing(event, trace))
 
@@ -115,7 +120,7 @@ class FileBatch:
         if after == before:
             return False
         self.files[after.customer_id] = after
-        if event := change(before, after, cause):
+        if event := change(before, after, cause, self.customers.day, self.now):
             self.events.append(Outgoing(event, trace))
         return True
 

@@ -1,7 +1,7 @@
 """How far a file can be relied on: what is filled in, what of it is verified, and how long ago it was said."""
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -9,7 +9,10 @@ import msgspec
 from services.profile.customers.contact_points import KINDS
 from services.profile.customers.domain import CustomerFile
 
+Day = Callable[[datetime], date]
+"""The day of an instant in the house's zone."""
 Fault = Literal["missing", "unverified", "outdated"]
+_LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
 UNVERIFIED_DAYS = 30
 """Within so many days of being written an address is to be verified."""
 
@@ -56,24 +59,32 @@ class Quality(msgspec.Struct, frozen=True):
     verify_by: date | None
 
 
-def quality(file: CustomerFile, day: Callable[[datetime], date], now: datetime) -> Quality:
-    """The quality of a file at ``now``; ``day`` answers the day of an instant in the house's zone.
+def quality(file: CustomerFile, day: Day, now: datetime) -> Quality:
+    """The quality of a file at ``now``.
 
     100 less, of each expected field: all its points where it is missing; half of them where it is an address of which
     the first isn't verified, and half where it was last said too many days ago.
     """
-    reasons, due = [], []
+    reasons = []
     for expected in OF_A_COMPANY if file.kind == "company" else OF_A_PERSON:
         value, verified, said_at = _held(file, expected.field)
         if not value:
             reasons.append(Reason("missing", expected.field, expected.points))
             continue
         for code, days in _terms(expected, verified):
-            by = day(said_at) + timedelta(days=days)
-            due.append(by)
-            if code == "unverified" or day(now) >= by:
+            if code == "unverified" or day(now) >= day(said_at) + timedelta(days=days):
                 reasons.append(Reason(code, expected.field, expected.points // 2))
-    return Quality(100 - sum(reason.points for reason in reasons), tuple(reasons), min(due, default=None))
+    return Quality(100 - sum(reason.points for reason in reasons), tuple(reasons), verify_by(file, day))
+
+
+def verify_by(file: CustomerFile, day: Day) -> date | None:
+    """The day of ``Quality.verify_by``: it is the file's alone, the same whenever it is asked for."""
+    due = []
+    for expected in OF_A_COMPANY if file.kind == "company" else OF_A_PERSON:
+        value, verified, said_at = _held(file, expected.field)
+        if value:
+            due += [day(said_at) + timedelta(days=days) for _, days in _terms(expected, verified)]
+    return min(due, default=None)
 
 
 def _terms(expected: Expected, verified: bool) -> Iterator[tuple[Fault, int]]:
@@ -84,8 +95,9 @@ def _terms(expected: Expected, verified: bool) -> Iterator[tuple[Fault, int]]:
 
 
 def _held(file: CustomerFile, field: str) -> tuple[object, bool, datetime]:
+    # A system's zero of time may have no day in the house's zone.
     if field not in KINDS:
-        return getattr(file, field), True, file.said_at.get(field, file.created_at)
+        return getattr(file, field), True, max(file.said_at.get(field, file.created_at), _LONG_AGO)
     first = next((point for point in file.contact_points if point.kind == field), None)
     said_at = file.said_at.get(f"contact_points.{field}", file.created_at)
-    return first, first is None or first.verified, said_at
+    return first, first is None or first.verified, max(said_at, _LONG_AGO)

@@ -100,6 +100,21 @@ async def test_a_merge_patch_changes_what_it_names(profile: Profile) -> None:
     assert event["event"]["data"]["tags"] == ["vip"]
 
 
+async def test_the_day_to_verify_a_file_by_is_announced_as_the_view_tells_it_when_an_address_alone_changed(
+    profile: Profile,
+) -> None:
+    profile.clock.set(profile.clock.now().replace(hour=20))
+    tag = (await create(profile)).headers["ETag"]
+    days = [(await profile.view("web:7"))["quality"]["verify_by"]]
+    points = [{"kind": kind, "value": PERSON[kind], "verified": True} for kind in ("email", "phone")]
+    answer = await profile.client.patch("/customers/web:7", json={"contact_points": points}, headers={"If-Match": tag})
+    assert answer.status_code == 200, answer.text
+    days.append(answer.json()["quality"]["verify_by"])
+    assert days[0] < days[1]
+    told = [*await profile.published("customer-registered"), *await profile.published("customer-changed")]
+    assert [row["event"]["data"]["verify_by"] for row in told] == days
+
+
 async def test_a_patch_needs_the_version_it_changes(profile: Profile) -> None:
     tag = (await create(profile)).headers["ETag"]
     change = {"tags": ["vip"]}

@@ -1,6 +1,6 @@
 """Addresses, consent, merge patches, and what of a file may leave the service."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -160,7 +160,7 @@ def test_a_bare_file_is_bare_no_more_once_somebody_edited_it() -> None:
 
 def test_no_event_carries_a_name_or_an_address() -> None:
     file = new_file("c", fields_of(FULL), NOW)
-    said = msgspec.json.encode(registration(file, CAUSE)).decode()
+    said = msgspec.json.encode(registration(file, CAUSE, datetime.date)).decode()
     assert "tea" in said
     assert "Example" not in said
     assert "example.com" not in said
@@ -171,7 +171,24 @@ def test_only_a_change_that_identifies_nobody_is_announced() -> None:
     file = new_file("c", fields_of(FULL), NOW)
     renamed: CustomerFile = changed(file, {"name": "Other"}, NOW)
     tagged: CustomerFile = changed(file, {"tags": ("coffee",)}, NOW)
-    assert change(file, renamed, CAUSE) is None
-    event = change(file, tagged, CAUSE)
+    assert change(file, renamed, CAUSE, datetime.date, NOW) is None
+    event = change(file, tagged, CAUSE, datetime.date, NOW)
     assert isinstance(event, CustomerChanged)
     assert event.tags == ("coffee",)
+
+
+def test_saying_an_address_again_or_verifying_it_is_announced_by_the_new_day_to_verify_the_file_by() -> None:
+    said = {"contact_points.email": NOW}
+    file = new_file("c", {"contact_points": (ContactPoint("email", "a@example.com"),)}, NOW)
+    file = msgspec.structs.replace(file, said_at=said)
+    assert registration(file, CAUSE, datetime.date).verify_by == date(2026, 12, 20)
+    verified = changed(file, {"contact_points": (ContactPoint("email", "a@example.com", verified=True),)}, NOW)
+    event = change(file, verified, CAUSE, datetime.date, NOW)
+    assert event is not None
+    assert event.verify_by == date(2027, 11, 20)
+    later = NOW + timedelta(days=9)
+    again = msgspec.structs.replace(file, said_at={"contact_points.email": later})
+    event = change(file, again, CAUSE, datetime.date, later)
+    assert event is not None
+    assert (event.verify_by, event.occurred_at) == (date(2026, 12, 29), later)
+    assert change(again, again, CAUSE, datetime.date, later) is None
