@@ -18,6 +18,7 @@ from services.engagement.providers.mail import MailServer
 from services.engagement.providers.reachability import Reachability
 from services.engagement.settings import EngagementSettings
 from services.engagement.tasks.http import tasks_router
+from services.engagement.tasks.verifying import Verifying
 from shared.db import Database
 from shared.http.auth import issue_token
 from shared.messaging.erasures import Erasing
@@ -36,13 +37,13 @@ def build(surroundings: Surroundings, settings: EngagementSettings) -> Service:
     hand_over = HandOver(db, clock, house_zone, settings.locale, reachability, _mail_server(settings), wake)
     merging = Merging(clock, planner)
     erasing = Erasing(SERVICE, surroundings.erased, clock, destroy, merging.apply)
-    customers = Customers(clock, withdraw=planner.withdraw, plan=planner.plan)
+    customers = Customers(clock, surroundings.house.zone, withdraw=planner.withdraw, plan=planner.plan)
     return assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
         use_cases=use_cases(merging, customers, Feedback(clock, house_zone), erasing),
-        jobs=jobs(planner, hand_over),
+        jobs=jobs(planner, hand_over, Verifying(db, clock, surroundings.house.zone)),
         routers=[
             policies_router(db, clock),
             contacts_router(db, clock, wake),

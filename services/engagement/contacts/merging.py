@@ -34,6 +34,7 @@ class Merging:
             triggers |= dict.fromkeys(ids, by_event(event))
             if isinstance(event.data, CustomerUnmerged):
                 parted |= ids & persons.keys()
+        await customers.look_at(tx, dict.fromkeys({*concerned, *persons}, self._clock.now()))
         joined = {id: triggers[id] for id in concerned if id not in persons}
         await self._planner.join(tx, joined)
         await self._planner.part(tx, {id: triggers[id] for id in sorted(parted)})

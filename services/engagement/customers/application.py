@@ -7,6 +7,7 @@ planned, so that a merge and its undo have no state to put back. The survivor's 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -43,8 +44,9 @@ class Customers:
     the event that makes it so.
     """
 
-    def __init__(self, clock: Clock, withdraw: Withdraw, plan: Plan) -> None:
+    def __init__(self, clock: Clock, house: ZoneInfo, withdraw: Withdraw, plan: Plan) -> None:
         self._clock = clock
+        self._house = house
         self._withdraw = withdraw
         self._plan = plan
 
@@ -93,6 +95,7 @@ class Customers:
             if _planned_by(before[customer := event.key]) != _planned_by(after[customer])
         }
         await self._save(tx, after, changed, groups)
+        await store.arm(tx, self._to_look_at(groups, before, after))
         return Outcome()
 
     async def apply_forecasts(self, tx: Tx, events: Sequence[Event]) -> Outcome:
@@ -108,6 +111,20 @@ class Customers:
         if raised:
             await self._plan(tx, raised)
         return Outcome()
+
+    def _to_look_at(
+        self, groups: Groups, before: Mapping[str, Customer], after: Mapping[str, Customer]
+    ) -> dict[str, datetime]:
+        """Whose file's task may have to be opened or closed by these changes, and when."""
+        now = self._clock.now()
+        looks: dict[str, datetime] = {}
+        for customer, state in after.items():
+            was, at = before[customer].verify_at(self._house), state.verify_at(self._house)
+            if groups.is_joined(customer) and _verified_by(before[customer]) != _verified_by(state):
+                looks |= {customer: now, groups.survivor(customer): now}
+            elif was != at and (was or at):
+                looks[customer] = now if was or at is None else max(now, at)
+        return looks
 
     async def _save(
         self, tx: Tx, states: Mapping[str, Customer], flagged: Mapping[str, Trigger], groups: Groups
@@ -174,6 +191,25 @@ async def take_flagged(tx: Tx, now: datetime, limit: int) -> list[Flagged]:
             persons = await _whole(tx, groups, own)
             return [(customer, persons[customer], trigger) for customer, _, trigger in taken if customer in own]
     return []
+
+
+async def look_at(tx: Tx, at: Mapping[str, datetime]) -> None:
+    """Has it looked at then, or sooner, whether the files of these locked customers are to be verified."""
+    await store.arm(tx, at)
+
+
+async def take_to_verify(tx: Tx, now: datetime, limit: int) -> dict[str, Customer | None]:
+    """Ids whose files are to be looked at, locked, and no longer due; None where another id answers for one."""
+    await merges.share(tx)
+    taken = await store.take_to_verify(tx, now, limit)
+    groups = await merges.groups_of(tx, sorted(taken))
+    persons = await _whole(tx, groups, {id: state for id, state in taken.items() if groups.survivor(id) == id})
+    return {id: persons.get(id) for id in sorted(taken)}
+
+
+async def verifying_due(tx: Tx) -> datetime | None:
+    """When a file is next to be looked at."""
+    return await store.next_to_verify(tx)
 
 
 async def planning_due(tx: Tx) -> datetime | None:
@@ -244,7 +280,11 @@ def _after(customer: Customer, event: Event) -> Customer:
 
 def _planned_by(customer: Customer) -> object:
     """What of the file moves a plan."""
-    return msgspec.structs.replace(customer.file, sequence=0)
+    return msgspec.structs.replace(customer.file, sequence=0, verify_by=None)
+
+
+def _verified_by(customer: Customer) -> object:
+    return customer.file.verify_by, customer.file.restricted
 
 
 def _bought(before: Customer, after: Customer) -> bool:

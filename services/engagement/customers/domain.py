@@ -1,8 +1,9 @@
 """What planning has to know of a customer, folded from facts. Pure; the same whatever order the facts came in."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -56,6 +57,7 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     preferred_channel: ContactChannel | None = None
     preferred_every_days: int | None = None
     restricted: bool = False
+    verify_by: date | None = None
 
 
 class Because(msgspec.Struct, frozen=True):
@@ -109,6 +111,12 @@ class Customer(msgspec.Struct, frozen=True, omit_defaults=True):
             return None
         return risk.raised_at
 
+    def verify_at(self, house: ZoneInfo) -> datetime | None:
+        """When the file wants to be verified: as its day opens in the house's zone; never, where it is restricted."""
+        if self.file.verify_by is None or self.file.restricted:
+            return None
+        return datetime.combine(self.file.verify_by, time(), house).astimezone(UTC)
+
     def refuses(self, channel: ContactChannel, purpose: Purpose) -> bool:
         """Whether he has said no himself, or his file is restricted: no record is not a no."""
         return self.file.restricted or not self.consents.get(f"{channel}/{purpose}", (0, True))[1]
@@ -156,7 +164,7 @@ def filed(customer: Customer, fields: CustomerFields) -> Customer:
     if fields.sequence > file.sequence:
         file = File(
             fields.sequence, file.registered_at, fields.tenure_start, fields.time_zone, fields.locale, fields.owner,
-            fields.preferred_channel, fields.preferred_every_days, fields.restricted,
+            fields.preferred_channel, fields.preferred_every_days, fields.restricted, fields.verify_by,
         )  # fmt: skip
     return msgspec.structs.replace(customer, file=file)
 
@@ -191,8 +199,8 @@ def one_person(survivor: str, members: Mapping[str, Customer]) -> Customer:
     """What all ids of a person make of him: ``members``, by id, with the survivor's among them.
 
     Orders count together. What the survivor's file leaves open the others' fill, in the order of their ids; tenure
-    starts with the first. The newest forecast of any id holds. A consent withdrawn under any id is withdrawn; an id
-    that is restricted restricts him.
+    starts with the first, and only the survivor's file wants to be verified. The newest forecast of any id holds. A
+    consent withdrawn under any id is withdrawn; an id that is restricted restricts him.
     """
     ids = [survivor, *sorted(members.keys() - {survivor})]
     states = [members[id] for id in ids]
@@ -228,6 +236,7 @@ def _one_file(files: Sequence[File]) -> File:
         "registered_at": min((file.registered_at for file in files if file.registered_at), default=None),
         "tenure_start": min((file.tenure_start for file in files if file.tenure_start), default=None),
         "restricted": any(file.restricted for file in files),
+        "verify_by": files[0].verify_by,
     })  # fmt: skip
 
 

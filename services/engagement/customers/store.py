@@ -21,6 +21,11 @@ CREATE INDEX customers_to_plan ON customers (plan_due_at) WHERE plan_due_at IS N
 """
 
 PLANNED_AT_V2 = "ALTER TABLE customers ADD COLUMN planned_at timestamptz"
+VERIFY_V6 = """
+ALTER TABLE customers ADD COLUMN verify_at timestamptz;
+CREATE INDEX customers_to_verify ON customers (verify_at) WHERE verify_at IS NOT NULL;
+"""
+"""``verify_at``: when it is next to be looked at whether somebody has to verify the customer's file."""
 APART = timedelta(seconds=10)
 """A customer whose history is being loaded is planned once in a while, and not at every order."""
 
@@ -63,6 +68,19 @@ WHERE c.customer_id = due.customer_id
 RETURNING c.customer_id, c.state, c.plan_trigger
 """
 _NEXT = "SELECT min(plan_due_at) AS at FROM customers WHERE plan_due_at IS NOT NULL"
+_ARM = """
+UPDATE customers AS c SET verify_at = least(c.verify_at, new.at)
+FROM unnest(CAST(:ids AS text[]), CAST(:at AS timestamptz[])) AS new (customer_id, at)
+WHERE c.customer_id = new.customer_id
+"""
+_TAKE_TO_VERIFY = """
+UPDATE customers AS c SET verify_at = NULL
+FROM (SELECT customer_id FROM customers WHERE verify_at <= :now ORDER BY verify_at LIMIT :limit
+      FOR UPDATE SKIP LOCKED) AS due
+WHERE c.customer_id = due.customer_id
+RETURNING c.customer_id, c.state
+"""
+_NEXT_TO_VERIFY = "SELECT min(verify_at) AS at FROM customers WHERE verify_at IS NOT NULL"
 _ALL = "SELECT customer_id, state FROM customers ORDER BY customer_id"
 _JOINED = "SELECT customer_id, survivor_id FROM survivors ORDER BY customer_id"
 _FACTS = "SELECT kind, key, version, customer_id, digest FROM facts ORDER BY kind, key, version"
@@ -133,6 +151,25 @@ async def next_due(tx: Tx) -> datetime | None:
     """When the first customer is due for planning."""
     rows = await fetch(tx, _NEXT)
     due: datetime | None = rows[0]["at"]
+    return due
+
+
+async def arm(tx: Tx, at: Mapping[str, datetime]) -> None:
+    """Has it looked at then, or sooner, whether the files of these locked customers are to be verified."""
+    if at:
+        ids, instants = columns(sorted(at.items()), 2)
+        await execute(tx, _ARM, ids=ids, at=instants)
+
+
+async def take_to_verify(tx: Tx, now: datetime, limit: int) -> dict[str, Customer]:
+    """Customers whose files are to be looked at, locked and no longer due."""
+    rows = await fetch(tx, _TAKE_TO_VERIFY, now=now, limit=limit)
+    return {row["customer_id"]: _decoder.decode(row["state"]) for row in rows}
+
+
+async def next_to_verify(tx: Tx) -> datetime | None:
+    """When the first file is to be looked at."""
+    due: datetime | None = (await fetch(tx, _NEXT_TO_VERIFY))[0]["at"]
     return due
 
 

@@ -5,12 +5,12 @@ from typing import Literal
 
 import msgspec
 
-TaskKind = Literal["contact", "verify-delivery", "complaint"]
+TaskKind = Literal["contact", "verify-delivery", "complaint", "verify-file"]
 TaskStatus = Literal["open", "done", "cancelled"]
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of work: a contact to make, a delivery to look into, a complaint to answer."""
+    """A piece of work: a contact to make, a delivery to look into, a complaint to answer, a file to verify."""
 
     id: str
     kind: TaskKind

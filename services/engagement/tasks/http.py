@@ -33,7 +33,7 @@ Text = Annotated[str | None, Query(max_length=128)]
 
 
 class TaskView(BaseModel):
-    """A piece of staff work: a contact to make, a doubtful mail to look into, a complaint to answer."""
+    """A piece of staff work: a contact to make, a doubtful mail or complaint to look into, a file to verify."""
 
     id: str
     kind: TaskKind

@@ -27,6 +27,10 @@ CREATE INDEX tasks_by_due ON tasks (status, due_at, id);
 CREATE INDEX tasks_open_complaints ON tasks (customer_id) WHERE kind = 'complaint' AND status = 'open';
 """
 
+VERIFY_FILE_V6 = """
+CREATE UNIQUE INDEX tasks_verify_file ON tasks (customer_id) WHERE kind = 'verify-file' AND status = 'open';
+"""
+
 _FIELDS = (
     "id", "kind", "customer_id", "title", "due_at", "created_at", "status", "contact_id", "feedback_id", "assignee",
     "outcome", "note", "closed_at",
@@ -52,6 +56,9 @@ ORDER BY due_at, id LIMIT :limit
 _CLOSE = """
 UPDATE tasks SET status = :status, outcome = :outcome, note = :note, closed_at = :now
 WHERE id = ANY(:ids) AND status = 'open' RETURNING id
+"""
+_OF_FILES = f"""
+{_READ} WHERE customer_id = ANY(:customers) AND kind = 'verify-file' AND status <> 'cancelled' ORDER BY id
 """
 _COMPLAINTS = """
 SELECT DISTINCT customer_id FROM tasks
@@ -86,6 +93,11 @@ async def close(
         return set()
     rows = await fetch(tx, _CLOSE, ids=sorted(ids), status=status, outcome=outcome, note=note, now=now)
     return {row["id"] for row in rows}
+
+
+async def of_files(tx: Tx, customers: Sequence[str]) -> list[Task]:
+    """The customers' tasks to verify their files, open and done."""
+    return [Task(**row) for row in await fetch(tx, _OF_FILES, customers=customers)]
 
 
 async def with_open_complaint(tx: Tx, customers: Sequence[str]) -> set[str]:

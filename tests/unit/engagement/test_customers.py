@@ -1,18 +1,22 @@
 """What planning knows of a customer: the same whatever order the facts came in."""
 
+from datetime import UTC, date, datetime
 from itertools import permutations
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
 from services.engagement.customers.domain import (
     Customer,
+    File,
     assessed,
     bought_by_fact,
     bought_by_order,
     consented,
     filed,
     fold,
+    one_person,
 )
 from shared.contracts.customers import ConsentChanged, CustomerChanged, CustomerFields, CustomerRegistered
 from shared.contracts.risk import CustomerAtRisk, RiskLowered
@@ -69,8 +73,9 @@ def test_forecasts_fold_to_the_same_in_any_order() -> None:
 
 def test_files_and_consents_fold_to_the_same_in_any_order() -> None:
     common = {"customer_id": "pos:1", "caused_by": CAUSE}
-    registered = CustomerRegistered(**common, sequence=1, occurred_at=ago(3), locale="en")  # type: ignore[arg-type]  # a row of names
-    changed = CustomerChanged(**common, sequence=3, occurred_at=ago(1), locale="zh-TW")  # type: ignore[arg-type]  # a row of names
+    early, late = {"locale": "en", "verify_by": date(2026, 12, 1)}, {"locale": "zh-TW", "verify_by": date(2027, 3, 1)}
+    registered = CustomerRegistered(**common, sequence=1, occurred_at=ago(3), **early)  # type: ignore[arg-type]  # a row of names
+    changed = CustomerChanged(**common, sequence=3, occurred_at=ago(1), **late)  # type: ignore[arg-type]  # a row of names
     yes, no = (
         ConsentChanged(**common, sequence=n, occurred_at=ago(2), channel="email", purpose="marketing", granted=n == 2)  # type: ignore[arg-type]  # a row of names
         for n in (2, 4)
@@ -84,6 +89,7 @@ def test_files_and_consents_fold_to_the_same_in_any_order() -> None:
         results.add(msgspec.json.encode(who))
     assert len(results) == 1
     assert (who.file.locale, who.file.registered_at) == ("zh-TW", ago(3))
+    assert who.verify_at(ZoneInfo("Asia/Taipei")) == datetime(2027, 2, 28, 16, tzinfo=UTC)
     assert who.refuses("email", "marketing")
     assert not who.refuses("sms", "marketing")
 
@@ -93,3 +99,12 @@ def test_who_bought_after_the_forecast_is_no_longer_at_risk() -> None:
     before, after = (fold([order_of(event("purchase-recorded", purchase(days_ago=days)))]) for days in (10, 8))
     assert msgspec.structs.replace(who, purchases=before).at_risk_since == ago(9)
     assert msgspec.structs.replace(who, purchases=after).at_risk_since is None
+
+
+def test_of_a_person_only_the_survivor_s_file_wants_to_be_verified_and_none_where_an_id_is_restricted() -> None:
+    house, day = ZoneInfo("Asia/Taipei"), File(verify_by=date(2026, 12, 1))
+    at = datetime(2026, 11, 30, 16, tzinfo=UTC)
+    one, other = Customer(file=day), Customer(file=File(verify_by=date(2026, 11, 1)))
+    assert one_person("b", {"a": other, "b": one}).verify_at(house) == at
+    assert one_person("b", {"a": one, "b": Customer()}).verify_at(house) is None
+    assert one_person("b", {"a": Customer(file=File(restricted=True)), "b": one}).verify_at(house) is None
