@@ -31,7 +31,8 @@ class Database:
     """A pool of connections to one service's database."""
 
     def __init__(self, dsn: str, *, pool_size: int = 10, application_name: str = "roost") -> None:
-        """``dsn`` is ``postgresql://user:password@host:port/database``. Connects on first use."""
+        """``dsn`` is ``postgresql://user:password@host:port/database``. Connects when needed, up to twice ``pool_size``
+        times."""
         self.connections = 2 * pool_size
         self._options: dict[str, Any] = {
             # What goes into statements may be personal: it must not come out in an error's text.
@@ -40,8 +41,9 @@ class Database:
         }
         self.engine = create_async_engine(
             dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
-            pool_size=pool_size,
-            max_overflow=pool_size,
+            # None is opened beside the pool: given back, it would be closed, which ``reading`` has no greenlet for.
+            pool_size=self.connections,
+            max_overflow=0,
             pool_use_lifo=True,
             **self._options,
         )

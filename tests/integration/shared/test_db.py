@@ -142,3 +142,18 @@ async def test_a_reading_connection_that_was_lost_is_not_given_out_again(
         kept = reader
     async with database.reading() as reader:
         assert reader is kept
+
+
+async def test_reads_at_once_leave_no_connection_behind_however_many_they_are(test_database: TestDatabase) -> None:
+    database, pids = Database(test_database.dsn, pool_size=2), set[int]()
+
+    async def read() -> None:
+        async with database.reading() as reader:
+            pids.add(await reader.fetchval("SELECT pg_backend_pid()"))
+
+    try:
+        for _ in range(3):
+            await asyncio.gather(*(read() for _ in range(4)))
+        assert len(pids) <= database.connections
+    finally:
+        await database.close()
