@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -96,7 +97,16 @@ SELECT customer_id, :part, CAST(:value AS jsonb), :source, since, :now
 FROM unnest(CAST(:customers AS text[]), CAST(:since AS timestamptz[])) AS new (customer_id, since)
 ORDER BY customer_id
 """
-_JSON = ("birthday", "anniversaries", "attributes", "team", "said_at")
+_DECODERS = {
+    field.name: msgspec.json.Decoder(field.type)
+    for field in msgspec.structs.fields(CustomerFile)
+    if field.name in ("birthday", "anniversaries", "attributes", "team", "said_at")
+}
+_LISTS = ("tags", "interests", "special_needs")
+_PLAIN = tuple(
+    name for name in CustomerFile.__struct_fields__ if name not in (*_DECODERS, *_LISTS, "contact_points")
+)
+_plain = itemgetter(*_PLAIN)
 
 
 async def meet(tx: Tx, customers: Sequence[str], now: datetime) -> list[str]:
@@ -120,7 +130,13 @@ async def find_all(tx: Tx, opener: Opener, customers: Sequence[str]) -> list[Cus
 
 def file_of(row: Mapping[Any, Any], opener: Opener) -> CustomerFile:
     """The file of a row that has, beside others, the columns of ``FILE``. Raises Unreadable."""
-    return msgspec.convert(_fields(dict(row), opener), CustomerFile)
+    fields: dict[str, Any] = dict(zip(_PLAIN, _plain(row), strict=True))
+    for name in _LISTS:
+        fields[name] = tuple(row[name])
+    for name, decoder in _DECODERS.items():
+        if (written := row[name]) is not None:
+            fields[name] = decoder.decode(written)
+    return CustomerFile(**fields, contact_points=_points(row, opener) if row["contact_points"] else ())
 
 
 async def exists(tx: Tx, customer: str) -> bool:
@@ -230,16 +246,12 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _fields(row: dict[str, Any], opener: Opener) -> dict[str, Any]:
-    points: tuple[ContactPoint, ...] = ()
-    if row["contact_points"]:
-        sealer = _sealer(row, opener, row["customer_id"])
-        points = tuple(
-            ContactPoint(kind, opened_address(kind, sealed, sealer), verified)
-            for kind, sealed, verified in row["contact_points"]
-        )
-    decoded = {name: msgspec.json.decode(row[name]) for name in _JSON if row[name] is not None}
-    return {**{name: value for name, value in row.items() if name not in _JSON}, **decoded, "contact_points": points}
+def _points(row: Mapping[Any, Any], opener: Opener) -> tuple[ContactPoint, ...]:
+    sealer = _sealer(row, opener, row["customer_id"])
+    return tuple(
+        ContactPoint(kind, opened_address(kind, sealed, sealer), verified)
+        for kind, sealed, verified in row["contact_points"]
+    )
 
 
 def _sealer(row: Mapping[Any, Any], opener: Opener, customer: str) -> Sealer:
