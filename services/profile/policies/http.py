@@ -7,6 +7,7 @@ from fastapi import Response
 from pydantic import BaseModel
 
 from services.profile import examples
+from services.profile.accesses.application import showed
 from services.profile.policies import application as policies
 from services.profile.policies.shapes import encoded, numbers_of, view_of
 from services.profile.policies.table import Described
@@ -70,7 +71,9 @@ def _preview(router: Router, policy: Described) -> None:
 
     async def preview(_: Reader, numbers: BaseModel) -> segments.PreviewView:
         """Who would move if these were the numbers. Writes nothing."""
-        return segments.preview_view(await look(numbers_of(numbers, policy.kind)))
+        found = await look(numbers_of(numbers, policy.kind))
+        showed(customer for movers in found.examples.values() for customer in movers)
+        return segments.preview_view(found)
 
     _takes(preview, policy)
     router.post(
