@@ -33,7 +33,7 @@ SECTIONS = {
                CAST(convert_from(reasons, 'UTF8') AS jsonb) AS risk_reasons
         FROM standings WHERE customer_id = ANY(:ids) ORDER BY customer_id""",
     "contacts": """
-        SELECT contact_id, customer_id, status, purpose, channel, due_at
+        SELECT contact_id, customer_id, status, purpose, channel, due_at, sent_at
         FROM contacts WHERE customer_id = ANY(:ids) ORDER BY due_at, contact_id""",
     "segments": """
         SELECT customer_id, segment, class, since, rule_version, next_transition_at, inputs

@@ -13,7 +13,7 @@ from services.profile.policies.application import in_force
 from services.profile.purchases.domain import House
 from services.profile.segments import rule_store, store
 from services.profile.segments.domain import BUILT_IN, OUT, Placement, Segment, built_in, class_on
-from services.profile.segments.facts import FROM_STANDING, Book, Known
+from services.profile.segments.facts import FROM_CONTACTS, FROM_STANDING, Book, Known
 from services.profile.segments.reading import known_of
 from services.profile.segments.rules import Rule, read_rule
 from shared.clock import Clock
@@ -103,18 +103,18 @@ async def definitions(tx: Tx) -> list[Definition]:
 
 
 async def everybody(
-    db: Database, house: House
+    db: Database, house: House, *, contacts: bool = False
 ) -> AsyncIterator[tuple[dict[str, Known], dict[tuple[str, str], Placement], Book]]:
     """Everybody who may be shown, a page a transaction: what is known of them, where they stand, and what is in force.
 
-    Restricted files are left out.
+    Restricted files are left out. Contacts are known where a rule in force asks for them, or with ``contacts``.
     """
     after = ""
     while True:
         async with db.transaction() as tx:
             page = await store.shown(tx, after, _PAGE)
             groups = await merges.groups_of(tx, page)
-            people = await known_of(tx, page, groups, house)
+            people = await known_of(tx, page, groups, house, contacts=contacts)
             stood = await store.placements(tx, page)
             book = Book(await in_force(tx), house)
         if not page:
@@ -181,7 +181,8 @@ class OwnSegments:
         """Holds everybody against a rule, in pages, and writes nothing. Raises InvalidRule."""
         segment = Segment(name, 1, read_rule(rule))
         movers = Movers()
-        async for people, stood, book in everybody(self.db, self.house):
+        contacts = bool(segment.reads & FROM_CONTACTS)
+        async for people, stood, book in everybody(self.db, self.house, contacts=contacts):
             today = self.house.day(self.clock.now())
             for customer, person in people.items():
                 before = stood.get((customer, name))
@@ -190,10 +191,10 @@ class OwnSegments:
 
     async def _write(self, tx: Tx, definition: Definition, read: Rule) -> Definition:
         rule = msgspec.json.encode(definition.rule).decode()
-        standing = bool(read.reads & FROM_STANDING)
         await rule_store.add(
-            tx, definition.name, definition.version, definition.title, rule, standing, definition.created_at
-        )
+            tx, definition.name, definition.version, definition.title, rule, definition.created_at,
+            standing=bool(read.reads & FROM_STANDING), contacts=bool(read.reads & FROM_CONTACTS),
+        )  # fmt: skip
         await store.start(tx, definition.name, definition.created_at)
         return definition
 

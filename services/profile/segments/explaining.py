@@ -62,7 +62,7 @@ class Explaining:
 
     async def knows(self, tx: Tx, customer: str) -> bool:
         """Whether there is such a customer."""
-        return bool(await store.known(tx, [customer]))
+        return bool(await store.known(tx, [customer], self.house))
 
     async def of(self, tx: Tx, customer: str, as_of: datetime | None = None) -> list[Standing]:
         """The segments he is in, with his class in each; by name."""

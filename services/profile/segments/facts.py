@@ -16,10 +16,15 @@ from shared.contracts.currencies import MINOR_UNITS
 
 Fact = str | int | float | Decimal | tuple[str, ...] | None
 FactKind = Literal["number", "text", "list"]
+_LATELY = timedelta(90)
 
 
 class Known(msgspec.Struct, frozen=True):
-    """All that is known of a customer, whatever the day. ``signs``: activity of one who has bought nothing."""
+    """All that is known of a customer, whatever the day.
+
+    ``contacted``: the day of each contact sent; these and the next one planned are known only where a rule asks for
+    them. ``signs``: activity of one who has bought nothing.
+    """
 
     customer_id: str
     kind: str = "person"
@@ -34,6 +39,9 @@ class Known(msgspec.Struct, frozen=True):
     tier: str | None = None
     risk_band: str | None = None
     risk_probability: float | None = None
+    complaints: int = 0
+    contacted: tuple[date, ...] = ()
+    contact_planned: str | None = None
     purchases: Purchases = Purchases()
     signs: tuple[Sign, ...] = ()
 
@@ -62,6 +70,10 @@ def _class(known: Known, book: Book, today: date) -> str:
     return "vip" if all(reached) else "regular"
 
 
+def _sent_lately(known: Known, today: date) -> int:
+    return sum(day <= today < day + _LATELY for day in known.contacted)
+
+
 def _spend(known: Known, book: Book) -> Decimal:
     return Decimal(known.purchases.spend).scaleb(-MINOR_UNITS[book.house.currency])
 
@@ -84,6 +96,10 @@ FACTS: Mapping[str, tuple[FactKind, Reader]] = {
     "tier": ("text", lambda known, _, __: known.tier),
     "risk_band": ("text", lambda known, _, __: known.risk_band),
     "risk_probability": ("number", lambda known, _, __: known.risk_probability),
+    "complaints": ("number", lambda known, _, __: known.complaints),
+    "days_since_last_contact": ("number", lambda known, _, today: _since(max(known.contacted, default=None), today)),
+    "contacts_sent_90_days": ("number", lambda known, _, today: _sent_lately(known, today)),
+    "contact_planned": ("text", lambda known, _, __: known.contact_planned),
     "lifecycle": ("text", lambda known, book, today: lifecycle.stage(known.purchases, book.policies.lifecycle, today)),
     "rfm_r": ("number", lambda known, book, today: _score(known, book, today, "r")),
     "rfm_f": ("number", lambda known, book, today: _score(known, book, today, "f")),
@@ -97,7 +113,8 @@ FACTS: Mapping[str, tuple[FactKind, Reader]] = {
     "class": ("text", lambda known, book, today: _class(known, book, today)),
 }
 """name -> (kind, how it is read). Numbers of money are in units of the house's currency."""
-FROM_STANDING = frozenset({"points", "tier", "risk_band", "risk_probability"})
+FROM_STANDING = frozenset({"points", "tier", "risk_band", "risk_probability", "complaints"})
+FROM_CONTACTS = frozenset({"days_since_last_contact", "contacts_sent_90_days", "contact_planned"})
 
 
 def facts_on(known: Known, names: frozenset[str], book: Book, today: date) -> dict[str, Fact]:
@@ -117,11 +134,21 @@ def turning_days(known: Known, name: str, numbers: frozenset[int], book: Book) -
             return _turning_days_of_class(purchases, policies)
         case "value":
             return list(value.turning_days(known.signs, policies.value))
-        case "days_since_last_purchase" | "days_since_first_purchase":
-            start = purchases.last_day if name == "days_since_last_purchase" else purchases.first_day
-            return [start + timedelta(n + more) for n in numbers for more in (0, 1)] if start else []
+        case "days_since_last_purchase":
+            return _passing(purchases.last_day, numbers)
+        case "days_since_first_purchase":
+            return _passing(purchases.first_day, numbers)
+        case "days_since_last_contact":
+            return _passing(max(known.contacted, default=None), numbers)
+        case "contacts_sent_90_days":
+            return [turn for day in set(known.contacted) for turn in (day, day + _LATELY)]
         case _:
             return []
+
+
+def _passing(start: date | None, numbers: frozenset[int]) -> list[date]:
+    """The days on which the days since ``start`` reach one of these numbers, and leave it."""
+    return [start + timedelta(n + more) for n in numbers for more in (0, 1)] if start else []
 
 
 def _turning_days_of_class(purchases: Purchases, policies: Policies) -> list[date]:

@@ -15,9 +15,15 @@ from shared.messaging.events import Event
 ACTIVITY = "activity-recorded"
 
 
-async def known_of(tx: Tx, customers: Sequence[str], groups: merges.Groups, house: House) -> dict[str, Known]:
-    """What rules may read of those of these who answer for themselves; a prospect's activity is his whole group's."""
-    people = await store.known(tx, [who for who in customers if groups.survivor(who) == who])
+async def known_of(
+    tx: Tx, customers: Sequence[str], groups: merges.Groups, house: House, *, contacts: bool = False
+) -> dict[str, Known]:
+    """What rules may read of those of these who answer for themselves; a prospect's activity is his whole group's.
+
+    Their contacts are read where a rule in force asks for them, or with ``contacts``.
+    """
+    alone = [who for who in customers if groups.survivor(who) == who]
+    people = await store.known(tx, alone, house, contacts=contacts)
     prospects = [who for who, person in people.items() if not person.purchases.orders]
     if not prospects:
         return people

@@ -12,10 +12,12 @@ SELECT DISTINCT ON (name) name, version, title, CAST(rule AS text) AS rule, crea
 FROM segments ORDER BY name, version DESC
 """
 _DEFINE = """
-INSERT INTO segments (name, version, title, rule, reads_standing, created_at)
-VALUES (:name, :version, :title, CAST(:rule AS jsonb), :standing, :now)
+INSERT INTO segments (name, version, title, rule, reads_standing, reads_contacts, created_at)
+VALUES (:name, :version, :title, CAST(:rule AS jsonb), :standing, :contacts, :now)
 """
-_FORGET_READS = "UPDATE segments SET reads_standing = false WHERE name = :name AND version < :version"
+_FORGET_READS = """
+UPDATE segments SET reads_standing = false, reads_contacts = false WHERE name = :name AND version < :version
+"""
 
 
 async def newest(tx: Tx) -> Sequence[RowMapping]:
@@ -24,8 +26,10 @@ async def newest(tx: Tx) -> Sequence[RowMapping]:
 
 
 async def add(
-    tx: Tx, name: str, version: int, title: str | None, rule: str, standing: bool, now: datetime
+    tx: Tx, name: str, version: int, title: str | None, rule: str, now: datetime, *, standing: bool, contacts: bool
 ) -> None:
     """Writes a version of an own segment; of older ones nobody asks any more what they read."""
-    await execute(tx, _DEFINE, name=name, version=version, title=title, rule=rule, standing=standing, now=now)
+    await execute(
+        tx, _DEFINE, name=name, version=version, title=title, rule=rule, standing=standing, contacts=contacts, now=now
+    )
     await execute(tx, _FORGET_READS, name=name, version=version)

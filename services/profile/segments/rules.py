@@ -15,7 +15,7 @@ OPERATORS: Mapping[FactKind, tuple[str, ...]] = {
     "text": ("=", "!=", "in", "known"),
     "list": ("contains", "known"),
 }
-_DAYS = frozenset({"days_since_last_purchase", "days_since_first_purchase"})
+_DAYS = frozenset({"days_since_last_purchase", "days_since_first_purchase", "days_since_last_contact"})
 _LARGEST = 10**18
 
 

@@ -22,6 +22,7 @@ RULE: dict[str, Any] = {
         {"fact": "tags", "op": "contains", "value": "tea"},
         {"fact": "order_count", "op": ">=", "value": 3},
         {"not": {"fact": "days_since_last_purchase", "op": ">", "value": 60}},
+        {"fact": "contact_planned", "op": "known", "value": False},
     ]
 }
 WRITTEN: dict[str, Any] = {"title": "Tea lovers", "rule": RULE}
@@ -42,10 +43,10 @@ STANDING = {
 }  # fmt: skip
 EXPLANATION: dict[str, Any] = {
     "segment": "tea-lovers", "class": "in", "rule_version": 2, "rule": RULE,
-    "inputs": {"days_since_last_purchase": 2, "order_count": 3, "tags": "tea"},
+    "inputs": {"contact_planned": None, "days_since_last_purchase": 2, "order_count": 3, "tags": "tea"},
     "last_move": {
         "at": "2026-11-20T08:15:00Z", "from": "out", "cause": "event", "rule_version": 2,
-        "inputs": {"days_since_last_purchase": 0, "order_count": 3, "tags": "tea"},
+        "inputs": {"contact_planned": None, "days_since_last_purchase": 0, "order_count": 3, "tags": "tea"},
     },
     "next_transition_at": "2027-01-19T16:00:00Z", "next_class": "out",
 }  # fmt: skip

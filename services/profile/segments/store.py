@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import RowMapping
 
-from services.profile.purchases.domain import Foreign, Purchases
+from services.profile.purchases.domain import Foreign, House, Purchases
 from services.profile.segments.domain import Move, Placement
 from services.profile.segments.facts import Known
 from shared.contracts.segments import SegmentCause
@@ -60,21 +60,36 @@ SELECT EXISTS (SELECT 1 FROM placement_marks) OR EXISTS (SELECT 1 FROM placement
        OR EXISTS (SELECT 1 FROM replacements WHERE finished_at IS NULL) AS now,
        (SELECT min(next_transition_at) FROM placements) AS at
 """
-_KNOWN = """
+# The contacts of all ids of a person.
+_THEIRS = """
+(SELECT c.customer_id UNION ALL SELECT v.customer_id FROM survivors AS v WHERE v.survivor_id = c.customer_id) AS ids
+JOIN contacts AS k USING (customer_id)
+"""
+# A CASE runs what it yields only where it yields it: contacts are looked at where a rule asks, and nowhere else.
+_KNOWN = f"""
 SELECT c.customer_id, c.kind, c.tags, c.locale, c.owner, CAST(c.birthday ->> 'month' AS int), c.interests,
        c.price_sensitivity, c.attributes ->> 'expected_monthly_spend',
-       coalesce(t.points, 0) + coalesce((SELECT CAST(sum(o.points) AS bigint)
-                                         FROM survivors AS v JOIN standings AS o USING (customer_id)
-                                         WHERE v.survivor_id = c.customer_id), 0),
-       t.tier, t.risk_band, t.risk_probability,
+       coalesce(t.points, 0) + others.points, t.tier, t.risk_band, t.risk_probability,
+       coalesce(t.complaints, 0) + others.complaints,
+       CASE WHEN rules.ask THEN ARRAY(SELECT k.sent_at FROM {_THEIRS} WHERE k.sent_at IS NOT NULL) END,
+       CASE WHEN rules.ask THEN (SELECT k.purpose FROM {_THEIRS} WHERE k.status = 'planned'
+                                 ORDER BY k.due_at, k.contact_id LIMIT 1) END,
        coalesce(s.orders, 0), coalesce(s.spend, 0), coalesce(s.days, 0), s.first_day, s.previous_day, s.last_day,
        s.first_at, s.last_at, s.last_source, s.last_event_id, s.elsewhere
 FROM customers AS c
 LEFT JOIN purchase_states AS s USING (customer_id)
 LEFT JOIN standings AS t USING (customer_id)
+CROSS JOIN LATERAL (
+    SELECT CAST(coalesce(sum(o.points), 0) AS bigint) AS points,
+           CAST(coalesce(sum(o.complaints), 0) AS int) AS complaints
+    FROM survivors AS v JOIN standings AS o USING (customer_id) WHERE v.survivor_id = c.customer_id
+) AS others
+CROSS JOIN (
+    SELECT CAST(:contacts AS boolean) OR EXISTS (SELECT 1 FROM segments WHERE reads_contacts) AS ask
+) AS rules
 WHERE c.customer_id = ANY(:customers)
 """
-_OF_FILE, _TAGS, _INTERESTS = 13, 2, 6
+_OF_FILE, _TAGS, _INTERESTS = 14, 2, 6
 _PLACEMENTS = """
 SELECT customer_id, segment, class, since, rule_version, next_transition_at,
        CASE WHEN class IN ('dormant', 'lost') THEN CAST(inputs AS text) END AS inputs
@@ -203,9 +218,11 @@ async def next_due(tx: Tx) -> tuple[bool, datetime | None]:
     return row["now"], row["at"]
 
 
-async def known(tx: Tx, customers: Sequence[str]) -> dict[str, Known]:
-    """What is known of those of these customers who have a file, but for their activity."""
-    return dict(_known(*row) for row in await fetch_rows(tx, _KNOWN, customers=customers))
+async def known(tx: Tx, customers: Sequence[str], house: House, *, contacts: bool = False) -> dict[str, Known]:
+    """What is known of those of these customers who have a file, but for their activity; of their contacts only where
+    a rule in force asks, or with ``contacts``."""
+    rows = await fetch_rows(tx, _KNOWN, customers=customers, contacts=contacts)
+    return dict(_known(house, *row) for row in rows)
 
 
 async def placements(tx: Tx, customers: Sequence[str]) -> dict[tuple[str, str], Placement]:
@@ -304,10 +321,11 @@ async def last_move(tx: Tx, customer: str, segment: str) -> RowMapping | None:
     return rows[0] if rows else None
 
 
-def _known(*row: Any) -> tuple[str, Known]:
+def _known(house: House, *row: Any) -> tuple[str, Known]:
     file: list[Any] = list(row[:_OF_FILE])
-    state: list[Any] = list(row[_OF_FILE:])
+    sent, planned, *state = row[_OF_FILE:]
+    contacted = tuple(sorted(map(house.day, sent))) if sent else ()
     state[-1] = _foreign.decode(state[-1]) if state[-1] else _NOWHERE_ELSE
     file[_TAGS], file[_INTERESTS] = tuple(file[_TAGS]), tuple(file[_INTERESTS])
-    fields: Any = (*file, Purchases(*state))
+    fields: Any = (*file, contacted, planned, Purchases(*state))
     return row[0], Known(*fields)

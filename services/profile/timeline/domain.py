@@ -58,6 +58,12 @@ class ContactNews(msgspec.Struct, frozen=True):
     due_at: datetime | None
 
 
+class ContactWord(ContactNews, frozen=True):
+    """The same as it is kept, with when it was sent, if it was."""
+
+    sent_at: datetime | None
+
+
 def standings(said: Iterable[Struct]) -> dict[str, Standing]:
     """What these events add to the standing of each customer they are about."""
     found: dict[str, Standing] = {}
@@ -87,14 +93,14 @@ def told(standing: Standing, data: Struct) -> Standing:
             return standing
 
 
-def contact_news(said: Iterable[Struct]) -> dict[str, ContactNews]:
+def contact_news(said: Iterable[Struct]) -> dict[str, ContactWord]:
     """The last word of these events on each contact."""
-    found: dict[str, ContactNews] = {}
+    found: dict[str, ContactWord] = {}
     for data in said:
         if isinstance(data, Contact):
             before = found.get(data.contact_id)
             if before is None or data.sequence > before.sequence:
-                found[data.contact_id] = ContactNews(
+                found[data.contact_id] = ContactWord(
                     data.contact_id,
                     data.customer_id,
                     data.sequence,
@@ -102,6 +108,7 @@ def contact_news(said: Iterable[Struct]) -> dict[str, ContactNews]:
                     data.purpose,
                     data.channel,
                     data.due_at if isinstance(data, ContactPlanned) else None,
+                    data.occurred_at if isinstance(data, ContactSent) else None,
                 )
     return found
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from services.profile.timeline.domain import ContactNews, Entry, Standing
+from services.profile.timeline.domain import ContactWord, Entry, Standing
 from shared.db import Tx, columns, execute, fetch
 
 _ADD = """
@@ -33,14 +33,15 @@ ON CONFLICT (customer_id) DO UPDATE SET
 """
 _COLUMNS = ("customer_id", *Standing.__struct_fields__)
 _TELL = """
-INSERT INTO contacts AS c (contact_id, customer_id, sequence, status, purpose, channel, due_at)
+INSERT INTO contacts AS c (contact_id, customer_id, sequence, status, purpose, channel, due_at, sent_at)
 SELECT * FROM unnest(
     CAST(:contact_id AS text[]), CAST(:customer_id AS text[]), CAST(:sequence AS bigint[]), CAST(:status AS text[]),
-    CAST(:purpose AS text[]), CAST(:channel AS text[]), CAST(:due_at AS timestamptz[])) AS new (contact_id)
+    CAST(:purpose AS text[]), CAST(:channel AS text[]), CAST(:due_at AS timestamptz[]),
+    CAST(:sent_at AS timestamptz[])) AS new (contact_id)
 ORDER BY contact_id
 ON CONFLICT (contact_id) DO UPDATE SET
     customer_id = excluded.customer_id, sequence = excluded.sequence, status = excluded.status,
-    purpose = excluded.purpose, channel = excluded.channel, due_at = excluded.due_at
+    purpose = excluded.purpose, channel = excluded.channel, due_at = excluded.due_at, sent_at = excluded.sent_at
 WHERE excluded.sequence > c.sequence
 """
 # An id at a time by the index on (customer_id, occurred_at), backwards; a superseded order version falls out by the
@@ -83,11 +84,11 @@ async def add(tx: Tx, standings: Mapping[str, Standing]) -> None:
         await execute(tx, _ADD, **dict(zip(_COLUMNS, columns(rows, len(_COLUMNS)), strict=True)))
 
 
-async def tell(tx: Tx, news: Mapping[str, ContactNews]) -> None:
+async def tell(tx: Tx, news: Mapping[str, ContactWord]) -> None:
     """The last word on contacts, unless a later one is known."""
     rows = [msgspec.structs.astuple(news[contact]) for contact in sorted(news)]
     if rows:
-        names = ContactNews.__struct_fields__
+        names = ContactWord.__struct_fields__
         await execute(tx, _TELL, **dict(zip(names, columns(rows, len(names)), strict=True)))
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import itertools
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from importlib import import_module
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.profile.policies.application import in_force
@@ -15,10 +17,12 @@ from services.profile.purchases.rfm import score
 from shared.clock import SystemClock
 from shared.db import execute, fetch
 from shared.messaging import facts
+from shared.messaging.records import Record
 from tests.integration.profile.house import Profile, profile_over
 from tests.integration.profile.test_identities import merge, undo
+from tests.integration.profile.test_permutations import contact, derived
 from tests.integration.profile.test_segments import HOUSE, bought, changes, live_until, places, placing
-from tests.kit.builders import NOW, about_order, purchase, record, returned
+from tests.kit.builders import NOW, about_order, at, purchase, record, returned
 from tests.kit.databases import TestDatabase
 
 SERVICE = "profile"
@@ -28,27 +32,87 @@ RULE = {
         {"fact": "days_since_first_purchase", "op": "in", "value": [7, 40]},
     ]
 }
+UNPLANNED = {"fact": "contact_planned", "op": "known", "value": False}
+ENGAGED = {
+    "any": [
+        {"fact": "contacts_sent_90_days", "op": ">=", "value": 2},
+        {"fact": "days_since_last_contact", "op": "in", "value": [7, 40]},
+        {"all": [{"fact": "complaints", "op": ">=", "value": 2}, UNPLANNED]},
+    ]
+}
 steps = st.one_of(
     st.tuples(st.just("buy"), st.integers(0, 2), st.integers(0, 400), st.booleans()),
     st.tuples(st.just("return"), st.integers(0, 2), st.integers(0, 5), st.just(False)),
     st.tuples(st.just("cancel"), st.integers(0, 2), st.integers(0, 5), st.just(False)),
+    st.tuples(st.just("plan"), st.integers(0, 2), st.integers(0, 120), st.just(False)),
+    st.tuples(st.just("send"), st.integers(0, 2), st.integers(0, 120), st.just(False)),
+    st.tuples(st.just("complain"), st.integers(0, 2), st.integers(0, 5), st.booleans()),
     st.tuples(st.just("wait"), st.just(0), st.integers(1, 120), st.just(False)),
     st.tuples(st.just("place"), st.just(0), st.just(0), st.just(False)),
 )
 examples = itertools.count()
 
 
+@dataclass(frozen=True, order=True)
+class Word:
+    """On a contact: its sequence, whether it was sent (else it is planned), and when."""
+
+    sequence: int
+    sent: bool
+    day: date
+
+
+@dataclass
+class Heard:
+    """Of one customer."""
+
+    complaints: int = 0
+    contacts: dict[str, Word] = field(default_factory=dict)
+
+    def told(self, customer: str, name: str, word: Word, days_ago: float) -> Record:
+        """Takes down a word, and answers it as a record."""
+        self.contacts[name] = max(word, self.contacts.get(name, word))
+        data = derived(customer, word.sequence, days_ago, **contact(f"{customer}-{name}"))
+        if word.sent:
+            return record("contact-sent", {**data, "provider": "smtp"})
+        return record("contact-planned", {**data, "due_at": NOW.isoformat()})
+
+    def engaged(self, today: date) -> bool:
+        """By the rule, counted here."""
+        silences = [(today - word.day).days for word in self.contacts.values() if word.sent]
+        planned = any(not word.sent for word in self.contacts.values())
+        lately = sum(0 <= days < 90 for days in silences)
+        return lately >= 2 or min(silences, default=0) in (7, 40) or (self.complaints >= 2 and not planned)
+
+
+def complaint(customer: str, days_ago: float, **attributes: Any) -> Record:
+    data = {"customer_id": customer, "feedback_id": f"f-{next(examples)}", "channel": "web", "kind": "complaint"}
+    return record("feedback-received", {**data, "occurred_at": at(days_ago)}, **attributes)
+
+
+PLACE = ("place", 0, 0, False)
+# A second complaint, two contacts that leave the 90 days, and a contact that is planned again after it was sent.
+COMPLAINED = [("buy", 0, 1, False), ("complain", 0, 2, False), PLACE, ("complain", 0, 1, False)]
+LONG_AGO = [("send", 0, 0, False), ("send", 0, 1, False), PLACE, ("wait", 0, 95, False)]
+AGAIN = [("send", 0, 5, False), PLACE, ("plan", 0, 3, False), ("send", 0, 6, False)]
+
+
 @given(st.lists(steps, min_size=1, max_size=12))
+@example(COMPLAINED)
+@example(LONG_AGO)
+@example(AGAIN)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_incremental_equals_recomputed_for_any_history(
     profile: Profile, history: list[tuple[str, int, int, bool]]
 ) -> None:
     if not (await profile.client.get("/segments/mixed")).is_success:
-        await profile.client.post("/segments", json={"name": "mixed", "rule": RULE})
+        for name, rule in (("mixed", RULE), ("engaged", ENGAGED)):
+            assert (await profile.client.post("/segments", json={"name": name, "rule": rule})).is_success
     number = next(examples)
     who = [f"e{number}:{n}" for n in range(3)]
     placed: list[str] = []
-    for act, customer, days, backfill in history:
+    heard = {customer: Heard() for customer in who}
+    for step, (act, customer, days, backfill) in enumerate(history):
         passed = (profile.clock.now() - NOW) / timedelta(days=1)
         if act == "buy":
             order = f"o-{number}-{len(placed)}"
@@ -59,12 +123,22 @@ async def test_incremental_equals_recomputed_for_any_history(
             topic = "purchase-returned" if act == "return" else "purchase-cancelled"
             about: Any = returned if act == "return" else about_order
             await profile.take(record(topic, about(placed[days], customer_id=who[customer], days_ago=-passed)))
+        elif act in ("plan", "send"):
+            # In no order: which word on a contact is the last is said by its sequence.
+            word = Word((120 - days) * 100 + step + 1, act == "send", HOUSE.day(profile.clock.now() - timedelta(days)))
+            await profile.take(heard[who[customer]].told(who[customer], str(days % 2), word, days - passed))
+        elif act == "complain":
+            heard[who[customer]].complaints += 1
+            await profile.take(complaint(who[customer], days - passed, backfill=backfill))
         elif act == "wait":
             await live_until(profile, profile.clock.now() + timedelta(days=days))
         else:
             await placing(profile).run()
     await live_until(profile, profile.clock.now())
     await stand_where_their_facts_put_them(profile, who)
+    for person, said in heard.items():
+        expected = "in" if said.engaged(HOUSE.day(profile.clock.now())) else "out"
+        assert (await places(profile, person)).get("engaged", "out") == expected
     async with profile.service.db.transaction() as tx:
         before = await fetch(tx, "SELECT * FROM placements ORDER BY customer_id, segment")
     assert await placing(profile).recompute() == 0
@@ -140,6 +214,50 @@ async def test_a_joined_id_stands_nowhere_its_survivor_stands_for_both_and_an_un
     await placing(profile).run()
     assert {who: await places(profile, who) for who in "ab"} == apart
     assert await placing(profile).recompute() == 0
+
+
+async def test_contacts_of_all_ids_move_a_person_by_event_and_by_time_and_only_where_a_rule_asks(
+    profile: Profile,
+) -> None:
+    async def waiting() -> bool:
+        async with profile.service.db.transaction() as tx:
+            return bool(await fetch(tx, "SELECT 1 FROM placement_marks"))
+
+    rule = {"all": [{"fact": "days_since_last_contact", "op": ">=", "value": 30}, UNPLANNED]}
+    await bought(profile, "web", 1)
+    await bought(profile, "till", 2)
+    await placing(profile).run()
+    await profile.take(Heard().told("till", "1", Word(1, True, HOUSE.day(NOW)), 0))
+    assert not await waiting()
+    sent = {"rule": {"fact": "contacts_sent_90_days", "op": ">", "value": 0}}
+    [move] = (await profile.client.post("/segments/silent/preview", json=sent)).json()["moves"]
+    assert move["examples"] == ["till"]
+    await profile.client.post("/segments", json={"name": "silent", "rule": rule})
+    await merge(profile, "till", "web")
+    await placing(profile).run()
+    explanation = "/customers/web/segments/silent/explanation"
+    why = (await profile.client.get(explanation)).json()
+    assert (why["class"], why["next_class"], why["inputs"]) == (
+        "out", "in", {"contact_planned": None, "days_since_last_contact": 0},
+    )  # fmt: skip
+    await live_until(profile, NOW + timedelta(days=31))
+    [came] = await changes(profile, segment="silent")
+    assert (came["customer_id"], came["to"], came["cause"]) == ("web", "in", "time")
+    assert came["inputs"]["days_since_last_contact"] == 30
+    assert datetime.fromisoformat(came["occurred_at"]) == HOUSE.start_of(HOUSE.day(NOW) + timedelta(days=30))
+    await profile.take(Heard().told("till", "2", Word(2, False, HOUSE.day(NOW)), -31))
+    assert await waiting()
+    await placing(profile).run()
+    why = (await profile.client.get(explanation)).json()
+    assert (why["class"], why["inputs"]["contact_planned"], why["last_move"]["cause"]) == ("out", "win-back", "event")
+    assert await placing(profile).recompute() == 0
+    migration = import_module("services.profile.migrations.versions.0014_contacts")
+    async with profile.service.db.transaction() as tx:
+        kept = await fetch(tx, "SELECT contact_id, sent_at FROM contacts ORDER BY contact_id")
+        await execute(tx, "UPDATE contacts SET sent_at = NULL")
+        await execute(tx, migration.SENT)
+        assert await fetch(tx, "SELECT contact_id, sent_at FROM contacts ORDER BY contact_id") == kept
+    assert [row["sent_at"] for row in kept] == [NOW, None]
 
 
 async def test_two_at_work_on_the_same_marks_publish_every_change_once(profile: Profile) -> None:

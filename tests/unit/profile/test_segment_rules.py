@@ -81,6 +81,9 @@ people = st.builds(
     expected_monthly=st.sampled_from([None, "99", "nonsense", "NaN"]),
     purchases=st.one_of(st.just(Purchases()), purchases()),
     signs=signs.map(tuple),
+    complaints=st.integers(0, 3),
+    contacted=st.lists(st.integers(-3, 200).map(lambda ago: DAY - timedelta(ago)), max_size=6).map(tuple),
+    contact_planned=st.sampled_from([None, "win-back", "service"]),
 )
 
 
@@ -91,11 +94,23 @@ def condition(fact: str, op: str, value: Any) -> dict[str, Any]:
 conditions = st.one_of(
     st.builds(
         condition,
-        st.sampled_from(["days_since_last_purchase", "days_since_first_purchase", "order_count", "rfm_r", "points"]),
+        st.sampled_from(
+            [
+                "days_since_last_purchase",
+                "days_since_first_purchase",
+                "days_since_last_contact",
+                "order_count",
+                "rfm_r",
+                "points",
+                "complaints",
+            ]
+        ),
         st.sampled_from(["=", "!=", "<", "<=", ">", ">="]),
         st.one_of(st.integers(-2, 300), st.floats(0, 300)),
     ),
     st.builds(condition, st.just("days_since_last_purchase"), st.just("in"), st.lists(st.integers(0, 60), min_size=1)),
+    st.builds(condition, st.just("contacts_sent_90_days"), st.sampled_from(["=", "<", ">="]), st.integers(0, 4)),
+    st.builds(condition, st.just("contact_planned"), st.just("="), st.just("win-back")),
     st.builds(condition, st.just("lifecycle"), st.just("="), st.sampled_from(["new", "active", "dormant", "lost"])),
     st.builds(condition, st.just("value"), st.just("in"), st.just(["PI", "PII", "EI"])),
     st.builds(condition, st.just("tags"), st.just("contains"), st.just("tea")),
