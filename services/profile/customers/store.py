@@ -1,5 +1,6 @@
 """The files, their history and their addresses; addresses go in and come out sealed."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
@@ -131,6 +132,8 @@ async def find_all(tx: Tx, opener: Opener, customers: Sequence[str]) -> list[Cus
 def file_of(row: Mapping[Any, Any], opener: Opener) -> CustomerFile:
     """The file of a row that has, beside others, the columns of ``FILE``. Raises Unreadable."""
     fields: dict[str, Any] = dict(zip(_PLAIN, _plain(row), strict=True))
+    # A default is left out of an event where it is the very object.
+    fields["kind"] = sys.intern(fields["kind"])
     for name in _LISTS:
         fields[name] = tuple(row[name])
     for name, decoder in _DECODERS.items():
