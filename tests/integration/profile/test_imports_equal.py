@@ -41,6 +41,7 @@ _runs = iter(range(1_000_000))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from("xy"), _FIELDS, st.none() | _SAID), min_size=1, max_size=5), st.booleans())
 @example([("x", {"name": name, "as_of": _days_ago(days)}, None) for name, days in (("A", 2), ("A", 3), ("B", 3))], True)
+@example([("y", {}, None), ("y", {"email": "A@Example.com"}, None)], False)
 async def test_an_import_writes_what_the_routes_write(
     profile: Profile,
     monkeypatch: pytest.MonkeyPatch,
