@@ -42,6 +42,12 @@ OF_A_COMPANY = (
 """What is expected of a file of each kind: 100 points."""
 
 
+_ASKED_AGAIN = {
+    kind: [one for one in expected if one.days is not None or one.field in KINDS]
+    for kind, expected in (("company", OF_A_COMPANY), ("person", OF_A_PERSON))
+}
+
+
 class Reason(msgspec.Struct, frozen=True):
     """The points that a field costs, and why."""
 
@@ -79,12 +85,13 @@ def quality(file: CustomerFile, day: Day, now: datetime) -> Quality:
 
 def verify_by(file: CustomerFile, day: Day) -> date | None:
     """The day of ``Quality.verify_by``: it is the file's alone, the same whenever it is asked for."""
-    due = []
-    for expected in OF_A_COMPANY if file.kind == "company" else OF_A_PERSON:
+    oldest: dict[int, datetime] = {}
+    for expected in _ASKED_AGAIN["company" if file.kind == "company" else "person"]:
         value, verified, said_at = _held(file, expected.field)
         if value:
-            due += [day(said_at) + timedelta(days=days) for _, days in _terms(expected, verified)]
-    return min(due, default=None)
+            for _, days in _terms(expected, verified):
+                oldest[days] = min(said_at, oldest.get(days, said_at))
+    return min((day(said_at) + timedelta(days=days) for days, said_at in oldest.items()), default=None)
 
 
 def _terms(expected: Expected, verified: bool) -> Iterator[tuple[Fault, int]]:
