@@ -48,10 +48,10 @@ async def measure(
 ) -> Single:
     """All purchases are on the topic first; each run has a fresh database. Raises ProcessFailed if some don't apply.
 
-    Consumer and floor take turns, and each counts by its best: what a machine does beside only adds time.
+    Consumer and floor take turns: machines change their pace within a minute, and a ratio is to be of one pace.
     """
     few = purchases[:sample]
-    consumed, copied, read = [], [], []
+    consumed = cpu = copied = read = 0.0
     written: list[list[Share]] = []
     async with stage.broker() as settings:
         async with stage.database(name) as database:
@@ -64,23 +64,22 @@ async def measure(
             await publish(settings, purchases)
             async with stage.database(name) as database:
                 batches = await _alone(stage, settings, database, len(purchases), max_records=MAX_RECORDS)
-                consumed.append((batches["seconds"], batches["cpu_seconds"]))
+                consumed, cpu = consumed + batches["seconds"], cpu + batches["cpu_seconds"]
                 if not written:
                     async with stage.database(name) as other:
                         outbox = await outbox_of(stage, other, few)
                     template = on_database(stage.postgres.admin_dsn(), name)
                     written = await written_by(database, template, outbox, -(-len(purchases) // MAX_RECORDS))
             async with stage.database(name) as database:
-                copied.append(await copy_seconds(database, written))
-            read.append(read_seconds(purchases))
-    events = len(purchases)
-    seconds, cpu_seconds = min(consumed)
+                copied += await copy_seconds(database, written)
+            read += read_seconds(purchases)
+    events = turns * len(purchases)
     return Single(
-        events_per_second=events / seconds,
+        events_per_second=events / consumed,
         batch_of_one_per_second=len(few) / ones["seconds"],
-        floor_per_second=events / (min(read) + min(copied)),
-        copy_per_second=events / min(copied),
-        cpu_us_per_event=cpu_seconds / events * 1e6,
+        floor_per_second=events / (read + copied),
+        copy_per_second=events / copied,
+        cpu_us_per_event=cpu / events * 1e6,
         rows_per_event=sum(len(share.rows) for batch in written for share in batch) / len(purchases),
     )
 
