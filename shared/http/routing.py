@@ -7,17 +7,35 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
+from shared.http.auth import Access, Public
 from shared.http.bodies import BoundedRequest, is_json
 from shared.http.gates import BodyLimit, Mark, gates_of, pass_gates, without_spent_gates
 from shared.http.problems import ProblemError, documented, invalid
 
 
 class Route(APIRoute):
-    """A route that answers in the order 401, 403, 400 (no key), 428, then what its input deserves."""
+    """A route that answers in the order 401, 403, 400 (no key), 428, then what its input deserves.
+
+    Complete when it is first asked for more than its path: FastAPI takes a millisecond and 100 KB for each, and
+    of a hundred a start, a worker or a demo needs a few. TypeError then, and no answer, if it doesn't say who may call
+    it, by `requires`, `staff_only` or `public`.
+    """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, endpoint, **options)
+        self.path, self.endpoint, self._options = path, endpoint, options
+        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
+        self.methods = set(options.get("methods") or ("GET",))
+
+    def __getattr__(self, name: str) -> Any:
+        if "_options" not in self.__dict__:
+            raise AttributeError(name)
+        self._complete(**self.__dict__.pop("_options"))
+        return getattr(self, name)
+
+    def _complete(self, **options: Any) -> None:
+        super().__init__(self.path, self.endpoint, **options)
         statuses = {status for gate in self.gates for status in gate.statuses}
         if self.param_convertors:
             statuses |= {404, 422}
@@ -45,6 +63,8 @@ class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler behind the gates."""
         self.gates = gates_of(self.dependant)
+        if not any(isinstance(gate, Access | Public) for gate in self.gates):
+            raise TypeError(f"{self.methods} {self.path} doesn't say who may call it")
         without_spent_gates(self.dependant)
         inner = super().get_route_handler()
         gates = [gate for gate in self.gates if not isinstance(gate, Mark)]

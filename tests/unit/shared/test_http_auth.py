@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.http.auth import Principal, Tokens, issue_token
+from shared.http.auth import Principal, Tokens, issue_token, public
 from shared.http.problems import ProblemError
 from shared.http.routing import Router
 from shared.http.settings import HttpSettings
@@ -133,14 +133,33 @@ async def test_any_text_is_a_token_or_refused(text: str) -> None:
     assert refused.value.status == 401
 
 
-def test_a_route_that_does_not_say_who_may_call_it_does_not_start() -> None:
+async def test_a_route_that_does_not_say_who_may_call_it_answers_nobody_and_is_in_no_document() -> None:
     router = Router()
 
     @router.get("/open")
-    async def forgotten() -> None: ...
+    async def forgotten() -> str:
+        return "what nobody should see"
 
+    app = little_app(routers=[router])
+    async with calling(app) as client:
+        for _ in range(2):
+            problem(await client.get("/open", headers=bearer("admin")), 500, "internal-error")
+    router = Router()
+    router.get("/open")(forgotten)
     with pytest.raises(TypeError, match="/open"):
-        little_app(routers=[router])
+        little_app(routers=[router]).openapi()
+
+
+async def test_a_route_costs_nothing_before_it_is_asked_for() -> None:
+    router = Router(dependencies=[public()])
+    for path in ("/asked", "/resting"):
+        router.get(path)(lambda: "here")
+    asked, resting = router.routes
+    async with calling(little_app(routers=[router])) as client:
+        assert (await client.get("/asked")).json() == "here"
+        problem(await client.post("/resting"), 405, "method-not-allowed")
+    assert "dependant" in vars(asked)
+    assert "dependant" not in vars(resting)
 
 
 def test_a_router_without_gates_does_not_start() -> None:
