@@ -1,8 +1,9 @@
 """PostgreSQL: one engine a service, transactions as blocks, SQL as SQL with bound parameters."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -27,6 +28,26 @@ _SESSION = {
 }  # fmt: skip
 
 
+# PostgreSQL writes the numbers of its own types by hand below this (transam.h, FirstGenbkiObjectId): in every database
+# and version they are the same.
+_FIRST_GENERATED_OID = 10_000
+_known_types: dict[frozenset[int], Any] = {}
+_NOT_ASKED = SimpleNamespace(name="known")
+
+
+class _Connection(asyncpg.Connection):
+    """Asks once a process what PostgreSQL's own types are: the driver would ask on each new connection for each type of
+    array it meets, 3 ms a time."""
+
+    async def _introspect_types(self, typeoids: Collection[int], *options: Any) -> Any:
+        wanted = frozenset(typeoids)
+        if max(wanted) >= _FIRST_GENERATED_OID:
+            return await super()._introspect_types(typeoids, *options)  # type: ignore[misc]  # not in the stubs
+        if wanted not in _known_types:
+            _known_types[wanted], _ = await super()._introspect_types(typeoids, *options)  # type: ignore[misc]
+        return _known_types[wanted], _NOT_ASKED
+
+
 class Database:
     """A pool of connections to one service's database."""
 
@@ -37,7 +58,10 @@ class Database:
         self._options: dict[str, Any] = {
             # What goes into statements may be personal: it must not come out in an error's text.
             "hide_parameters": True,
-            "connect_args": {"server_settings": {"application_name": application_name, **_SESSION}},
+            "connect_args": {
+                "connection_class": _Connection,
+                "server_settings": {"application_name": application_name, **_SESSION},
+            },
         }
         self.engine = create_async_engine(
             dsn.replace("postgresql://", "postgresql+asyncpg://", 1),

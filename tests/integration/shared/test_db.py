@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import date
 
 import asyncpg
 import pytest
@@ -157,3 +158,32 @@ async def test_reads_at_once_leave_no_connection_behind_however_many_they_are(te
         assert len(pids) <= database.connections
     finally:
         await database.close()
+
+
+async def test_types_of_postgresql_itself_are_asked_for_once_a_process_and_ones_of_a_database_by_each_connection(
+    test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[int]] = []
+    ask = asyncpg.Connection._introspect_types  # type: ignore[attr-defined]  # not in the stubs
+
+    async def counted(connection: object, typeoids: set[int], *options: object) -> object:
+        asked.append(typeoids)
+        return await ask(connection, typeoids, *options)
+
+    monkeypatch.setattr(asyncpg.Connection, "_introspect_types", counted)
+    owner = await asyncpg.connect(test_database.owner_dsn)
+    await owner.execute("CREATE TYPE mood AS ENUM ('merry', 'low')")
+    await owner.close()
+    for _ in range(2):
+        database = Database(test_database.dsn)
+        async with database.transaction() as tx:
+            sql = "SELECT CAST(:numbers AS bigint[]) AS numbers, CAST(:days AS date[]) AS days"
+            days = [date(2026, 11, 22), None]
+            assert dict((await fetch(tx, sql, numbers=[1, 2**40], days=days))[0]) == {
+                "numbers": [1, 2**40], "days": days,
+            }  # fmt: skip
+            moods = await fetch(tx, "SELECT CAST(:moods AS mood[]) AS moods", moods=["low", "merry"])
+            assert moods[0]["moods"] == ["low", "merry"]
+        await database.close()
+    assert sum(max(oids) < 10_000 for oids in asked) <= 1
+    assert sum(max(oids) >= 10_000 for oids in asked) == 2
