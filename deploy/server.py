@@ -8,6 +8,10 @@ from typing import Any
 
 import uvicorn
 
+# Longer than what stands before us keeps a connection that rests (load balancers and nginx: 60 s): who closes first
+# while the other sends, loses a request.
+KEEP_ALIVE_SECONDS = 75
+
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
@@ -27,8 +31,9 @@ async def serving(app: Any, listener: socket.socket, root_path: str = "") -> Asy
     ``root_path``: the prefix under which clients see the app, taken off before requests arrive here.
     """
     config = uvicorn.Config(
-        app, root_path=root_path, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
-    )
+        app, root_path=root_path, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )  # fmt: skip
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     try:

@@ -1,0 +1,1 @@
+"""Of one package, so that what its tests share ends with them."""
