@@ -1,4 +1,4 @@
-"""PostgreSQL: one engine a service, transactions as blocks, SQL as SQL with bound parameters."""
+"""PostgreSQL: SQLAlchemy's engine for the pool, the driver itself for transactions and SQL with bound parameters."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -7,17 +7,20 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from sqlalchemy import NullPool, RowMapping, TextClause, text
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 if TYPE_CHECKING:
     Reader = asyncpg.Connection[asyncpg.Record]
 else:
     Reader = asyncpg.Connection
-Tx = AsyncConnection
+Tx = Reader
 """A connection inside a transaction: committed by whoever opened it, never by application code."""
+Row = asyncpg.Record
+"""What a statement answers: by name, by position, or unpacked."""
 
 # Connection, rollback, resources (disk, memory, connections), shutdown, input and output; then: lock not available,
 # a primary that became read-only, an idle transaction that was ended.
@@ -26,7 +29,11 @@ _TRANSIENT = ("08", "40", "53", "57P", "58", "55P03", "25006", "25P03")
 _SESSION = {
     "timezone": "UTC", "tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3",
 }  # fmt: skip
-
+# A service has some hundred statements: each is prepared once a connection, and for as long as that lives.
+_STATEMENTS = {
+    "statement_cache_size": 1_000, "max_cached_statement_lifetime": 0, "max_cacheable_statement_size": 0,
+}  # fmt: skip
+_DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 # PostgreSQL writes the numbers of its own types by hand below this (transam.h, FirstGenbkiObjectId): in every database
 # and version they are the same.
@@ -55,33 +62,31 @@ class Database:
         """``dsn`` is ``postgresql://user:password@host:port/database``. Connects when needed, up to twice ``pool_size``
         times."""
         self.connections = 2 * pool_size
+        self._dsn = dsn
         self._options: dict[str, Any] = {
-            # What goes into statements may be personal: it must not come out in an error's text.
-            "hide_parameters": True,
-            "connect_args": {
-                "connection_class": _Connection,
-                "server_settings": {"application_name": application_name, **_SESSION},
-            },
+            "connection_class": _Connection,
+            "server_settings": {"application_name": application_name, **_SESSION},
+            **_STATEMENTS,
         }
         self.engine = create_async_engine(
             dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
-            # None is opened beside the pool: given back, it would be closed, which ``reading`` has no greenlet for.
+            # None is opened beside the pool: given back, it would be closed, which ``connection`` has no greenlet for.
             pool_size=self.connections,
             max_overflow=0,
             pool_use_lifo=True,
-            **self._options,
+            connect_args=self._options,
         )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """Commits at the end of the block, rolls back on an exception."""
-        async with self.engine.begin() as tx:
-            yield tx
+        async with self.connection() as driver, driver.transaction():
+            yield driver
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Reader]:
-        """A connection of the pool as the driver has it, for a read that is asked often and is one statement, so that
-        it sees one instant without the round trips of a transaction. Parameters are ``$1``."""
+    async def connection(self) -> AsyncIterator[Reader]:
+        """A connection on which each statement stands for itself: for a read that is asked often and is one statement,
+        so that it sees one instant without the round trips of a transaction."""
         pooled = await self.engine.raw_connection()
         driver = pooled.driver_connection
         assert isinstance(driver, asyncpg.Connection), "the engine is asyncpg's"
@@ -93,7 +98,8 @@ class Database:
             lost = True
             raise
         finally:
-            if lost or driver.is_closed():
+            if lost or driver.is_closed() or driver.is_in_transaction():
+                driver.terminate()
                 pooled.invalidate()
             pooled.close()
 
@@ -101,54 +107,49 @@ class Database:
     async def apart(self) -> AsyncIterator[Tx]:
         """The same on a connection of its own, which is opened for it: for what must stand however the transaction in
         hand ends, without taking a second connection from a pool that may be all in hand."""
-        engine = create_async_engine(self.engine.url, poolclass=NullPool, **self._options)
+        driver = await asyncpg.connect(self._dsn, **self._options)
         try:
-            async with engine.begin() as tx:
-                yield tx
+            async with driver.transaction():
+                yield driver
         finally:
-            await engine.dispose()
+            await driver.close()
 
     async def close(self) -> None:
         """Gives all connections back."""
         await self.engine.dispose()
 
 
-@lru_cache(maxsize=512)
-def _compiled(sql: str) -> TextClause:
-    return text(sql)
+@lru_cache(maxsize=2_048)
+def _compiled(sql: str) -> tuple[str, tuple[str, ...]]:
+    """The statement with ``$1`` in place of ``:name``, and the names in that order."""
+    compiled = text(sql).compile(dialect=_DIALECT)
+    return compiled.string, tuple(compiled.positiontup or ())
 
 
-async def fetch(tx: Tx, sql: str, **params: Any) -> Sequence[RowMapping]:
+async def fetch(tx: Reader, sql: str, **params: Any) -> Sequence[Row]:
     """The rows of a statement with ``:name`` parameters; lists go in as arrays: ``= ANY(:ids)``."""
-    return (await tx.execute(_compiled(sql), params)).mappings().all()
+    statement, names = _compiled(sql)
+    return await tx.fetch(statement, *[params[name] for name in names])
 
 
-async def fetch_rows(tx: Tx, sql: str, **params: Any) -> Sequence[Any]:
-    """The same by position, each row a tuple: names cost a microsecond each, which counts where rows are many."""
-    return (await tx.execute(_compiled(sql), params)).all()
-
-
-async def execute(tx: Tx, sql: str, **params: Any) -> int:
+async def execute(tx: Reader, sql: str, **params: Any) -> int:
     """Runs a statement; answers the number of rows it touched."""
-    return (await tx.execute(_compiled(sql), params)).rowcount
+    statement, names = _compiled(sql)
+    status = await tx.execute(statement, *[params[name] for name in names])
+    touched = status.rpartition(" ")[2]
+    return int(touched) if touched.isdigit() else 0
 
 
 async def copy(tx: Tx, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Bulk insert by COPY, in the transaction."""
-    raw = await tx.get_raw_connection()
-    driver = raw.driver_connection
-    assert isinstance(driver, asyncpg.Connection), "the engine is asyncpg's"
-    if not driver.is_in_transaction():
-        # SQLAlchemy opens the driver's transaction with the first statement: a COPY ahead of it would commit.
-        await tx.execute(_compiled("SELECT 1"))
-    await driver.copy_records_to_table(table, columns=list(columns), records=rows)
+    await tx.copy_records_to_table(table, columns=list(columns), records=rows)
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed when run again: deadlock, serialization, a lost connection, a full disk.
 
-    COPY speaks to the driver itself, so the driver's own errors count too. An argument that the driver refuses
-    (``asyncpg.DataError`` is an InterfaceError) stays wrong however often it is sent.
+    An argument that the driver refuses (``asyncpg.DataError`` is an InterfaceError) stays wrong however often it is
+    sent. The pool speaks of a connection that it can't open in errors of its own.
     """
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or _is_transient_state(getattr(error.orig, "sqlstate", None))

@@ -3,7 +3,6 @@
 from io import BytesIO
 from typing import Any
 
-import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,10 +17,8 @@ async def vectors(tx: Tx, query: str, *args: Any, columns: dict[str, str]) -> di
 
     The query's parameters are $1, … No column may be null.
     """
-    driver = (await tx.get_raw_connection()).driver_connection
-    assert isinstance(driver, asyncpg.Connection), "the engine is asyncpg's"
     output = BytesIO()
-    await driver.copy_from_query(query, *args, output=output, format="binary")
+    await tx.copy_from_query(query, *args, output=output, format="binary")
     # A tuple is the number of its fields, then each one's length and bytes, big-endian.
     fields = [("fields", ">i2")]
     for name, type_ in columns.items():

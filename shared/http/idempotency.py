@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Depends
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shared.db import Tx, execute, fetch
 from shared.http.bodies import is_json
 from shared.http.gates import Gate
 from shared.http.problems import ProblemError
@@ -60,47 +59,38 @@ class Attempt:
     key: str | None
     body_hmac: bytes
 
-    async def claim(self, tx: AsyncConnection) -> Replay | None:
+    async def claim(self, tx: Tx) -> Replay | None:
         """See `claim`."""
         return None if self.key is None else await claim(tx, self.route, self.key, self.body_hmac)
 
-    async def remember(self, tx: AsyncConnection, *, status: int, resource_id: str) -> None:
+    async def remember(self, tx: Tx, *, status: int, resource_id: str) -> None:
         """See `remember`."""
         if self.key is not None:
             await remember(tx, self.route, self.key, self.body_hmac, status=status, resource_id=resource_id)
 
 
-async def claim(tx: AsyncConnection, route: str, key: str, body_hmac: bytes) -> Replay | None:
+async def claim(tx: Tx, route: str, key: str, body_hmac: bytes) -> Replay | None:
     """First statement of the effect's transaction (READ COMMITTED): None if the effect is ours to have.
 
     Raises ProblemError 409 `idempotency-in-progress` while another transaction holds the key, 422
     `idempotency-key-reused` where the key came with another body before.
     """
     lock = int.from_bytes(hashlib.sha256(f"{route}\0{key}".encode()).digest()[:8], signed=True)
-    if not (await tx.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": lock})).scalar_one():
+    if not (await fetch(tx, "SELECT pg_try_advisory_xact_lock(:lock) AS ours", lock=lock))[0]["ours"]:
         detail = "The first request with this key is still running."
         raise ProblemError(409, "idempotency-in-progress", detail, headers={"Retry-After": "1"})
     # A statement of its own: its snapshot must be taken after the lock, to see what the holder committed.
-    row = (await tx.execute(_STORED, {"route": route, "key": key})).one_or_none()
-    if row is None:
+    stored = await fetch(tx, _STORED, route=route, key=key)
+    if not stored:
         return None
-    if not hmac.compare_digest(bytes(row.body_hmac), body_hmac):
+    if not hmac.compare_digest(stored[0]["body_hmac"], body_hmac):
         raise ProblemError(422, "idempotency-key-reused", "This key was used for another request before.")
-    return Replay(row.status, row.resource_id)
+    return Replay(stored[0]["status"], stored[0]["resource_id"])
 
 
-async def remember(
-    tx: AsyncConnection, route: str, key: str, body_hmac: bytes, *, status: int, resource_id: str
-) -> None:
+async def remember(tx: Tx, route: str, key: str, body_hmac: bytes, *, status: int, resource_id: str) -> None:
     """Keeps the key with the effect; after `claim` returned None, in the same transaction."""
-    values = {
-        "route": route,
-        "key": key,
-        "body_hmac": body_hmac,
-        "status": status,
-        "resource_id": resource_id,
-    }
-    await tx.execute(_KEEP, values)
+    await execute(tx, _KEEP, route=route, key=key, body_hmac=body_hmac, status=status, resource_id=resource_id)
 
 
 def idempotency_key(*, required: bool = False) -> Any:
@@ -148,8 +138,8 @@ class IdempotencyKey(Gate[Attempt]):
         return Attempt(bare.route, bare.key, hmac.digest(request.app.state.http.hmac_key, canonical, "sha256"))
 
 
-_STORED = text("SELECT body_hmac, status, resource_id FROM idempotency_keys WHERE route = :route AND key = :key")
-_KEEP = text(
-    "INSERT INTO idempotency_keys (route, key, body_hmac, status, resource_id)"
-    " VALUES (:route, :key, :body_hmac, :status, :resource_id)"
-)
+_STORED = "SELECT body_hmac, status, resource_id FROM idempotency_keys WHERE route = :route AND key = :key"
+_KEEP = """
+INSERT INTO idempotency_keys (route, key, body_hmac, status, resource_id)
+VALUES (:route, :key, :body_hmac, :status, :resource_id)
+"""

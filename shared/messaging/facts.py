@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from shared.contracts.behaviour import ActivityRecorded, FeedbackReceived
 from shared.contracts.orders import Order, read_order, with_returns
 from shared.contracts.purchases import PurchaseCancelled, PurchaseDelivered, PurchaseRecorded, PurchaseReturned
 from shared.contracts.topics import TOPICS
-from shared.db import Tx, columns, copy, fetch
+from shared.db import Row, Tx, columns, copy, fetch
 from shared.messaging.events import Event, Rejection
 
 PURCHASE = "purchase-recorded"
@@ -158,9 +157,9 @@ def order_of(event: Event) -> Order:
     return read_order(event.data, event.source, event.id, backfill=event.backfill)
 
 
-def assemble(rows: Iterable[RowMapping]) -> list[Order]:
+def assemble(rows: Iterable[Row]) -> list[Order]:
     """Orders from stored facts: the highest version, its returns, its cancellation, its delivery."""
-    winners: dict[str, RowMapping] = {}
+    winners: dict[str, Row] = {}
     returns: dict[str, list[PurchaseReturned]] = defaultdict(list)
     cancelled: dict[str, PurchaseCancelled] = {}
     delivered: dict[str, PurchaseDelivered] = {}
@@ -288,7 +287,7 @@ def _row(key: tuple[str, str, int], event: Event) -> tuple[object, ...]:
 
 
 def _order(
-    row: RowMapping,
+    row: Row,
     returns: list[PurchaseReturned],
     cancelled: PurchaseCancelled | None,
     delivered: PurchaseDelivered | None,

@@ -19,12 +19,10 @@ from aiokafka.errors import (
     ProducerFenced,
     RecordTooLargeError,
 )
-from sqlalchemy import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.clock import Clock
 from shared.contracts.topics import dead_letter_topic
-from shared.db import Database, columns, execute, fetch
+from shared.db import Database, Reader, Row, columns, execute, fetch
 from shared.loops import pause, until_stopped
 from shared.messaging import dead_letters, kafka
 from shared.messaging.outbox import record_headers
@@ -104,9 +102,8 @@ class Relay:
         self.state = "stopped"
 
     async def _play(self) -> None:
-        async with self.db.engine.connect() as connection:
-            # Each statement for itself: no transaction stays open while the broker takes its time.
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
+        # Each statement for itself: no transaction stays open while the broker takes its time.
+        async with self.db.connection() as connection:
             try:
                 while not (await fetch(connection, _LEAD))[0]["leads"]:
                     self.waiting, self.oldest = 0, None
@@ -118,9 +115,9 @@ class Relay:
                     await self._lead(connection)
             finally:
                 # The lock lives as long as the session: the connection must not go back to the pool with it.
-                await connection.invalidate()
+                connection.terminate()
 
-    async def _lead(self, connection: AsyncConnection) -> None:
+    async def _lead(self, connection: Reader) -> None:
         await self._count(connection)
         producer = kafka.producer(self.settings)
         try:
@@ -137,7 +134,7 @@ class Relay:
         finally:
             await kafka.close(producer)
 
-    async def _publish(self, connection: AsyncConnection, producer: AIOKafkaProducer) -> int:
+    async def _publish(self, connection: Reader, producer: AIOKafkaProducer) -> int:
         rows = await fetch(connection, _NEXT, limit=BATCH)
         await self._note(connection, rows)
         if rows:
@@ -145,7 +142,7 @@ class Relay:
             await self._settle(connection, producer, rows, results)
         return len(rows)
 
-    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[RowMapping]) -> list[Any]:
+    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[Row]) -> list[Any]:
         """What became of the rows, in their order: where it stands, or the error. The list ends where sending did."""
         sent: list[asyncio.Future[Any]] = []
         try:
@@ -163,9 +160,9 @@ class Relay:
 
     async def _settle(
         self,
-        connection: AsyncConnection,
+        connection: Reader,
         producer: AIOKafkaProducer,
-        rows: Sequence[RowMapping],
+        rows: Sequence[Row],
         results: Sequence[Any],
     ) -> None:
         """Takes out what was acknowledged, in one go even when others failed; then raises the first failure."""
@@ -197,7 +194,7 @@ class Relay:
         place = (topic, partition)
         self.ends[place] = max(self.ends.get(place, 0), offset + 1)
 
-    async def _take_out(self, connection: AsyncConnection, done: Sequence[tuple[int, int, int]]) -> None:
+    async def _take_out(self, connection: Reader, done: Sequence[tuple[int, int, int]]) -> None:
         ids, partitions, offsets = columns(done, 3)
         if not ids:
             return
@@ -207,24 +204,25 @@ class Relay:
             await execute(connection, _DELETE, ids=ids)
         self.published += len(ids)
 
-    async def _bury(self, connection: AsyncConnection, row: RowMapping, error: Exception) -> None:
+    async def _bury(self, connection: Reader, row: Row, error: Exception) -> None:
         log.error("relay.refused", service=self.service, topic=row["topic"], error=type(error).__name__)
         # A dead letter's announcement that is refused is kept already, as the letter itself.
         if not row["topic"].endswith(dead_letter_topic("", self.service)):
             record = Record(row["topic"], row["key"], row["value"], tuple(record_headers(row["headers"])))
             source, code = f"/roost/{self.service}", dead_letters.BROKER_REFUSED
             letter = dead_letters.DeadLetter(record, "dead", code, str(error) or type(error).__name__, "", source)
-            await dead_letters.keep(connection, self.service, [letter], self.clock.now(), announce=False)
+            async with connection.transaction():
+                await dead_letters.keep(connection, self.service, [letter], self.clock.now(), announce=False)
         await execute(connection, _DELETE, ids=[row["id"]])
 
-    async def _note(self, connection: AsyncConnection, rows: Sequence[RowMapping]) -> None:
+    async def _note(self, connection: Reader, rows: Sequence[Row]) -> None:
         if len(rows) == BATCH:
             await self._count(connection)
         else:
             self.waiting = len(rows)
         self.oldest = rows[0]["created_at"] if rows else None
 
-    async def _count(self, connection: AsyncConnection) -> None:
+    async def _count(self, connection: Reader) -> None:
         now = asyncio.get_running_loop().time()
         if now < self._counted + COUNT_SECONDS:
             return
@@ -232,7 +230,7 @@ class Relay:
         self.waiting, self.oldest, self._counted = found["n"], found["oldest"], now
 
 
-async def _sent(producer: AIOKafkaProducer, row: RowMapping) -> "asyncio.Future[Any]":
+async def _sent(producer: AIOKafkaProducer, row: Row) -> "asyncio.Future[Any]":
     sent: asyncio.Future[Any] = await producer.send(
         row["topic"], key=row["key"], value=row["value"], headers=record_headers(row["headers"])
     )

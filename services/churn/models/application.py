@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.churn.models import store
 from services.churn.models.domain import Params
 from services.churn.models.gamma_gamma import GammaGamma
 from services.churn.models.versions import Holdout, ModelVersion, Trained, UnknownModel
-from shared.db import Tx
+from shared.db import Row, Tx
 
 
 async def active(tx: Tx) -> ModelVersion:
@@ -55,7 +54,7 @@ def _json(part: msgspec.Struct | None) -> str | None:
     return None if part is None else msgspec.json.encode(part).decode()
 
 
-def _version(row: RowMapping) -> ModelVersion:
+def _version(row: Row) -> ModelVersion:
     value, holdout = row["purchase_value"], row["evaluation"]
     return ModelVersion(
         id=row["id"],

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
-from shared.db import Tx, execute, fetch
+from shared.db import Row, Tx, execute, fetch
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('churn.models', 0))"
 _COLUMNS = "id, version, params, purchase_value, evaluation, status, trained_at"
@@ -26,18 +24,18 @@ async def lock(tx: Tx) -> None:
     await fetch(tx, _LOCK)
 
 
-async def active(tx: Tx) -> RowMapping:
+async def active(tx: Tx) -> Row:
     """The one in use; the migration made the first."""
     return (await fetch(tx, _ACTIVE))[0]
 
 
-async def find(tx: Tx, version: str) -> RowMapping | None:
+async def find(tx: Tx, version: str) -> Row | None:
     """One by its version."""
     rows = await fetch(tx, _FIND, version=version)
     return rows[0] if rows else None
 
 
-async def newest_first(tx: Tx, before: int, limit: int) -> Sequence[RowMapping]:
+async def newest_first(tx: Tx, before: int, limit: int) -> Sequence[Row]:
     """Versions made before the one with id ``before``."""
     return await fetch(tx, _NEWEST_FIRST, before=before, limit=limit)
 

@@ -2,9 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
-from shared.db import Tx, execute, fetch
+from shared.db import Row, Tx, execute, fetch
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('churn.policies', 0))"
 _CURRENT = "SELECT version, body, created_at FROM policies ORDER BY version DESC LIMIT 1"
@@ -16,7 +14,7 @@ async def lock(tx: Tx) -> None:
     await fetch(tx, _LOCK)
 
 
-async def current(tx: Tx) -> RowMapping:
+async def current(tx: Tx) -> Row:
     """The newest version; the migration made the first."""
     return (await fetch(tx, _CURRENT))[0]
 

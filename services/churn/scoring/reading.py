@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import RowMapping
 
 from services.churn.models import application as models
 from services.churn.policies import application as policies
@@ -17,7 +16,7 @@ from services.churn.scoring.domain import Base, score
 from services.churn.scoring.policy import BANDS, Band, next_bands
 from services.churn.scoring.reasons import Reason, reasons_of
 from services.churn.scoring.statistics import Statistics
-from shared.db import Tx
+from shared.db import Row, Tx
 
 Order = Literal["value_at_risk", "probability"]
 
@@ -48,7 +47,7 @@ class Risk:
     usual_gap: float | None
     model_version: str
     scored_at: datetime
-    history: Sequence[RowMapping]
+    history: Sequence[Row]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.churn.scoring.announcing import Ground
 from services.churn.scoring.domain import Base
 from services.churn.scoring.statistics import Statistics
 from services.churn.scoring.verdicts import Verdict
 from services.churn.vectors import vectors
-from shared.db import Tx, columns, copy, execute, fetch
+from shared.db import Row, Tx, columns, copy, execute, fetch
 
 _CREATE = """
 INSERT INTO customers (customer_id)
@@ -128,7 +127,7 @@ async def join(tx: Tx, joined: Mapping[str, bool]) -> None:
     await execute(tx, _JOIN, ids=ids, joined=flags)
 
 
-async def hold_chunk(tx: Tx, after: str, limit: int) -> RowMapping | None:
+async def hold_chunk(tx: Tx, after: str, limit: int) -> Row | None:
     """The next customers by id, held, a list a column; None after the last. Whom another id answers for is left out.
     A state that another transaction is changing is waited for and read as changed."""
     row = (await fetch(tx, _CHUNK, after=after, limit=limit))[0]
@@ -162,7 +161,7 @@ async def find(tx: Tx, customer_id: str) -> tuple[Statistics, int] | None:
     return (_statistics.decode(rows[0]["statistics"]), rows[0]["band"]) if rows else None
 
 
-async def history(tx: Tx, customer_id: str, limit: int) -> Sequence[RowMapping]:
+async def history(tx: Tx, customer_id: str, limit: int) -> Sequence[Row]:
     """The newest crossings first."""
     return await fetch(tx, _HISTORY, id=customer_id, limit=limit)
 
@@ -181,7 +180,7 @@ async def base(tx: Tx) -> Base:
 
 async def at_risk(
     tx: Tx, order: str, bands: Sequence[int], min_value: int, after: tuple[Any, str] | None, limit: int
-) -> list[tuple[RowMapping, Statistics]]:
+) -> list[tuple[Row, Statistics]]:
     """Customers above low by the last scoring, the largest ``order`` (value_at_risk, probability) first."""
     value, id = after or (_LARGEST[order], "")
     rows = await fetch(
@@ -195,7 +194,7 @@ async def add_scoring(tx: Tx, **values: Any) -> int:
     return int((await fetch(tx, _ADD_SCORING, **values))[0]["id"])
 
 
-async def scoring(tx: Tx, id: int) -> RowMapping | None:
+async def scoring(tx: Tx, id: int) -> Row | None:
     """A scoring that was noted."""
     rows = await fetch(tx, _SCORING, id=id)
     return rows[0] if rows else None

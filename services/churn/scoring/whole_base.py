@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import structlog
-from sqlalchemy import RowMapping
 
 from services.churn.models import application as models
 from services.churn.models.gamma_gamma import GammaGamma
@@ -21,7 +20,7 @@ from services.churn.scoring.domain import Base, score
 from services.churn.scoring.reasons import reasons_of
 from services.churn.scoring.verdicts import Standing, Verdict, judge
 from shared.contracts.types import Cause
-from shared.db import Database, Tx
+from shared.db import Database, Row, Tx
 from shared.jobs import ran
 from shared.messaging import outbox
 from shared.messaging.outbox import Outgoing
@@ -105,7 +104,7 @@ class WholeBase:
             cause=Cause(source="/churn/jobs", id=f"scoring/{now.astimezone(house.zone).date().isoformat()}"),
         )
 
-    async def _score(self, tx: Tx, held: RowMapping, run: Run, counts: Counts) -> None:
+    async def _score(self, tx: Tx, held: Row, run: Run, counts: Counts) -> None:
         # In a thread: the numbers of some thousand customers would keep the loop from its other work.
         verdicts = await asyncio.to_thread(_judge, held, run)
         counts.customers += len(held["customer_id"])
@@ -129,7 +128,7 @@ class WholeBase:
         counts.lowered += sum(verdict.fell for verdict in verdicts)
 
 
-def _judge(held: RowMapping, run: Run) -> list[Verdict]:
+def _judge(held: Row, run: Run) -> list[Verdict]:
     base = Base.of(*(held[name] for name in ("n_occasions", "first_day", "last_day", "n_valued", "net_minor")))
     standing = Standing(
         band=np.array(held["band"], dtype=np.int8),

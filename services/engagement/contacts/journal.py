@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
 from services.engagement.contacts.domain import Contact
 from services.engagement.contacts.gates import Decision
-from shared.db import Tx, copy, fetch
+from shared.db import Row, Tx, copy, fetch
 
 DECISIONS_V1 = """
 CREATE TABLE decisions (
@@ -50,6 +48,6 @@ async def note(tx: Tx, decided: Sequence[tuple[Contact, Sequence[Decision]]], no
         await copy(tx, "decisions", _DECIDED, rows)
 
 
-async def decisions(tx: Tx, customers: Sequence[str], before: int, limit: int) -> Sequence[RowMapping]:
+async def decisions(tx: Tx, customers: Sequence[str], before: int, limit: int) -> Sequence[Row]:
     """The decisions on a person's ids, newest first."""
     return await fetch(tx, _DECISIONS, customers=customers, before=before, limit=limit)

@@ -5,12 +5,11 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.engagement.contacts.domain import Contact, Status, Wanted
 from services.engagement.customers.domain import Because
 from services.engagement.triggers import Trigger, read_trigger, write_trigger
-from shared.db import Tx, columns, copy, execute, fetch
+from shared.db import Row, Tx, columns, copy, execute, fetch
 
 CONTACTS_V1 = """
 CREATE TABLE contacts (
@@ -294,7 +293,7 @@ def _written(reasons: tuple[Because, ...]) -> str:
     return msgspec.json.encode(reasons).decode()
 
 
-def _contact(row: RowMapping) -> Contact:
+def _contact(row: Row) -> Contact:
     return Contact(
         id=row["id"],
         customer_id=row["customer_id"],
@@ -312,7 +311,7 @@ def _contact(row: RowMapping) -> Contact:
     )
 
 
-def _stored(row: RowMapping) -> Stored:
+def _stored(row: Row) -> Stored:
     return Stored(
         _contact(row),
         read_trigger(row["trigger"]),

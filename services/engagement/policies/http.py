@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import asyncpg
 import msgspec
 from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy.exc import DBAPIError
 
 from services.engagement.openapi import answers
 from services.engagement.policies import application
@@ -78,7 +78,7 @@ def policies_router(db: Database, clock: Clock) -> Router:
                 async with db.transaction() as tx:
                     made = await _revised(tx, name, match, body, principal)
                 return _view(made, response)
-            except DBAPIError as error:  # everybody is flagged: consumers at work may make that a deadlock
+            except asyncpg.PostgresError as error:  # everybody is flagged: consumers at work may make that a deadlock
                 if attempt + 1 == _ATTEMPTS or not is_transient(error):
                     raise
         raise AssertionError("the last attempt returns or raises")

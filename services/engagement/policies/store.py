@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping
 
-from shared.db import Tx, execute, fetch
+from shared.db import Row, Tx, execute, fetch
 
 POLICIES_V1 = """
 CREATE TABLE policies (
@@ -33,7 +32,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('engagement.policy.' || :
 
 async def newest(tx: Tx) -> dict[str, tuple[int, Any]]:
     """Name -> (version, JSON values) of each policy's newest version."""
-    rows: Sequence[RowMapping] = await fetch(tx, _NEWEST)
+    rows: Sequence[Row] = await fetch(tx, _NEWEST)
     return {row["name"]: (row["version"], msgspec.json.decode(row["body"])) for row in rows}
 
 
@@ -42,7 +41,7 @@ async def lock(tx: Tx, name: str) -> None:
     await fetch(tx, _LOCK, name=name)
 
 
-async def one(tx: Tx, name: str, version: int | None = None) -> RowMapping | None:
+async def one(tx: Tx, name: str, version: int | None = None) -> Row | None:
     """A version of a policy, the newest where none is named."""
     rows = await fetch(tx, _ONE, name=name, version=version)
     return rows[0] if rows else None

@@ -4,14 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
 from services.loyalty.ledger import store
 from services.loyalty.ledger.domain import Cause, Entry, Head, Lot, Posting, chain, settle, sweep
 from shared.clock import Clock
 from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed
 from shared.contracts.types import Cause as CausedBy
-from shared.db import Database, Tx
+from shared.db import Database, Row, Tx
 from shared.messaging import merges, outbox
 from shared.messaging.merges import Groups
 from shared.messaging.outbox import UNNUMBERED, Outgoing
@@ -189,7 +187,7 @@ class Sweeper:
         return len(lots)
 
 
-def _account(row: RowMapping) -> Account:
+def _account(row: Row) -> Account:
     return Account(
         row["account_id"], row["customer_id"], row["survivor_account_id"], row["last_at"], row["orders"], row["caps"],
         Head(row["entries"], row["head"]),

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from services.loyalty.ledger.domain import Award, Entry, Lot
-from shared.db import Tx, columns, copy, execute, fetch
+from shared.db import Row, Tx, columns, copy, execute, fetch
 
 _OPEN = """
 INSERT INTO accounts (customer_id, opened_at)
@@ -118,7 +116,7 @@ ORDER BY s.customer_id, a.customer_id, order_id
 """
 
 
-async def open_and_lock(tx: Tx, customers: Sequence[str], now: datetime) -> Sequence[RowMapping]:
+async def open_and_lock(tx: Tx, customers: Sequence[str], now: datetime) -> Sequence[Row]:
     """The accounts of sorted customers, opened where there is none, locked until the transaction ends."""
     rows = await fetch(tx, _LOCK, customers=list(customers))
     if len(rows) == len(customers):
@@ -129,7 +127,7 @@ async def open_and_lock(tx: Tx, customers: Sequence[str], now: datetime) -> Sequ
     return [*rows, *await fetch(tx, _LOCK, customers=missing)]
 
 
-async def lock(tx: Tx, accounts: Sequence[int]) -> Sequence[RowMapping]:
+async def lock(tx: Tx, accounts: Sequence[int]) -> Sequence[Row]:
     """The same for accounts known by their id."""
     return await fetch(tx, _LOCK_BY_ID, accounts=list(accounts))
 
@@ -146,7 +144,7 @@ async def point(tx: Tx, rows: Sequence[tuple[int, int | None]]) -> None:
     await execute(tx, _POINT, ids=ids, survivors=survivors)
 
 
-async def find(tx: Tx, customers: Sequence[str]) -> Sequence[RowMapping]:
+async def find(tx: Tx, customers: Sequence[str]) -> Sequence[Row]:
     """The accounts that these customers have."""
     return await fetch(tx, _FIND, customers=list(customers))
 
@@ -223,7 +221,7 @@ async def spends_of_groups(
     return {row["account_id"]: list(zip(row["times"], row["nets"], strict=True)) for row in rows}
 
 
-async def balance(tx: Tx, accounts: Sequence[int], at: datetime) -> RowMapping:
+async def balance(tx: Tx, accounts: Sequence[int], at: datetime) -> Row:
     """available, pending, lifetime_earned and the next expiry as they are at an instant."""
     return (await fetch(tx, _BALANCE, accounts=list(accounts), at=at))[0]
 
@@ -250,7 +248,7 @@ async def snapshot(tx: Tx) -> None:
     await execute(tx, _SNAPSHOT)
 
 
-async def heads(tx: Tx, after: int, limit: int) -> Sequence[RowMapping]:
+async def heads(tx: Tx, after: int, limit: int) -> Sequence[Row]:
     """Accounts by id with the ends of their chains."""
     return await fetch(tx, _HEADS, after=after, limit=limit)
 
@@ -287,7 +285,7 @@ async def everything(tx: Tx) -> list[tuple[str, str, Lot]]:
     return [(row["survivor_id"], row["customer_id"], _lot(row)) for row in await fetch(tx, _ALL)]
 
 
-def _lot(row: RowMapping) -> Lot:
+def _lot(row: Row) -> Lot:
     award = Award(
         row["order_id"], row["occurred_at"], row["currency"], row["net_minor"], row["points"], row["reversed"],
         row["programme_version"], row["judged_with"], row["available_from"], row["expires_at"],
@@ -303,5 +301,5 @@ def _lot_row(lot: Lot) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _entry(row: RowMapping) -> Entry:
+def _entry(row: Row) -> Entry:
     return Entry(**row)

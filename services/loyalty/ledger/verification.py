@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.loyalty.ledger import store
 from services.loyalty.ledger.domain import BOOKS, GENESIS, Entry
-from shared.db import Database
+from shared.db import Database, Row
 
 BATCH = 500
 _OF_CUSTOMERS = ("pending", "available", "expired")
@@ -69,7 +68,7 @@ def balances(entries: Sequence[Entry]) -> Counter[str]:
     return held
 
 
-def _broken(account: RowMapping, entries: Sequence[Entry], posted: Mapping[tuple[int, str], int]) -> Broken | None:
+def _broken(account: Row, entries: Sequence[Entry], posted: Mapping[tuple[int, str], int]) -> Broken | None:
     customer = account["customer_id"]
     last = GENESIS
     for seq, entry in enumerate(entries, start=1):

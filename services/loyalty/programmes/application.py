@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.loyalty.programmes import store
 from services.loyalty.programmes.domain import Programme, first_programme, in_force, read_programme
 from shared.clock import Clock
-from shared.db import Tx
+from shared.db import Row, Tx
 
 FIRST = 1
 _HIGHEST = 2**31 - 1
@@ -90,9 +89,9 @@ def _text(body: dict[str, Any]) -> str:
     return msgspec.json.encode(body).decode()
 
 
-def _programme(row: RowMapping) -> Programme:
+def _programme(row: Row) -> Programme:
     return read_programme(row["version"], row["posted_at"], row["body"].encode())
 
 
-def _posted(row: RowMapping) -> Posted:
+def _posted(row: Row) -> Posted:
     return Posted(row["version"], row["posted_at"], msgspec.json.decode(row["body"]))

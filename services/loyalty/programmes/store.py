@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
-from shared.db import Tx, execute, fetch
+from shared.db import Row, Tx, execute, fetch
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('roost.loyalty.programmes', 0))"
 _NEWER = "SELECT version, posted_at, body FROM programmes WHERE version > :version ORDER BY version"
@@ -21,18 +19,18 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def newer(tx: Tx, version: int) -> Sequence[RowMapping]:
+async def newer(tx: Tx, version: int) -> Sequence[Row]:
     """The versions posted after ``version``."""
     return await fetch(tx, _NEWER, version=version)
 
 
-async def one(tx: Tx, version: int) -> RowMapping | None:
+async def one(tx: Tx, version: int) -> Row | None:
     """That version, or None."""
     rows = await fetch(tx, _ONE, version=version)
     return rows[0] if rows else None
 
 
-async def page(tx: Tx, before: int, limit: int) -> Sequence[RowMapping]:
+async def page(tx: Tx, before: int, limit: int) -> Sequence[Row]:
     """Versions below ``before``, newest first."""
     return await fetch(tx, _PAGE, before=before, limit=limit)
 

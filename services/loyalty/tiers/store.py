@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
-from shared.db import Tx, columns, execute, fetch
+from shared.db import Row, Tx, columns, execute, fetch
 
 _READ = "SELECT account_id, tier, due_at FROM tiers WHERE account_id = ANY(:accounts)"
 _SAVE = """
@@ -24,7 +22,7 @@ ON CONFLICT (version) DO UPDATE SET last_account_id = excluded.last_account_id, 
 """
 
 
-async def read(tx: Tx, accounts: Sequence[int]) -> dict[int, RowMapping]:
+async def read(tx: Tx, accounts: Sequence[int]) -> dict[int, Row]:
     """What was last announced of these accounts; nothing of who never had a tier, nor will without buying."""
     return {row["account_id"]: row for row in await fetch(tx, _READ, accounts=list(accounts))}
 

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.profile.contact_persons.domain import ContactPerson
 from services.profile.customers.sealing import opened_json, sealed_json
 from services.profile.vault.domain import Opener, Sealer
-from shared.db import Tx, execute, fetch
+from shared.db import Row, Tx, execute, fetch
 
 _KEPT = """
 SELECT p.person_id, p.customer_id, p.name, p.version, p.role, p.sealed, k.wrapped, k.wrapped_by
@@ -54,7 +53,7 @@ async def delete(tx: Tx, person: str) -> None:
     await execute(tx, _DELETE, person=person)
 
 
-def _person(row: RowMapping, opener: Opener) -> ContactPerson:
+def _person(row: Row, opener: Opener) -> ContactPerson:
     sealer = opener(row["customer_id"], row["wrapped"], row["wrapped_by"])
     return ContactPerson(
         person_id=row["person_id"],

@@ -30,7 +30,7 @@ from services.profile.customers.sealing import has_addresses, sealed_parts, seal
 from services.profile.vault.application import Vault
 from shared.clock import Clock
 from shared.contracts.types import Cause
-from shared.db import Tx
+from shared.db import Row, Tx
 from shared.messaging import merges, outbox
 from shared.messaging.erased import Erased
 from shared.messaging.events import Event
@@ -115,7 +115,7 @@ class Customers:
             raise CustomerExists(file.customer_id)
         return await self._save(tx, known, fields, cause, trace, saying)
 
-    def file_of(self, row: Mapping[Any, Any]) -> CustomerFile:
+    def file_of(self, row: Row) -> CustomerFile:
         """The file of a row that has, among others, ``FILE_COLUMNS``. Raises Unreadable."""
         return store.file_of(row, self.vault.opener)
 

@@ -149,7 +149,7 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
 
         An id that was joined to another answers the customer it was joined to, and `merged_into` names him.
         """
-        async with db.reading() as reader:
+        async with db.connection() as reader:
             found = await overviews.alone(reader, customer_id)
         if found is None:
             async with db.transaction() as tx:

@@ -1,7 +1,7 @@
 """The files, their history and their addresses; addresses go in and come out sealed."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
@@ -12,7 +12,7 @@ from services.profile.customers.contact_points import ContactPoint
 from services.profile.customers.domain import EDITABLE, OF_THE_ROW, CustomerFile, Role, Said
 from services.profile.customers.sealing import SealedPart, SealedPoint, opened_address, opened_part
 from services.profile.vault.domain import Opener, Sealer
-from shared.db import Tx, columns, execute, fetch
+from shared.db import Row, Tx, columns, execute, fetch
 
 _MEET = """
 INSERT INTO customers (customer_id, bare, created_at, updated_at)
@@ -129,7 +129,7 @@ async def find_all(tx: Tx, opener: Opener, customers: Sequence[str]) -> list[Cus
     return [file_of(row, opener) for row in rows]
 
 
-def file_of(row: Mapping[Any, Any], opener: Opener) -> CustomerFile:
+def file_of(row: Row, opener: Opener) -> CustomerFile:
     """The file of a row that has, beside others, the columns of ``FILE``. Raises Unreadable."""
     fields: dict[str, Any] = dict(zip(_PLAIN, _plain(row), strict=True))
     # A default is left out of an event where it is the very object.
@@ -249,7 +249,7 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _points(row: Mapping[Any, Any], opener: Opener) -> tuple[ContactPoint, ...]:
+def _points(row: Row, opener: Opener) -> tuple[ContactPoint, ...]:
     sealer = _sealer(row, opener, row["customer_id"])
     return tuple(
         ContactPoint(kind, opened_address(kind, sealed, sealer), verified)
@@ -257,5 +257,5 @@ def _points(row: Mapping[Any, Any], opener: Opener) -> tuple[ContactPoint, ...]:
     )
 
 
-def _sealer(row: Mapping[Any, Any], opener: Opener, customer: str) -> Sealer:
+def _sealer(row: Row, opener: Opener, customer: str) -> Sealer:
     return opener(customer, row["wrapped"], row["wrapped_by"])

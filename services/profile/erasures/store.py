@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.profile.erasures.domain import ErasureFile
-from shared.db import Tx, columns, execute, fetch
+from shared.db import Row, Tx, columns, execute, fetch
 from shared.messaging.erasures import Counts, Erasure, delete
 
 OF_THE_FILE = (
@@ -165,7 +164,7 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
     return counts
 
 
-def _file(row: RowMapping) -> ErasureFile:
+def _file(row: Row) -> ErasureFile:
     stored = dict(row)
     stored["acknowledgements"] = [msgspec.json.decode(said) for said in stored.pop("said")]
     return msgspec.convert(stored, ErasureFile)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.profile.identifiers.domain import Identifier, opened
 from services.profile.vault.domain import Opener
-from shared.db import Tx, execute, fetch
+from shared.db import Row, Tx, execute, fetch
 
 _COLUMNS = "i.identifier_id, i.customer_id, i.kind, i.sealed, i.recorded_at, i.verified, k.wrapped, k.wrapped_by"
 _KEPT = f"SELECT {_COLUMNS} FROM identifiers AS i LEFT JOIN customer_keys AS k USING (customer_id)"
@@ -85,11 +84,11 @@ async def whose(tx: Tx, kind: str, digest: bytes) -> list[str]:
     return [row["customer_id"] for row in await fetch(tx, _WHOSE, kind=kind, digest=digest)]
 
 
-def _one(rows: Sequence[RowMapping], opener: Opener) -> Identifier | None:
+def _one(rows: Sequence[Row], opener: Opener) -> Identifier | None:
     return _identifier(rows[0], opener) if rows else None
 
 
-def _identifier(row: RowMapping, opener: Opener) -> Identifier:
+def _identifier(row: Row, opener: Opener) -> Identifier:
     sealer = opener(row["customer_id"], row["wrapped"], row["wrapped_by"])
     value = opened(row["kind"], row["sealed"], sealer)
     return Identifier(row["identifier_id"], row["customer_id"], row["kind"], value, row["recorded_at"], row["verified"])

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.profile.identities.domain import MergeView, Rule, Side
-from shared.db import Tx, columns, execute, fetch
+from shared.db import Row, Tx, columns, execute, fetch
 
 _FIND = """
 SELECT m.merge_id, m.version, m.from_id, m.into_id, m.active, coalesce(made.occurred_at, m.occurred_at) AS merged_at,
@@ -80,7 +79,7 @@ async def find(tx: Tx, merge_id: str) -> MergeView | None:
     return msgspec.convert(row | {"rule": row if row["policy_version"] is not None else None}, MergeView)
 
 
-async def edges(tx: Tx, ids: Sequence[str]) -> Sequence[RowMapping]:
+async def edges(tx: Tx, ids: Sequence[str]) -> Sequence[Row]:
     """The merges that join these ids, with the kinds of key of those that a rule made."""
     return await fetch(tx, _EDGES, ids=list(ids))
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import asyncpg
 import msgspec
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from services.profile.attributes import application as attributes
 from services.profile.customers.application import SERVICE, Customers
@@ -195,7 +194,7 @@ class Working:
                     return await self._apply(job, chunk, before, held)
                 except _TurnOver:
                     return False
-                except (asyncpg.PostgresError, DBAPIError) as error:
+                except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                     lost = before is not None and before.done() and not _stands(before)
                     overtaken = isinstance(error, asyncpg.UniqueViolationError) or is_transient(error)
                     if lost or not overtaken or attempt == _AGAIN:

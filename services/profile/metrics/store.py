@@ -5,12 +5,11 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.profile.metrics.domain import Cell, Churn, Products, Ratio, Sales, Satisfaction, Sold, Voice, Week
 from services.profile.periods import Period
 from services.profile.policies.domain import LifecyclePolicy
-from shared.db import Tx, fetch
+from shared.db import Row, Tx, fetch
 
 _PERSON = "coalesce(v.survivor_id, o.customer_id)"
 _FILTERS = {
@@ -255,7 +254,7 @@ async def cohorts(tx: Tx, period: Period, of: Filters) -> tuple[Ratio, list[Cell
     return _ratio(await _ask(tx, _CAME_AGAIN, period, of)), [msgspec.convert(dict(row), Cell) for row in cells]
 
 
-async def _ask(tx: Tx, question: str, period: Period | None, of: Filters, **params: Any) -> Sequence[RowMapping]:
+async def _ask(tx: Tx, question: str, period: Period | None, of: Filters, **params: Any) -> Sequence[Row]:
     """Over the orders up to the period's end, the feedback between ``begins`` and ``ends``, or both."""
     conditions = " AND ".join(_FILTERS[name] for name in of) or "true"
     read = [_ORDERS] if period else []
@@ -266,6 +265,6 @@ async def _ask(tx: Tx, question: str, period: Period | None, of: Filters, **para
     return await fetch(tx, sql, **of, **{name: value for name, value in given.items() if f":{name}" in sql})
 
 
-def _ratio(rows: Sequence[RowMapping]) -> Ratio:
+def _ratio(rows: Sequence[Row]) -> Ratio:
     row = rows[0]
     return Ratio(row["numerator"], row["denominator"], int(row["count"]))

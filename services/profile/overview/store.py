@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.profile.overview.domain import Listed, Said
 from services.profile.policies.domain import LifecyclePolicy
@@ -15,7 +14,7 @@ from services.profile.purchases.domain import Foreign, Purchases
 from services.profile.segments.domain import labels, of_label
 from services.profile.timeline.domain import ContactNews, Standing
 from shared.contracts.risk import Reason
-from shared.db import Reader, Tx, fetch
+from shared.db import Reader, Row, Tx, fetch
 
 _STATES = """
     coalesce(s.orders, 0) AS orders, coalesce(s.spend, 0) AS spend, coalesce(s.days, 0) AS days,
@@ -115,13 +114,13 @@ async def one(tx: Tx, customer: str, ids: Sequence[str]) -> tuple[Said, ContactN
     return beside((await fetch(tx, _ONE, customer=customer, ids=list(ids)))[0])
 
 
-async def alone(reader: Reader, columns: str, customer: str) -> Mapping[str, Any] | None:
+async def alone(reader: Reader, columns: str, customer: str) -> Row | None:
     """These columns of the file of somebody who has one id alone, what is ``beside`` it, and the number of
     ``policies``' rows; None of who is joined, or has no file."""
-    return cast(Mapping[str, Any] | None, await reader.fetchrow(_alone(columns), customer))
+    return await reader.fetchrow(_alone(columns), customer)
 
 
-def beside(row: Mapping[Any, Any]) -> tuple[Said, ContactNews | None, list[str]]:
+def beside(row: Row) -> tuple[Said, ContactNews | None, list[str]]:
     """What a row of ``one`` or ``alone`` says."""
     next_contact = ContactNews(*_news(row)) if row["contact_id"] is not None else None
     return _said(row), next_contact, labels(row["places"])
@@ -150,7 +149,7 @@ async def many(
     ]
 
 
-async def facts_and_contacts(tx: Tx) -> Sequence[RowMapping]:
+async def facts_and_contacts(tx: Tx) -> Sequence[Row]:
     """Every fact by its natural key and content, every contact by its last word; sorted."""
     return await fetch(tx, _FACTS_AND_CONTACTS)
 
@@ -160,7 +159,7 @@ def _alone(columns: str) -> str:
     return _ALONE.format(columns)
 
 
-def _said(row: Mapping[Any, Any]) -> Said:
+def _said(row: Row) -> Said:
     elsewhere = _foreign.decode(row["elsewhere"]) if row["elsewhere"] else _NOWHERE_ELSE
     reasons = _reasons.decode(row["reasons"]) if row["reasons"] else ()
     purchases, standing = (*_purchases(row), elsewhere), (*_standing(row), reasons)

@@ -1,10 +1,9 @@
 """The table of policies: a row a version, the newest in force."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from shared.db import Tx, fetch
+from shared.db import Row, Tx, fetch
 
 NEWEST = """
 SELECT DISTINCT ON (name) name, version, CAST(body AS text) AS body FROM policies ORDER BY name, version DESC
@@ -28,7 +27,7 @@ async def newest(tx: Tx) -> dict[str, tuple[int, str]]:
     return by_name(await fetch(tx, NEWEST))
 
 
-def by_name(rows: Sequence[Mapping[Any, Any]]) -> dict[str, tuple[int, str]]:
+def by_name(rows: Sequence[Row]) -> dict[str, tuple[int, str]]:
     """The rows of ``NEWEST``: name -> (version, body in JSON)."""
     return {row["name"]: (row["version"], row["body"]) for row in rows}
 

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
 from services.profile.products.domain import Product, described, read
-from shared.db import Tx, columns, execute, fetch
+from shared.db import Row, Tx, columns, execute, fetch
 
 # A list of lists is an array only where all are of one length: accessories travel as text and come apart here.
 _KEEP = """
@@ -109,7 +107,7 @@ async def next_step(tx: Tx, steps: Sequence[Step], without: Sequence[str]) -> li
     return [_product(row) for row in found]
 
 
-def _product(row: RowMapping) -> Product:
+def _product(row: Row) -> Product:
     return Product(read(row["body"]), row["changed_at"], row["version"])
 
 

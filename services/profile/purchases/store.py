@@ -5,11 +5,10 @@ from datetime import datetime
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.profile.purchases.domain import Foreign, Purchases
 from shared.contracts.orders import Order
-from shared.db import Tx, columns, execute, fetch
+from shared.db import Row, Tx, columns, execute, fetch
 from shared.messaging import facts
 
 _ENSURE = """
@@ -88,7 +87,7 @@ async def page(tx: Tx, ids: Sequence[str], *, after: tuple[datetime, str] | None
     return [orders[row["order_id"]] for row in listed]
 
 
-def _read(row: RowMapping) -> tuple[str, Purchases]:
+def _read(row: Row) -> tuple[str, Purchases]:
     # By position: names cost a microsecond each, and this runs for every customer of every batch.
     customer, *state = cast(Iterable[Any], row.values())
     state[-1] = _foreign.decode(state[-1]) if state[-1] else {}

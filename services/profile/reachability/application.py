@@ -6,7 +6,6 @@ from itertools import groupby
 from typing import Literal
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.profile.consents.domain import allowed, holding
 from services.profile.customers.sealing import opened_address
@@ -16,7 +15,7 @@ from services.profile.policies.application import in_force
 from services.profile.reachability import store
 from services.profile.vault.domain import Opener
 from shared.contracts.customers import ContactChannel, Purpose
-from shared.db import Tx
+from shared.db import Row, Tx
 
 _ADDRESS_OF: dict[str, str] = {
     "email": "email",
@@ -86,7 +85,7 @@ def _survivor_first(person: Person) -> list[str]:
 def _reachable(
     person: Person,
     channel: ContactChannel,
-    rows: Sequence[RowMapping],
+    rows: Sequence[Row],
     purpose: Purpose,
     by_default: tuple[str, ...],
     opener: Opener,
@@ -107,6 +106,6 @@ def _reachable(
     )
 
 
-def _address(row: RowMapping, channel: ContactChannel, opener: Opener) -> str:
+def _address(row: Row, channel: ContactChannel, opener: Opener) -> str:
     sealer = opener(row["customer_id"], row["wrapped"], row["wrapped_by"])
     return opened_address(_ADDRESS_OF[channel], row["address"], sealer)

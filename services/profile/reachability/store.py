@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import RowMapping
-
-from shared.db import Tx, fetch
+from shared.db import Row, Tx, fetch
 
 # Per item one probe each into customers, their keys, contact_points and consents by their leading index columns.
 _REACH = """
@@ -27,6 +25,6 @@ ORDER BY w.n
 
 async def reach(
     tx: Tx, purpose: str, customers: Sequence[str], channels: Sequence[str], kinds: Sequence[str]
-) -> Sequence[RowMapping]:
+) -> Sequence[Row]:
     """A row an item, in the order asked; nulls where nothing is known; the address sealed."""
     return await fetch(tx, _REACH, purpose=purpose, customers=customers, channels=channels, kinds=kinds)

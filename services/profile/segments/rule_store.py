@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping
-
-from shared.db import Tx, execute, fetch
+from shared.db import Row, Tx, execute, fetch
 
 _DEFINITIONS = """
 SELECT DISTINCT ON (name) name, version, title, CAST(rule AS text) AS rule, created_at
@@ -20,7 +18,7 @@ UPDATE segments SET reads_standing = false, reads_contacts = false WHERE name = 
 """
 
 
-async def newest(tx: Tx) -> Sequence[RowMapping]:
+async def newest(tx: Tx) -> Sequence[Row]:
     """The newest version of each of the shop's own segments, by name; ``rule`` in JSON."""
     return await fetch(tx, _DEFINITIONS)
 

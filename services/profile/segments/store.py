@@ -6,14 +6,13 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from services.profile.purchases.domain import Foreign, House, Purchases
 from services.profile.segments.domain import Move, Placement
 from services.profile.segments.facts import Known
 from shared.contracts.segments import SegmentCause
 from shared.contracts.types import Scalar
-from shared.db import Tx, columns, copy, execute, fetch, fetch_rows
+from shared.db import Row, Tx, columns, copy, execute, fetch
 
 # One at a time: jobs place in batches, and two that place one customer would both see where he stood before.
 _TURN = "SELECT pg_advisory_xact_lock(hashtextextended('roost.placing', 0))"
@@ -194,7 +193,7 @@ async def gather(tx: Tx) -> int:
 
 async def waiting(tx: Tx, customers: Sequence[str]) -> dict[str, bool]:
     """Those of these customers who stand in the queue, and whether for loaded history alone."""
-    return {row[0]: row[1] for row in await fetch_rows(tx, _WAITING, customers=customers)}
+    return {row[0]: row[1] for row in await fetch(tx, _WAITING, customers=customers)}
 
 
 async def waited(tx: Tx) -> float:
@@ -204,12 +203,12 @@ async def waited(tx: Tx) -> float:
 
 async def take(tx: Tx, after: str, limit: int) -> list[Marked]:
     """The next customers of the queue by id, which leave it."""
-    return sorted((Marked(*row) for row in await fetch_rows(tx, _TAKE, after=after, limit=limit)), key=_by_id)
+    return sorted((Marked(*row) for row in await fetch(tx, _TAKE, after=after, limit=limit)), key=_by_id)
 
 
 async def due(tx: Tx, now: datetime, limit: int) -> list[tuple[str, str, datetime]]:
     """(customer, segment, instant) of what time alone changes, oldest first."""
-    return [(*row,) for row in await fetch_rows(tx, _DUE, now=now, limit=limit)]
+    return [(*row,) for row in await fetch(tx, _DUE, now=now, limit=limit)]
 
 
 async def next_due(tx: Tx) -> tuple[bool, datetime | None]:
@@ -221,7 +220,7 @@ async def next_due(tx: Tx) -> tuple[bool, datetime | None]:
 async def known(tx: Tx, customers: Sequence[str], house: House, *, contacts: bool = False) -> dict[str, Known]:
     """What is known of those of these customers who have a file, but for their activity; of their contacts only where
     a rule in force asks, or with ``contacts``."""
-    rows = await fetch_rows(tx, _KNOWN, customers=customers, contacts=contacts)
+    rows = await fetch(tx, _KNOWN, customers=customers, contacts=contacts)
     return dict(_known(house, *row) for row in rows)
 
 
@@ -231,7 +230,7 @@ async def placements(tx: Tx, customers: Sequence[str]) -> dict[tuple[str, str], 
         (customer, segment): Placement(
             place, since, version, next_at, msgspec.json.decode(inputs) if inputs else _NO_INPUTS
         )
-        for customer, segment, place, since, version, next_at, inputs in await fetch_rows(
+        for customer, segment, place, since, version, next_at, inputs in await fetch(
             tx, _PLACEMENTS, customers=customers
         )
     }
@@ -303,19 +302,19 @@ async def replacements(tx: Tx) -> dict[str, dict[str, Any]]:
     return {row.pop("segment"): row for row in rows}
 
 
-async def members(tx: Tx, segment: str, place: str, after: str, limit: int) -> Sequence[RowMapping]:
+async def members(tx: Tx, segment: str, place: str, after: str, limit: int) -> Sequence[Row]:
     """Who stands in a class, by id."""
     return await fetch(tx, _MEMBERS, segment=segment, **{"class": place}, after=after, limit=limit)
 
 
-async def of_customer(tx: Tx, customer: str, as_of: datetime | None = None) -> Sequence[RowMapping]:
+async def of_customer(tx: Tx, customer: str, as_of: datetime | None = None) -> Sequence[Row]:
     """Where a customer stands, or stood at an instant; by segment."""
     if as_of is not None:
         return await fetch(tx, _AS_OF, customer=customer, at=as_of)
     return await fetch(tx, _OF_CUSTOMER, customer=customer)
 
 
-async def last_move(tx: Tx, customer: str, segment: str) -> RowMapping | None:
+async def last_move(tx: Tx, customer: str, segment: str) -> Row | None:
     """The last change of a customer's class in a segment; ``inputs`` in JSON."""
     rows = await fetch(tx, _LAST_MOVE, customer=customer, segment=segment)
     return rows[0] if rows else None

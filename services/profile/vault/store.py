@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import RowMapping
-
 from services.profile.vault.domain import WrappedKey
-from shared.db import Tx, columns, execute, fetch
+from shared.db import Row, Tx, columns, execute, fetch
 
 _FIND = "SELECT customer_id, wrapped, wrapped_by FROM customer_keys WHERE customer_id = ANY(:customers)"
 _KEEP = """
@@ -85,5 +83,5 @@ def _columns(keys: Mapping[str, WrappedKey]) -> dict[str, list[object]]:
     return dict(zip(("customers", "wrapped", "by"), found, strict=True))
 
 
-def _one(rows: Sequence[RowMapping]) -> WrappedKey | None:
+def _one(rows: Sequence[Row]) -> WrappedKey | None:
     return WrappedKey(rows[0]["wrapped"], rows[0]["wrapped_by"]) if rows else None

@@ -6,12 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import RowMapping
 
 from services.churn.policies import application as policies
 from services.churn.scoring import store
 from services.churn.scoring.policy import Policy
-from shared.db import Tx
+from shared.db import Row, Tx
 from tests.integration.churn.house import Churn
 from tests.kit.builders import purchase, record
 
@@ -64,7 +63,7 @@ async def test_a_scoring_that_breaks_off_half_way_and_runs_again_announces_each_
     await regulars(churn, customers=9)
     hold_chunk, chunks = store.hold_chunk, iter(range(10))
 
-    async def breaking(tx: Tx, after: str, limit: int) -> RowMapping | None:
+    async def breaking(tx: Tx, after: str, limit: int) -> Row | None:
         if next(chunks) == 2:
             raise ConnectionResetError
         return await hold_chunk(tx, after, limit)

@@ -141,7 +141,7 @@ async def test_a_doubtful_mail_that_never_left_goes_out_once_a_person_says_so(
 ) -> None:
     await at_risk_with_mail(engagement, profile)
     async with engagement.service.db.transaction() as tx:
-        await tx.exec_driver_sql("UPDATE contacts SET status = 'handing-over', made_at = hand_over_at")
+        await tx.execute("UPDATE contacts SET status = 'handing-over', made_at = hand_over_at")
     await engagement.pass_time(timedelta(minutes=2))
     assert mailbox.taken == []
     [task] = await engagement.rows("SELECT * FROM tasks")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+import asyncpg
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from shared.db import execute, fetch
 from tests.integration.profile.house import Profile, token
@@ -54,7 +54,7 @@ async def test_every_entry_stays_and_only_a_change_is_announced(profile: Profile
 
 @pytest.mark.parametrize("change", ["UPDATE consents SET granted = true", "DELETE FROM consents", "TRUNCATE consents"])
 async def test_the_database_refuses_to_rewrite_consent(profile: Profile, change: str) -> None:
-    with pytest.raises(DBAPIError, match=r"permission denied|append-only"):
+    with pytest.raises(asyncpg.PostgresError, match=r"permission denied|append-only"):
         async with profile.service.db.transaction() as tx:
             await execute(tx, change)
 

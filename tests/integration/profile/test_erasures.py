@@ -5,9 +5,9 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
-from sqlalchemy.exc import DBAPIError
 
 from services.profile.erasures.receipts import InvalidReceipt, public_key, verify
 from services.profile.erasures.store import OF_THE_FILE, OF_THE_STORY, PAIRS
@@ -202,10 +202,10 @@ async def test_after_a_crash_at_any_step_it_goes_on_where_it_stopped(profile: Pr
 
 async def test_the_ledger_of_consents_opens_to_an_open_erasure_alone(profile: Profile) -> None:
     await planted(profile)
-    with pytest.raises(DBAPIError, match="permission denied"):
+    with pytest.raises(asyncpg.PostgresError, match="permission denied"):
         async with profile.service.db.transaction() as tx:
             await execute(tx, "DELETE FROM consents")
-    with pytest.raises(DBAPIError, match="append-only"):
+    with pytest.raises(asyncpg.PostgresError, match="append-only"):
         async with profile.service.db.transaction() as tx:
             await fetch(tx, "SELECT erase_consents('made-up', now())")
 

@@ -34,7 +34,7 @@ async def both(profile: Profile, customer: str) -> tuple[Overview | None, Overvi
     house = House(HouseSettings().currency, HouseSettings().time_zone)
     customers = Customers(profile.clock, "TW", Vault(profile.service.db, [MASTER_KEY]))
     overviews = Overviews(customers, house, profile.clock)
-    async with profile.service.db.reading() as reader:
+    async with profile.service.db.connection() as reader:
         alone = await overviews.alone(reader, customer)
     async with profile.service.db.transaction() as tx:
         asked = await person(tx, customer)

@@ -8,8 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 import httpx
-from sqlalchemy import event
+import pytest
 
+from shared import db
 from shared.clock import VirtualClock
 from tests.integration.profile.house import Profile, in_batches, profile_over, token
 from tests.integration.profile.test_counting import count
@@ -154,9 +155,9 @@ async def test_a_rate_for_loaded_history_moves_nobody_aloud(profile: Profile) ->
 
 
 async def test_a_batch_in_the_houses_currency_asks_nothing_of_rates(profile: Profile) -> None:
-    with statements(profile) as ours:
+    with statements() as ours:
         await profile.take(*(record("purchase-recorded", purchase(f"pos:{n}")) for n in range(3)))
-    with statements(profile) as theirs:
+    with statements() as theirs:
         bought = [purchase(f"web:{n}", currency="USD" if n else "TWD") for n in range(3)]
         await profile.take(*(record("purchase-recorded", one) for one in bought))
     assert not any("rates" in sql for sql in ours)
@@ -164,16 +165,17 @@ async def test_a_batch_in_the_houses_currency_asks_nothing_of_rates(profile: Pro
 
 
 @contextmanager
-def statements(profile: Profile) -> Iterator[list[str]]:
+def statements() -> Iterator[list[str]]:
     ran: list[str] = []
+    compiled = db._compiled
 
-    def note(_: Any, __: Any, sql: str, *___: Any) -> None:
+    def note(sql: str) -> tuple[str, tuple[str, ...]]:
         ran.append(sql)
+        return compiled(sql)
 
-    engine = profile.service.db.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    yield ran
-    event.remove(engine, "before_cursor_execute", note)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(db, "_compiled", note)
+        yield ran
 
 
 async def test_a_rate_is_a_positive_decimal_of_another_currency(profile: Profile) -> None:

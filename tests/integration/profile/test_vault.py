@@ -124,11 +124,13 @@ async def test_what_is_sealed_opens_for_its_customer_and_field_alone(profile: Pr
         " WHERE k.customer_id = 'a' AND other.customer_id = 'b'",
         "UPDATE contact_points SET sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) WHERE customer_id = 'a'",
     ):
-        async with profile.service.db.engine.connect() as tx:
+        async with profile.service.db.connection() as tx:
+            stolen = tx.transaction()
+            await stolen.start()
             await execute(tx, theft)
             with pytest.raises(Unreadable):
                 await customers.find(tx, "a")
-            await tx.rollback()
+            await stolen.rollback()
     assert (await profile.view("a"))["email"] == "planted@example.com"
 
 

@@ -131,17 +131,17 @@ async def test_a_reading_connection_that_was_lost_is_not_given_out_again(
     other = await asyncpg.connect(test_database.dsn)
 
     async def cut_off() -> None:
-        async with database.reading() as reader:
+        async with database.connection() as reader:
             await other.fetchval("SELECT pg_terminate_backend($1, 5000)", reader.get_server_pid())
             await reader.fetch("SELECT 1")
 
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
         await cut_off()
     await other.close()
-    async with database.reading() as reader:
+    async with database.connection() as reader:
         assert await reader.fetchval("SELECT $1::int", 7) == 7
         kept = reader
-    async with database.reading() as reader:
+    async with database.connection() as reader:
         assert reader is kept
 
 
@@ -149,7 +149,7 @@ async def test_reads_at_once_leave_no_connection_behind_however_many_they_are(te
     database, pids = Database(test_database.dsn, pool_size=2), set[int]()
 
     async def read() -> None:
-        async with database.reading() as reader:
+        async with database.connection() as reader:
             pids.add(await reader.fetchval("SELECT pg_backend_pid()"))
 
     try:

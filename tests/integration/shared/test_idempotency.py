@@ -9,9 +9,8 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI, Response
 from pydantic import BaseModel
-from sqlalchemy import text
 
-from shared.db import Database
+from shared.db import Database, fetch
 from shared.http.auth import public
 from shared.http.idempotency import IDEMPOTENCY_DDL, Attempt, claim, idempotency_key, remember
 from shared.http.problems import ProblemError, conflict
@@ -46,7 +45,7 @@ async def store(test_database: TestDatabase, database: Database) -> AsyncIterato
 
 async def effects(store: Database) -> int:
     async with store.transaction() as tx:
-        count: int = (await tx.execute(text("SELECT count(*) FROM spends"))).scalar_one()
+        count: int = (await fetch(tx, "SELECT count(*) AS n FROM spends"))[0]["n"]
     return count
 
 
@@ -60,18 +59,14 @@ def spending(store: Database, *, in_the_middle: asyncio.Event | None = None) -> 
         async with store.transaction() as tx:
             if replay := await attempt.claim(tx):
                 replay.mark(response)
-                found = (
-                    await tx.execute(
-                        text("SELECT id, points FROM spends WHERE id = :id"), {"id": int(replay.resource_id)}
-                    )
-                ).one()
-                return Spent(id=found.id, points=found.points)
+                [found] = await fetch(tx, "SELECT id, points FROM spends WHERE id = :id", id=int(replay.resource_id))
+                return Spent(id=found["id"], points=found["points"])
             if in_the_middle is not None:
                 await in_the_middle.wait()
             if order.points > 100:
                 raise conflict("insufficient-points", "Not so many.")
-            insert = text("INSERT INTO spends (points) VALUES (:points) RETURNING id")
-            number: int = (await tx.execute(insert, {"points": order.points})).scalar_one()
+            insert = "INSERT INTO spends (points) VALUES (:points) RETURNING id"
+            number: int = (await fetch(tx, insert, points=order.points))[0]["id"]
             await attempt.remember(tx, status=201, resource_id=str(number))
         return Spent(id=number, points=order.points)
 

@@ -107,7 +107,7 @@ async def test_many_jobs_on_the_smallest_pool_all_get_done(test_database: TestDa
 
     runner = JobRunner("profile", [opening(f"job-{n}") for n in range(12)], db)
     # One connection is the relay's.
-    async with db.engine.connect(), running(runner):
+    async with db.connection(), running(runner):
         await until(all_done, 15)
     await db.close()
 

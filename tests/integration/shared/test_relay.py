@@ -16,7 +16,7 @@ from shared.clock import SystemClock
 from shared.contracts.risk import RiskLowered
 from shared.contracts.topics import dead_letter_topic
 from shared.contracts.types import Cause
-from shared.db import Database, fetch
+from shared.db import Database, Reader, fetch
 from shared.messaging import kafka, outbox
 from shared.messaging import relay as relays
 from shared.messaging.dead_letters import BROKER_REFUSED, DeadLetter, keep
@@ -167,11 +167,11 @@ async def test_a_relay_that_loses_its_connection_publishes_again_and_loses_nothi
     killed: list[int] = []
     take_out = Relay._take_out
 
-    async def die_first(self: Relay, connection: object, done: Sequence[tuple[int, int, int]]) -> None:
+    async def die_first(self: Relay, connection: Reader, done: Sequence[tuple[int, int, int]]) -> None:
         if done and not killed:
-            killed.append((await fetch(connection, "SELECT pg_backend_pid() AS pid"))[0]["pid"])  # type: ignore[arg-type]
+            killed.append((await fetch(connection, "SELECT pg_backend_pid() AS pid"))[0]["pid"])
             await terminate(test_database, killed[0])
-        await take_out(self, connection, done)  # type: ignore[arg-type]
+        await take_out(self, connection, done)
 
     monkeypatch.setattr(Relay, "_take_out", die_first)
     await decide(db, *(f"c-{n}" for n in range(50)))
