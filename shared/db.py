@@ -1,5 +1,6 @@
 """PostgreSQL: SQLAlchemy's engine for the pool, the driver itself for transactions and SQL with bound parameters."""
 
+import contextlib
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from sqlalchemy import text
+from sqlalchemy import PoolProxiedConnection, text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -62,40 +63,59 @@ class Database:
         """``dsn`` is ``postgresql://user:password@host:port/database``. Connects when needed, up to twice ``pool_size``
         times."""
         self.connections = 2 * pool_size
-        self._dsn = dsn
-        self._options: dict[str, Any] = {
-            "connection_class": _Connection,
-            "server_settings": {"application_name": application_name, **_SESSION},
-            **_STATEMENTS,
-        }
+        self._dsn, self._application_name = dsn, application_name
         self.engine = create_async_engine(
             dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
             # None is opened beside the pool: given back, it would be closed, which ``connection`` has no greenlet for.
             pool_size=self.connections,
             max_overflow=0,
             pool_use_lifo=True,
-            connect_args=self._options,
+            connect_args={
+                "connection_class": _Connection,
+                "server_settings": {"application_name": application_name, **_SESSION},
+                **_STATEMENTS,
+            },
         )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """Commits at the end of the block, rolls back on an exception."""
-        async with self.connection() as driver, driver.transaction():
-            yield driver
+        async with self.connection() as driver:
+            begun = driver.transaction()
+            # The driver takes a BEGIN for done that was cancelled or failed: whoever had the connection next, would get
+            # a savepoint of a transaction that nobody commits.
+            async with _or_terminated(driver):
+                await begun.start()
+            try:
+                yield driver
+            except BaseException:
+                # What went wrong is told, not that a lost connection can't be rolled back.
+                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    async with _or_terminated(driver):
+                        await begun.rollback()
+                raise
+            async with _or_terminated(driver):
+                await begun.commit()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Reader]:
         """A connection on which each statement stands for itself: for a read that is asked often and is one statement,
         so that it sees one instant without the round trips of a transaction."""
         pooled = await self.engine.raw_connection()
-        driver = pooled.driver_connection
-        assert isinstance(driver, asyncpg.Connection), "the engine is asyncpg's"
+        while (driver := _driver_of(pooled)).is_closed():
+            # It was lost while it rested; nothing has been asked of it yet.
+            pooled.invalidate()
+            pooled.close()
+            pooled = await self.engine.raw_connection()
         lost = False
         try:
             yield driver
-        except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
-            # A connection that the server ends while it is asked may not know yet that it is closed.
-            lost = True
+        except BaseException as error:
+            # A connection that the server ends while it is asked may not know yet that it is closed, and one whose user
+            # was cancelled may still be at work.
+            lost = not isinstance(error, Exception) or isinstance(
+                error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError
+            )
             raise
         finally:
             if lost or driver.is_closed() or driver.is_in_transaction():
@@ -105,18 +125,33 @@ class Database:
 
     @asynccontextmanager
     async def apart(self) -> AsyncIterator[Tx]:
-        """The same on a connection of its own, which is opened for it: for what must stand however the transaction in
-        hand ends, without taking a second connection from a pool that may be all in hand."""
-        driver = await asyncpg.connect(self._dsn, **self._options)
+        """A transaction on a connection of its own, which is opened for it: for what must stand however the transaction
+        in hand ends, without taking a second connection from a pool that may be all in hand."""
+        apart = Database(self._dsn, pool_size=1, application_name=self._application_name)
         try:
-            async with driver.transaction():
-                yield driver
+            async with apart.transaction() as tx:
+                yield tx
         finally:
-            await driver.close()
+            await apart.close()
 
     async def close(self) -> None:
         """Gives all connections back."""
         await self.engine.dispose()
+
+
+def _driver_of(pooled: PoolProxiedConnection) -> Reader:
+    driver = pooled.driver_connection
+    assert isinstance(driver, asyncpg.Connection), "the engine is asyncpg's"
+    return driver
+
+
+@asynccontextmanager
+async def _or_terminated(driver: Reader) -> AsyncIterator[None]:
+    try:
+        yield
+    except BaseException:
+        driver.terminate()
+        raise
 
 
 @lru_cache(maxsize=2_048)

@@ -78,7 +78,8 @@ def policies_router(db: Database, clock: Clock) -> Router:
                 async with db.transaction() as tx:
                     made = await _revised(tx, name, match, body, principal)
                 return _view(made, response)
-            except asyncpg.PostgresError as error:  # everybody is flagged: consumers at work may make that a deadlock
+            # Everybody is flagged: consumers at work may make that a deadlock.
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 if attempt + 1 == _ATTEMPTS or not is_transient(error):
                     raise
         raise AssertionError("the last attempt returns or raises")

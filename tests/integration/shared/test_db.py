@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import date
+from typing import Any
 
 import asyncpg
 import pytest
 
-from shared.db import Database, Tx, copy, execute, fetch, is_transient
+from shared.db import Database, Reader, Tx, copy, execute, fetch, is_transient
 from tests.integration.shared.effects import query
 from tests.kit.databases import TestDatabase
 
@@ -187,3 +188,71 @@ async def test_types_of_postgresql_itself_are_asked_for_once_a_process_and_ones_
         await database.close()
     assert sum(max(oids) < 10_000 for oids in asked) <= 1
     assert sum(max(oids) >= 10_000 for oids in asked) == 2
+
+
+async def test_what_is_committed_after_a_cancelled_transaction_is_there(
+    database: Database, test_database: TestDatabase
+) -> None:
+    """However far the other had come: before BEGIN, in it, in a statement, in the rollback."""
+    other = await asyncpg.connect(test_database.dsn)
+
+    async def cut_short() -> None:
+        async with database.transaction() as tx:
+            await fetch(tx, "SELECT pg_sleep(0.01)")
+
+    for steps in range(24):
+        task = asyncio.create_task(cut_short())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with database.transaction() as tx:
+            await execute(tx, "INSERT INTO sequences VALUES (:id, 1)", id=f"c-{steps}")
+        assert await other.fetchval("SELECT count(*) FROM sequences") == steps + 1
+    await other.close()
+
+
+async def test_a_begin_that_fails_takes_its_connection_with_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await query(database, "SELECT 1 AS one") == [{"one": 1}]
+    ask, refused = asyncpg.Connection.execute, list[str]()
+
+    async def refusing_once(connection: Reader, query: str, *args: object, **options: Any) -> str:
+        if query.startswith("BEGIN") and not refused:
+            refused.append(query)
+            raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
+        return await ask(connection, query, *args, **options)
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", refusing_once)
+    with pytest.raises(asyncpg.QueryCanceledError):
+        async with database.transaction():
+            pytest.fail("the transaction hasn't begun")
+    async with database.transaction() as tx:
+        await execute(tx, "INSERT INTO sequences VALUES ('c-1', 1)")
+    assert len(await query(database, "SELECT * FROM sequences")) == 1
+
+
+async def test_connections_that_were_lost_at_rest_are_replaced_unnoticed(
+    database: Database, test_database: TestDatabase
+) -> None:
+    async def ask() -> None:
+        async with database.transaction() as tx:
+            await fetch(tx, "SELECT pg_sleep(0.01)")
+
+    await asyncio.gather(*(ask() for _ in range(8)))
+    other = await asyncpg.connect(test_database.dsn)
+    others = "datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+    assert len(await other.fetch(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")) == 8
+    await other.close()
+    await asyncio.sleep(0.05)
+    await asyncio.gather(*(ask() for _ in range(8)))
+
+
+async def test_what_a_lost_connection_was_doing_is_told(database: Database, test_database: TestDatabase) -> None:
+    async def work(tx: Tx) -> None:
+        await kill(test_database, tx)
+        raise asyncio.QueueEmpty
+
+    assert isinstance(await error_of(database, work), asyncio.QueueEmpty)
