@@ -119,10 +119,10 @@ class System:
         await until_quiet(self.kafka, self.topics, self.databases, seconds=seconds, progress=progress)
 
     async def run_job(self, service: str, job: str) -> int:
-        """Does what is due of a service's job, now. Raises KeyError for a job that isn't there."""
+        """Does what is due of a service's job, all of it, now. Raises KeyError for a job that isn't there."""
         runner = self.services[service].runner
         jobs = {known.name: known for known in runner.jobs}
-        return await runner.run_once(jobs[job])
+        return await runner.run_once(jobs[job], wait=True)
 
 
 @contextlib.asynccontextmanager

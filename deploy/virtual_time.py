@@ -43,7 +43,7 @@ class Timeline:
             self.clock.set(max(instant, self.clock.now()))
             for at, service, job in sorted(due, key=lambda entry: (entry[0], entry[1], entry[2].name)):
                 if at <= self.clock.now():
-                    await self.system.services[service].runner.run_once(job)
+                    await self.system.services[service].runner.run_once(job, wait=True)
                     self._known.pop(service, None)
                     runs += 1
             await until_settled(self.system.services)

@@ -14,6 +14,7 @@ from shared.loops import pause
 log = structlog.get_logger()
 
 _LEAD = "SELECT pg_try_advisory_xact_lock(hashtextextended('roost.job.' || :name, 0)) AS leads"
+_LEAD_NEXT = "SELECT pg_advisory_xact_lock(hashtextextended('roost.job.' || :name, 0))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,13 @@ class JobRunner:
         """Ends after the work in hand."""
         self._stopping.set()
 
-    async def run_once(self, job: Job) -> int:
-        """Does what is due of a job, unless somebody is at it."""
+    async def run_once(self, job: Job, *, wait: bool = False) -> int:
+        """Does what is due of a job, unless somebody is at it; ``wait``: after him, so that all of it is done then."""
+        name = f"{self.service}.{job.name}"
         async with self._room, self.db.transaction() as leading:
-            if not (await fetch(leading, _LEAD, name=f"{self.service}.{job.name}"))[0]["leads"]:
+            if wait:
+                await fetch(leading, _LEAD_NEXT, name=name)
+            elif not (await fetch(leading, _LEAD, name=name))[0]["leads"]:
                 return 0
             return await job.run()
 

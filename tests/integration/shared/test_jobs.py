@@ -38,6 +38,32 @@ async def running(*runners: JobRunner) -> AsyncIterator[None]:
             await asyncio.gather(*tasks)
 
 
+async def test_who_waits_for_a_job_runs_it_after_whoever_is_at_it(database: Database) -> None:
+    done: list[str] = []
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def run() -> int:
+        if not begun.is_set():
+            begun.set()
+            await go_on.wait()
+            done.append("at it")
+        else:
+            done.append("after")
+        return 1
+
+    runner = JobRunner("profile", [], database)
+    first = asyncio.create_task(runner.run_once(job("score", run)))
+    await begun.wait()
+    assert await runner.run_once(job("score", run)) == 0
+    waiting = asyncio.create_task(runner.run_once(job("score", run), wait=True))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    assert done == []
+    go_on.set()
+    assert list(await asyncio.gather(first, waiting)) == [1, 1]
+    assert done == ["at it", "after"]
+
+
 async def test_a_job_runs_in_one_process_at_a_time(database: Database) -> None:
     at_it: list[int] = []
     runs = 0
