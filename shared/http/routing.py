@@ -18,7 +18,7 @@ from shared.http.problems import ProblemError, documented, invalid
 class Route(APIRoute):
     """A route that answers in the order 401, 403, 400 (no key), 428, then what its input deserves.
 
-    Complete when it is first asked for more than its path: FastAPI takes a millisecond and 100 KB for each, and
+    Complete when it is first asked for more than its path: FastAPI takes a millisecond and 40 KB for each, and
     of a hundred a start, a worker or a demo needs a few. TypeError then, and no answer, if it doesn't say who may call
     it, by `requires`, `staff_only` or `public`.
     """
