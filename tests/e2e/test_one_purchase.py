@@ -1,5 +1,6 @@
 """One purchase travels through all four services."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import httpx
 
 from deploy.system import System
+from shared.db import fetch
 from shared.messaging.records import Record
 from tests.kit.builders import cloud_event, line, money, purchase, record, returned
 from tests.kit.system import answer, client, publish
@@ -157,3 +159,12 @@ async def test_a_customer_sees_his_own_account_and_nobody_elses(system: System) 
     async with httpx.AsyncClient(base_url=system.url) as nobody:
         for path in paths:
             assert (await nobody.get(path.format("e2e:own-1"))).status_code == 401
+
+
+async def test_a_job_that_is_run_by_hand_waits_for_whoever_is_at_it(system: System) -> None:
+    async with system.databases["engagement"].transaction() as at_it:
+        await fetch(at_it, "SELECT pg_advisory_xact_lock(hashtextextended('roost.job.engagement.plan', 0))")
+        by_hand = asyncio.create_task(system.run_job("engagement", "plan"))
+        await asyncio.sleep(0.3)
+        assert not by_hand.done()
+    await by_hand
