@@ -1,11 +1,10 @@
 """PostgreSQL: SQLAlchemy's engine for the pool, the driver itself for transactions and SQL with bound parameters."""
 
-import contextlib
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NewType
 
 import asyncpg
 from sqlalchemy import PoolProxiedConnection, text
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     Reader = asyncpg.Connection[asyncpg.Record]
 else:
     Reader = asyncpg.Connection
-Tx = Reader
+"""A connection, each statement on it for itself."""
+Tx = NewType("Tx", Reader)
 """A connection inside a transaction: committed by whoever opened it, never by application code."""
 Row = asyncpg.Record
 """What a statement answers: by name, by position, or unpacked."""
@@ -29,10 +29,6 @@ _TRANSIENT = ("08", "40", "53", "57P", "58", "55P03", "25006", "25P03")
 # A server that lost its client without a word must not keep the client's locks for two hours.
 _SESSION = {
     "timezone": "UTC", "tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3",
-}  # fmt: skip
-# A service has some hundred statements: each is prepared once a connection, and for as long as that lives.
-_STATEMENTS = {
-    "statement_cache_size": 1_000, "max_cached_statement_lifetime": 0, "max_cacheable_statement_size": 0,
 }  # fmt: skip
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
@@ -73,29 +69,14 @@ class Database:
             connect_args={
                 "connection_class": _Connection,
                 "server_settings": {"application_name": application_name, **_SESSION},
-                **_STATEMENTS,
             },
         )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """Commits at the end of the block, rolls back on an exception."""
-        async with self.connection() as driver:
-            begun = driver.transaction()
-            # The driver takes a BEGIN for done that was cancelled or failed: whoever had the connection next, would get
-            # a savepoint of a transaction that nobody commits.
-            async with _or_terminated(driver):
-                await begun.start()
-            try:
-                yield driver
-            except BaseException:
-                # What went wrong is told, not that a lost connection can't be rolled back.
-                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                    async with _or_terminated(driver):
-                        await begun.rollback()
-                raise
-            async with _or_terminated(driver):
-                await begun.commit()
+        async with self.connection() as driver, begun(driver) as tx:
+            yield tx
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Reader]:
@@ -137,6 +118,26 @@ class Database:
     async def close(self) -> None:
         """Gives all connections back."""
         await self.engine.dispose()
+
+
+@asynccontextmanager
+async def begun(connection: Reader) -> AsyncIterator[Tx]:
+    """A transaction on a connection that is at hand; see ``Database.transaction``."""
+    transaction = connection.transaction()
+    # The driver takes a BEGIN for done that was cancelled or failed: whoever had the connection next, would get a
+    # savepoint of a transaction that nobody commits.
+    async with _or_terminated(connection):
+        await transaction.start()
+    try:
+        yield Tx(connection)
+    except BaseException:
+        # What went wrong is told, not that a lost connection can't be rolled back.
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            async with _or_terminated(connection):
+                await transaction.rollback()
+        raise
+    async with _or_terminated(connection):
+        await transaction.commit()
 
 
 def _driver_of(pooled: PoolProxiedConnection) -> Reader:
@@ -184,8 +185,11 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed when run again: deadlock, serialization, a lost connection, a full disk.
 
     An argument that the driver refuses (``asyncpg.DataError`` is an InterfaceError) stays wrong however often it is
-    sent. The pool speaks of a connection that it can't open in errors of its own.
+    sent. The pool speaks of a connection that it can't open in errors of its own. A statement that was prepared before
+    a migration of its table fails once a connection.
     """
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or _is_transient_state(getattr(error.orig, "sqlstate", None))
     if isinstance(error, asyncpg.PostgresError):

@@ -22,7 +22,7 @@ from aiokafka.errors import (
 
 from shared.clock import Clock
 from shared.contracts.topics import dead_letter_topic
-from shared.db import Database, Reader, Row, columns, execute, fetch
+from shared.db import Database, Reader, Row, begun, columns, execute, fetch
 from shared.loops import pause, until_stopped
 from shared.messaging import dead_letters, kafka
 from shared.messaging.outbox import record_headers
@@ -206,14 +206,14 @@ class Relay:
 
     async def _bury(self, connection: Reader, row: Row, error: Exception) -> None:
         log.error("relay.refused", service=self.service, topic=row["topic"], error=type(error).__name__)
-        # A dead letter's announcement that is refused is kept already, as the letter itself.
-        if not row["topic"].endswith(dead_letter_topic("", self.service)):
-            record = Record(row["topic"], row["key"], row["value"], tuple(record_headers(row["headers"])))
-            source, code = f"/roost/{self.service}", dead_letters.BROKER_REFUSED
-            letter = dead_letters.DeadLetter(record, "dead", code, str(error) or type(error).__name__, "", source)
-            async with connection.transaction():
-                await dead_letters.keep(connection, self.service, [letter], self.clock.now(), announce=False)
-        await execute(connection, _DELETE, ids=[row["id"]])
+        record = Record(row["topic"], row["key"], row["value"], tuple(record_headers(row["headers"])))
+        source, code = f"/roost/{self.service}", dead_letters.BROKER_REFUSED
+        letter = dead_letters.DeadLetter(record, "dead", code, str(error) or type(error).__name__, "", source)
+        async with begun(connection) as tx:
+            # A dead letter's announcement that is refused is kept already, as the letter itself.
+            if not row["topic"].endswith(dead_letter_topic("", self.service)):
+                await dead_letters.keep(tx, self.service, [letter], self.clock.now(), announce=False)
+            await execute(tx, _DELETE, ids=[row["id"]])
 
     async def _note(self, connection: Reader, rows: Sequence[Row]) -> None:
         if len(rows) == BATCH:

@@ -213,6 +213,22 @@ async def test_what_is_committed_after_a_cancelled_transaction_is_there(
     await other.close()
 
 
+async def test_a_statement_that_a_migration_outdated_is_worth_another_try(
+    database: Database, test_database: TestDatabase
+) -> None:
+    async def read(tx: Tx) -> None:
+        await fetch(tx, "SELECT * FROM sequences")
+
+    async with database.transaction() as tx:
+        await read(tx)
+    owner = await asyncpg.connect(test_database.owner_dsn)
+    await owner.execute("ALTER TABLE sequences ADD COLUMN added int")
+    await owner.close()
+    assert is_transient(await error_of(database, read))
+    async with database.transaction() as tx:
+        await read(tx)
+
+
 async def test_a_begin_that_fails_takes_its_connection_with_it(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
