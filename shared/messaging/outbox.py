@@ -66,6 +66,8 @@ async def append(tx: Tx, service: str, events: Sequence[Outgoing], now: datetime
     following = {customer: last[customer] - wanted[customer] for customer in wanted}
     records = []
     trace = current_traceparent.get() or new_traceparent()
+    # What one transaction says on behalf of one request or event is of one span.
+    spans: dict[str, Mapping[str, str]] = {}
     for event in events:
         customer = event.data.customer_id
         following[customer] = sequence = following[customer] + 1
@@ -76,7 +78,8 @@ async def append(tx: Tx, service: str, events: Sequence[Outgoing], now: datetime
             id=f"{customer}:{sequence}",
             time=getattr(data, "occurred_at", now),
         )
-        headers = {"traceparent": child_of(event.traceparent or trace)}
+        parent = event.traceparent or trace
+        headers = spans.get(parent) or spans.setdefault(parent, {"traceparent": child_of(parent)})
         records.append(Waiting(BY_DATA[type(data)].name, customer.encode(), value, headers))
     await append_records(tx, records, now)
 

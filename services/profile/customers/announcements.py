@@ -1,6 +1,7 @@
 """The events of the customer file: the fields that identify nobody, and no others."""
 
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from services.profile.customers.domain import PUBLISHABLE, CustomerFile
@@ -8,6 +9,8 @@ from services.profile.customers.quality import Day, verify_by
 from shared.contracts.customers import CustomerChanged, CustomerRegistered
 from shared.contracts.types import Cause
 from shared.messaging.outbox import UNNUMBERED
+
+_publishable = attrgetter(*PUBLISHABLE)
 
 
 def registration(file: CustomerFile, cause: Cause, day: Day) -> CustomerRegistered:
@@ -39,4 +42,6 @@ def change(before: CustomerFile, after: CustomerFile, cause: Cause, day: Day, at
 
 
 def _published(file: CustomerFile, day: Day) -> dict[str, Any]:
-    return {name: getattr(file, name) for name in PUBLISHABLE} | {"verify_by": verify_by(file, day)}
+    fields = dict(zip(PUBLISHABLE, _publishable(file), strict=True))
+    fields["verify_by"] = verify_by(file, day)
+    return fields

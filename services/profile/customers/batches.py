@@ -78,7 +78,6 @@ class FileBatch:
         Addresses are normalised already. Raises InvalidAttribute, TrueTooLate.
         """
         before = self.files.get(customer_id)
-        blank = before or new_file(customer_id, {}, self.now)
         true_at = saying.as_of or default
         if true_at > self.now + AHEAD:
             raise TrueTooLate(true_at)
@@ -86,20 +85,21 @@ class FileBatch:
         if worn:
             kept = checked(worn, self.declared)
             parts = {**parts, **{f"{_ATTRIBUTE}{name}": value for name, value in kept.items()}}
+        if before is None:
+            fields = {**whole(_BLANK, parts), "said_at": dict.fromkeys(parts, true_at)}
+            made = new_file(customer_id, fields, self.now)
+            return Write(None, made, dict(parts), dict(parts), saying.source, true_at)
         said = {
             name: value
             for name, value in parts.items()
-            if not self._stands(blank, name, value, true_at, saying.as_of is not None)
+            if not self._stands(before, name, value, true_at, saying.as_of is not None)
         }
-        won = winning(blank, said, true_at)
-        if before is None:
-            after = msgspec.structs.replace(blank, **whole(blank, won), said_at=dict.fromkeys(won, true_at))
-        else:
-            after = changed(before, whole(before, won), self.now) if won or before.bare else before
-            if won:
-                said_at = {**before.said_at, **dict.fromkeys(won, true_at)}
-                after = msgspec.structs.replace(after, said_at=said_at)
-        repeated = {name: blank.said_at[name] for name in parts if name not in said}
+        won = winning(before, said, true_at)
+        after = changed(before, whole(before, won), self.now) if won or before.bare else before
+        if won:
+            said_at = {**before.said_at, **dict.fromkeys(won, true_at)}
+            after = msgspec.structs.replace(after, said_at=said_at)
+        repeated = {name: before.said_at[name] for name in parts if name not in said}
         return Write(before, after, said, won, saying.source, true_at, repeated)
 
     def take(self, write: Write, cause: Cause, trace: str | None) -> None:

@@ -29,22 +29,22 @@ class InvalidContactPoint(ValueError):
     index = 0
 
 
-def normalised(point: ContactPoint, region: str) -> ContactPoint:
-    """The point as it is stored and looked up. ``region``: country of a number without a country code.
+def normalised(kind: ContactKind, value: str, region: str) -> str:
+    """An address as it is stored and looked up. ``region``: country of a number without a country code.
 
     E-mails in lower case, because no provider that matters tells local parts apart by case. Raises
     InvalidContactPoint.
     """
-    match point.kind:
+    match kind:
         case "email":
-            value = _email(point.value)
+            clean = _email(value)
         case "phone":
-            value = _phone(point.value, region)
+            clean = _phone(value, region)
         case "messaging" | "post":
-            value = " ".join(point.value.split())
-    if not value:
+            clean = " ".join(value.split())
+    if not clean:
         raise InvalidContactPoint("an address must not be empty")
-    return msgspec.structs.replace(point, value=value)
+    return clean
 
 
 def all_normalised(points: Iterable[ContactPoint], region: str) -> tuple[ContactPoint, ...]:
@@ -52,11 +52,11 @@ def all_normalised(points: Iterable[ContactPoint], region: str) -> tuple[Contact
     found: dict[tuple[str, str], ContactPoint] = {}
     for index, point in enumerate(points):
         try:
-            clean = normalised(point, region)
+            value = normalised(point.kind, point.value, region)
         except InvalidContactPoint as error:
             error.value, error.index = point.value, index
             raise
-        found.setdefault((clean.kind, clean.value), clean)
+        found.setdefault((point.kind, value), msgspec.structs.replace(point, value=value))
     return tuple(found.values())
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -22,6 +23,9 @@ _TYPES = {
     "preferred_every_days": "integer", "company_size": "integer",
     **dict.fromkeys(_LISTS, "text[]"), **dict.fromkeys(_JSON, "jsonb"),
 }  # fmt: skip
+_JSON_AT = tuple(map(_COLUMNS.index, _JSON))
+_of_file = attrgetter(*_COLUMNS)
+_encode = msgspec.json.Encoder().encode
 _WRITTEN = tuple(name for name in _COLUMNS if name not in ("customer_id", "created_at"))
 _REWRITE = f"""
 UPDATE customers AS c SET {", ".join(f"{name} = new.{name}" for name in _WRITTEN)}
@@ -121,14 +125,9 @@ async def remove(tx: Tx, customers: Sequence[str]) -> None:
     await execute(tx, _REMOVE, customers=list(customers))
 
 
-def _row(file: CustomerFile) -> tuple[Any, ...]:
-    return tuple(
-        value
-        if (value := getattr(file, name)) is None
-        else msgspec.json.encode(value).decode()
-        if name in _JSON
-        else list(value)
-        if name in _LISTS
-        else value
-        for name in _COLUMNS
-    )
+def _row(file: CustomerFile) -> list[Any]:
+    row = list(_of_file(file))
+    for place in _JSON_AT:
+        if row[place] is not None:
+            row[place] = _encode(row[place]).decode()
+    return row

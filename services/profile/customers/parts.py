@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.profile.customers.contact_points import KINDS
+from services.profile.customers.contact_points import KINDS, ContactPoint
 from services.profile.customers.domain import MAPS, CustomerFile
+
+
+def _by_kind(point: ContactPoint) -> int:
+    return KINDS.index(point.kind)
 
 
 def parts_of(file: CustomerFile, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,8 +35,8 @@ def whole(file: CustomerFile, parts: Mapping[str, Any]) -> dict[str, Any]:
         field, _, part = name.partition(".")
         standing = fields.get(field, getattr(file, field))
         if field == "contact_points":
-            kept = {kind: [point for point in standing if point.kind == kind] for kind in KINDS} | {part: value}
-            fields[field] = tuple(point for kind in KINDS for point in kept[kind])
+            others = (point for point in standing if point.kind != part)
+            fields[field] = tuple(sorted((*others, *value), key=_by_kind))
         elif field in MAPS:
             named = {**standing, part: value}
             fields[field] = {key: held for key, held in named.items() if held is not None}

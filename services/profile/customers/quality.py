@@ -1,6 +1,6 @@
 """How far a file can be relied on: what is filled in, what of it is verified, and how long ago it was said."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
@@ -42,10 +42,22 @@ OF_A_COMPANY = (
 """What is expected of a file of each kind: 100 points."""
 
 
+def _terms(expected: Expected, verified: bool) -> tuple[tuple[Fault, int], ...]:
+    outdated: tuple[tuple[Fault, int], ...] = ()
+    if expected.days is not None:
+        outdated = (("outdated", expected.days),)
+    return outdated if verified else (("unverified", UNVERIFIED_DAYS), *outdated)
+
+
+def _soonest(expected: Expected) -> dict[bool, int | None]:
+    return {verified: min((days for _, days in _terms(expected, verified)), default=None) for verified in (False, True)}
+
+
 _ASKED_AGAIN = {
-    kind: [one for one in expected if one.days is not None or one.field in KINDS]
+    kind: [(one.field, _soonest(one)) for one in expected if one.days is not None or one.field in KINDS]
     for kind, expected in (("company", OF_A_COMPANY), ("person", OF_A_PERSON))
 }
+"""Of what is asked for again: the days until then of what is verified, and of what isn't."""
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -85,26 +97,20 @@ def quality(file: CustomerFile, day: Day, now: datetime) -> Quality:
 
 def verify_by(file: CustomerFile, day: Day) -> date | None:
     """The day of ``Quality.verify_by``: it is the file's alone, the same whenever it is asked for."""
-    oldest: dict[int, datetime] = {}
-    for expected in _ASKED_AGAIN["company" if file.kind == "company" else "person"]:
-        value, verified, said_at = _held(file, expected.field)
-        if value:
-            for _, days in _terms(expected, verified):
-                oldest[days] = min(said_at, oldest.get(days, said_at))
-    return min((day(said_at) + timedelta(days=days) for days, said_at in oldest.items()), default=None)
-
-
-def _terms(expected: Expected, verified: bool) -> Iterator[tuple[Fault, int]]:
-    if not verified:
-        yield "unverified", UNVERIFIED_DAYS
-    if expected.days is not None:
-        yield "outdated", expected.days
+    shortest: dict[datetime, int] = {}
+    for field, soonest in _ASKED_AGAIN["company" if file.kind == "company" else "person"]:
+        value, verified, said_at = _held(file, field)
+        if value and (days := soonest[verified]) is not None:
+            shortest[said_at] = min(days, shortest.get(said_at, days))
+    return min((day(said_at) + timedelta(days=days) for said_at, days in shortest.items()), default=None)
 
 
 def _held(file: CustomerFile, field: str) -> tuple[object, bool, datetime]:
     # A system's zero of time may have no day in the house's zone.
     if field not in KINDS:
         return getattr(file, field), True, max(file.said_at.get(field, file.created_at), _LONG_AGO)
-    first = next((point for point in file.contact_points if point.kind == field), None)
-    said_at = file.said_at.get(f"contact_points.{field}", file.created_at)
-    return first, first is None or first.verified, max(said_at, _LONG_AGO)
+    said_at = max(file.said_at.get(f"contact_points.{field}", file.created_at), _LONG_AGO)
+    for point in file.contact_points:
+        if point.kind == field:
+            return point, point.verified, said_at
+    return None, True, said_at

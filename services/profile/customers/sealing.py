@@ -12,6 +12,7 @@ ADDRESSES = "contact_points."
 """How the parts of a file begin that are addresses."""
 
 _points = msgspec.json.Decoder(tuple[ContactPoint, ...])
+_encode = msgspec.json.Encoder().encode
 
 
 class SealedPoint(msgspec.Struct, frozen=True):
@@ -53,8 +54,8 @@ def sealed_parts(parts: Mapping[str, Any], sealer: Sealer | None) -> list[Sealed
     """What is written of a file, as its history keeps it. ``sealer``: wherever there is an address among it."""
     found = []
     for field, value in parts.items():
-        json = msgspec.json.encode(value).decode()
-        if has_addresses({field: value}):
+        json = _json(value)
+        if value and field.startswith(ADDRESSES):
             assert sealer is not None, "whoever writes addresses brings a key"
             found.append(SealedPart(field, None, sealer.seal(_history(field), json)))
         else:
@@ -69,17 +70,21 @@ def opened_part(field: str, sealed: bytes, sealer: Sealer) -> Any:
 
 def has_addresses(parts: Mapping[str, Any]) -> bool:
     """Whether something among these parts must be sealed: no addresses of a kind are no secret."""
-    return any(value for field, value in parts.items() if field.startswith(ADDRESSES))
+    return any(field.startswith(ADDRESSES) and value for field, value in parts.items())
 
 
 def sealed_json(points: Sequence[ContactPoint], sealer: Sealer, field: str) -> bytes:
     """Addresses in one piece, for whom no digest is needed."""
-    return sealer.seal(field, msgspec.json.encode(points).decode())
+    return sealer.seal(field, _json(points))
 
 
 def opened_json(sealed: bytes, sealer: Sealer, field: str) -> tuple[ContactPoint, ...]:
     """Addresses that were sealed in one piece. Raises Unreadable."""
     return _points.decode(sealer.open(field, sealed))
+
+
+def _json(value: Any) -> str:
+    return _encode(value).decode()
 
 
 def _column(kind: str) -> str:

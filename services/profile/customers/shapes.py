@@ -136,8 +136,8 @@ def fields_of(given: FileFields, patch: dict[str, Any] | None = None) -> dict[st
     """What is written, for the domain: the fields that were named, in ``patch`` where ``given`` is a file with a patch
     in it; of a map those keys."""
     named = given.model_fields_set if patch is None else patch.keys()
-    fields = {name: _inner(getattr(given, name)) for name in EDITABLE if name in named}
-    points = _inner(given.contact_points)
+    fields = {name: inner(getattr(given, name)) for name in EDITABLE if name in named}
+    points = inner(given.contact_points)
     for kind in ("email", "phone"):
         if kind in named:
             points = with_primary(points, kind, getattr(given, kind))
@@ -265,7 +265,8 @@ def said_view(said: Said) -> SaidView:
     )
 
 
-def _inner(value: Any) -> Any:
+def inner(value: Any) -> Any:
+    """A value as the domain has it."""
     match value:
         case AnniversaryShape():
             return msgspec.convert(value.model_dump(), Anniversary)
@@ -274,7 +275,7 @@ def _inner(value: Any) -> Any:
         case ContactPointShape():
             return ContactPoint(value.kind, value.value, value.verified)
         case list():
-            return tuple(_inner(one) for one in value)
+            return tuple(inner(one) for one in value)
         case _:
             return value
 

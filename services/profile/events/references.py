@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from services.profile.customers.contact_points import ContactPoint, InvalidContactPoint, normalised
+from services.profile.customers.contact_points import InvalidContactPoint, normalised
 from services.profile.identifiers.domain import InvalidIdentifier, as_kept
 from services.profile.vault.domain import Index
 from shared.contracts.types import Id
@@ -74,7 +74,7 @@ def _read(raw: msgspec.Raw, region: str) -> Reference:
     try:
         match said.kind:
             case "phone" | "email" | "messaging":
-                value = normalised(ContactPoint(said.kind, said.value), region).value
+                value = normalised(said.kind, said.value, region)
             case "member-number" | "card" | "external":
                 value = as_kept(said.kind, said.value)
     except (InvalidContactPoint, InvalidIdentifier) as error:

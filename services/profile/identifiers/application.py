@@ -6,7 +6,7 @@ from uuid import uuid4
 import msgspec
 
 from services.profile.customers.application import Customers
-from services.profile.customers.contact_points import ContactKind, ContactPoint, normalised
+from services.profile.customers.contact_points import ContactKind, normalised
 from services.profile.identifiers import store
 from services.profile.identifiers.domain import Identifier, IdentifierKind, Taken, as_kept, sealed
 from services.profile.identities.application import Identities
@@ -92,7 +92,7 @@ class Identifiers:
             case "member-number" | "card" | "external":
                 kept = as_kept(kind, value)
             case _:
-                kept = normalised(ContactPoint(kind, value), self.customers.phone_region).value
+                kept = normalised(kind, value, self.customers.phone_region)
         found = await store.whose(tx, kind, (await self._vault.index(tx)).digest(kind, kept))
         if len(found) > 1:
             raise Ambiguous

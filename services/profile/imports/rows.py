@@ -15,7 +15,7 @@ from services.profile.customers.contact_points import (
     normalised,
 )
 from services.profile.customers.domain import EDITABLE, MAPS, CustomerFile
-from services.profile.customers.shapes import FileFields, Text, fields_of
+from services.profile.customers.shapes import FileFields, Text, inner
 from services.profile.fields import CUSTOMER_ID, CustomerId, Id, Instant
 from services.profile.identifiers.domain import IdentifierKind, InvalidIdentifier, as_kept
 from services.profile.imports.columns import Setter, document
@@ -119,9 +119,9 @@ def fields_said(prepared: Prepared, file: CustomerFile, region: str) -> dict[str
             value = getattr(row, name)
             fields[name] = tuple(value) if type(value) is list else value
         elif name in _STRUCTURED:
-            fields |= fields_of(row, {name: None})
+            fields[name] = inner(getattr(row, name))
         elif name in MAPS:
-            fields |= {f"{name}.{key}": value for key, value in getattr(row, name).items()}
+            fields.update((f"{name}.{key}", value) for key, value in getattr(row, name).items())
     for name in MAPS:
         if name in prepared.cleared:
             fields |= {f"{name}.{key}": None for key in getattr(file, name)}
@@ -138,12 +138,12 @@ def _addresses(prepared: Prepared, file: CustomerFile, region: str) -> dict[str,
         return said
     known = {(point.kind, point.value): point for point in file.contact_points}
 
-    def clean(kind: ContactKind, value: str, at: str, verified: bool = False) -> ContactPoint:
+    def clean(kind: ContactKind, given: str, at: str, verified: bool = False) -> ContactPoint:
         try:
-            point = normalised(ContactPoint(kind, value, verified), region)
+            value = normalised(kind, given, region)
         except InvalidContactPoint as error:
             raise Refused(Fault(error.code, at, str(error))) from None
-        return point if verified else known.get((kind, point.value), point)
+        return (None if verified else known.get((kind, value))) or ContactPoint(kind, value, verified)
 
     if "contact_points" in named or "contact_points" in prepared.cleared:
         given = [
@@ -158,9 +158,8 @@ def _addresses(prepared: Prepared, file: CustomerFile, region: str) -> dict[str,
             said[f"contact_points.{kind}"] = _once(listed)
     for kind in _SINGLE:
         if kind in named or kind in prepared.cleared:
-            part = f"contact_points.{kind}"
-            standing = said.get(part, tuple(point for point in file.contact_points if point.kind == kind))
-            value = getattr(row, kind)
+            part, value = f"contact_points.{kind}", getattr(row, kind)
+            standing = said[part] if part in said else [point for point in file.contact_points if point.kind == kind]
             first = () if value is None else (clean(kind, value, f"/{kind}"),)
             said[part] = _once((*first, *standing[1:]))
     return said

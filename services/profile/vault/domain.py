@@ -5,7 +5,6 @@ whoever has the database alone reads nothing, and who destroys the wrapped key d
 AES-256-GCM (NIST SP 800-38D, 2007), HKDF-SHA256 (RFC 5869, 2010), HMAC-SHA256 as the index that finds equals.
 """
 
-import hmac
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -145,14 +144,20 @@ class Keyring:
 class Index:
     """Finds equals among what is sealed, without opening it."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_keyed",)
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.hmac import HMAC
+
+        self._keyed = HMAC(key, SHA256())
 
     def digest(self, kind: str, value: str) -> bytes:
         """The same of the same kind and normalised value alone, 32 bytes."""
-        return hmac.digest(self._key, f"{kind}\0{value}".encode(), "sha256")
+        # A copy knows the key already: with an import's two addresses a row that counts.
+        keyed = self._keyed.copy()
+        keyed.update(f"{kind}\0{value}".encode())
+        return keyed.finalize()
 
 
 def _aes(key: bytes) -> "AESGCM":
