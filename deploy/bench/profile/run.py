@@ -63,6 +63,7 @@ async def measured(size: Size, show: Show) -> ProfileFigures:
         async with stage.database("profile") as database:
             service = stage.build("profile", database.dsn)
             try:
+                await service.start(())
                 imported = await loading.load(stage, service, size.customers, _section(show, "import"))
                 show("duplicates", 0, 1)
                 searched = await loading.search(service, size.customers)

@@ -72,6 +72,7 @@ async def _run(
     records = [Record("purchase-recorded", each.key, each.value) for each in purchases]
     stopping = asyncio.Event()
     try:
+        await service.start(())
         await service.intake.take(records[:BATCH])
         began = time.perf_counter()
         task = asyncio.create_task(_on_its_rhythm(service, place, stopping)) if placing else None
