@@ -1,4 +1,7 @@
-"""The count that must balance: received = applied + duplicate + parked + dead + refused, by source and hour."""
+"""The count that must balance: received = applied + duplicate + parked + dead + refused, by source and hour.
+
+``received`` is counted where records come in, the others where each was settled: one that is lost on the way shows.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,10 +17,11 @@ Counts = Mapping[tuple[str, Outcome], int]
 
 _ADD = """
 INSERT INTO flow AS f (source, hour, received, applied, duplicate, parked, dead, refused)
-SELECT source, :hour, applied + duplicate + parked + dead + refused, applied, duplicate, parked, dead, refused
-FROM unnest(CAST(:sources AS text[]), CAST(:applied AS bigint[]), CAST(:duplicate AS bigint[]),
-            CAST(:parked AS bigint[]), CAST(:dead AS bigint[]), CAST(:refused AS bigint[]))
-    AS new (source, applied, duplicate, parked, dead, refused)
+SELECT source, :hour, received, applied, duplicate, parked, dead, refused
+FROM unnest(CAST(:sources AS text[]), CAST(:received AS bigint[]), CAST(:applied AS bigint[]),
+            CAST(:duplicate AS bigint[]), CAST(:parked AS bigint[]), CAST(:dead AS bigint[]),
+            CAST(:refused AS bigint[]))
+    AS new (source, received, applied, duplicate, parked, dead, refused)
 ORDER BY source
 ON CONFLICT (hour, source) DO UPDATE
 SET received = f.received + excluded.received, applied = f.applied + excluded.applied,
@@ -41,15 +45,18 @@ FROM flow
 """
 
 
-async def add(tx: Tx, counts: Counts, now: datetime) -> None:
-    """Adds a batch's outcomes to the hour of ``now``. Last in its transaction: everybody writes these rows."""
-    by_source: dict[str, Counter[str]] = {}
+async def add(tx: Tx, received: Mapping[str, int], counts: Counts, now: datetime) -> None:
+    """Adds what came in by source, and a batch's outcomes, to the hour of ``now``.
+
+    Last in its transaction: everybody writes these rows.
+    """
+    by_source: dict[str, Counter[str]] = {source: Counter(received=n) for source, n in received.items()}
     for (source, outcome), n in counts.items():
         by_source.setdefault(source, Counter())[outcome] += n
-    names = ("applied", "duplicate", "parked", "dead", "refused")
+    names = ("received", "applied", "duplicate", "parked", "dead", "refused")
     rows = [(source, *(found[name] for name in names)) for source, found in sorted(by_source.items())]
     if rows:
-        given = dict(zip(("sources", *names), columns(rows, 6), strict=True))
+        given = dict(zip(("sources", *names), columns(rows, 7), strict=True))
         await execute(tx, _ADD, hour=hour_of(now), **given)
 
 

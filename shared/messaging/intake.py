@@ -43,6 +43,11 @@ class Reading(NamedTuple):
     record: Record
     event: Event | Exception
 
+    @property
+    def source(self) -> str:
+        """Who published it; "" where that can't be read."""
+        return self.event.source if isinstance(self.event, Event | InvalidEvent) else ""
+
 
 UseCase = Callable[[Tx, Sequence[Event]], Awaitable[Outcome]]
 
@@ -105,7 +110,7 @@ class Intake:
         letter = DeadLetter(record, "dead", "unreadable-record", detail)
         async with self.db.transaction() as tx:
             await dead_letters.keep(tx, self.service, [letter], now)
-            await flow.add(tx, {("", "dead"): 1}, now)
+            await flow.add(tx, {"": 1}, {("", "dead"): 1}, now)
         self.after_commit()
         self.counts["dead"] += 1
         log.error("intake.unreadable", error=repr(error), **self._described(letter))
@@ -170,6 +175,7 @@ class Intake:
 
     async def _transaction(self, readings: Sequence[Reading]) -> None:
         now = self.clock.now()
+        received = Counter(reading.source for reading in readings)
         readable: list[tuple[Record, Event]] = []
         letters: list[DeadLetter] = []
         for record, event in readings:
@@ -186,7 +192,7 @@ class Intake:
             letters += refused
             outcomes.update((letter.source, _outcome(letter)) for letter in letters)
             await dead_letters.keep(tx, self.service, letters, now)
-            await flow.add(tx, outcomes, now)
+            await flow.add(tx, received, outcomes, now)
         self.after_commit()
         self.counts.update(outcome for _, outcome in outcomes.elements())
         self._remember(0, len(readings))
@@ -205,12 +211,14 @@ class Intake:
         fresh = sorted(admission.fresh, key=lambda event: places[event.topic.name])
         known: list[Event] = []
         refused: list[Rejection] = []
+        counts: Counter[tuple[str, flow.Outcome]] = Counter()
         for use_case, events in groupby(fresh, key=lambda event: self.use_cases[event.topic.name]):
-            outcome = await use_case(tx, list(events))
+            given = list(events)
+            outcome = await use_case(tx, given)
+            counts.update((event.source, "applied") for event in given)
             known += outcome.duplicates
             refused += outcome.rejected
         await inbox.forget(tx, [rejection.event for rejection in refused])
-        counts: Counter[tuple[str, flow.Outcome]] = Counter((event.source, "applied") for event in fresh)
         counts.subtract((event.source, "applied") for event in known)
         counts.subtract((rejection.event.source, "applied") for rejection in refused)
         counts.update((event.source, "duplicate") for event in [*known, *admission.duplicates])
@@ -223,14 +231,13 @@ class Intake:
 
     async def _park(self, reading: Reading, error: Exception) -> None:
         now = self.clock.now()
-        record, event = reading
-        source = event.source if isinstance(event, Event | InvalidEvent) else ""
+        record, source = reading.record, reading.source
         letter = DeadLetter(record, "parked", "unexpected-error", f"{type(error).__name__} while applying", "", source)
         async with self.db.transaction() as tx:
             if self.erased is not None:
                 _, (letter,) = await self.erased.sift(tx, [], [letter])
             await dead_letters.keep(tx, self.service, [letter], now)
-            await flow.add(tx, {(source, _outcome(letter)): 1}, now)
+            await flow.add(tx, {source: 1}, {(source, _outcome(letter)): 1}, now)
         self.after_commit()
         self.counts[_outcome(letter)] += 1
         self._remember(1, 1)

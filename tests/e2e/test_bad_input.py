@@ -1,8 +1,10 @@
 """Bad records become dead letters with code and pointer, and the next events flow on."""
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import msgspec
@@ -10,11 +12,16 @@ import pytest
 
 from deploy.system import System
 from shared.contracts.topics import SERVICES
+from shared.db import Tx
 from shared.messaging import kafka
+from shared.messaging.events import Event
+from shared.messaging.intake import Outcome, UseCase
 from shared.messaging.records import Record
+from shared.service import Service
 from tests.e2e.test_one_purchase import bought
-from tests.kit.builders import SOURCE, cloud_event, line, money, record
+from tests.kit.builders import cloud_event, line, money, record
 from tests.kit.system import answer, publish
+from tests.kit.waiting import until
 
 TOPIC = "purchase-recorded"
 CUSTOMER = "e2e:bad"
@@ -108,14 +115,75 @@ async def test_a_binary_event_is_read_like_a_structured_one(system: System, http
     assert (await answer(http, "/profile/customers/e2e:binary"))["value"]["order_count"] == 1
 
 
-async def test_what_came_in_is_what_came_out(system: System, http: httpx.AsyncClient) -> None:
-    await publish(system, [record(TOPIC, bought("e2e:counted", "e2e:counted-1"))])
+async def test_what_was_published_is_what_came_in_and_what_became_of_it(
+    system: System, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Good, sent twice, contradicted, bad, unreadable, of somebody who was erased, and one that breaks the service."""
+    await publish(system, [record(TOPIC, bought("e2e:erased", "e2e:erased-1"))])
     await system.until_quiet(seconds=60)
-    for service in SERVICES:
-        rows = (await answer(http, f"/{service}/flow"))["items"]
-        assert any(row["source"] == SOURCE for row in rows)
-        for row in rows:
-            assert row["received"] == row["applied"] + row["duplicate"] + row["parked"] + row["dead"]
+    erasure = (await http.post("/profile/customers/e2e:erased/erasure", json={})).json()["id"]
+
+    async def erased() -> bool:
+        return bool((await answer(http, f"/profile/erasures/{erasure}"))["state"] == "completed")
+
+    await until(erased, 60, what="an erasure in all services")
+    for service in system.services.values():
+        use_cases = cast("dict[str, UseCase]", service.intake.use_cases)
+        monkeypatch.setitem(use_cases, TOPIC, breaking(service, "flow-crash"))
+    before = {name: await counted(http, name) for name in SERVICES}
+    await publish(system, [
+        *(made("e2e:counted", f"flow-{n}") for n in range(3)),
+        *(made("e2e:counted", "flow-0") for _ in range(2)),
+        made("e2e:counted", "flow-1", total=money("7")),
+        made("e2e:counted", "flow-bad", total=money("-1")),
+        *(made("e2e:erased", f"flow-erased-{n}") for n in range(2)),
+        made("e2e:erased", "flow-erased-bad", total=money("-1")),
+        made("e2e:counted", "flow-crash"),
+        Record(TOPIC, b"e2e:counted", b"no event"),
+    ])  # fmt: skip
+    await system.until_quiet(seconds=60)
+    for name in SERVICES:
+        now = await counted(http, name)
+        assert now[COUNTED] == {
+            "received": 11, "applied": 3, "duplicate": 2, "parked": 1, "dead": 2, "refused": 3
+        }, name  # fmt: skip
+        assert (now[""] - before[name][""]) == {"received": 1, "dead": 1}
+        for source, row in now.items():
+            assert row["received"] == sum(row[outcome] for outcome in OUTCOMES), f"{name}: {source}"
+
+
+COUNTED = "/shop/counted"
+OUTCOMES = ("applied", "duplicate", "parked", "dead", "refused")
+
+
+def made(customer: str, id: str, **fields: Any) -> Record:
+    """A purchase of a source that publishes nothing else; of one id always the same bytes."""
+    data = bought(customer, f"e2e:{id}", occurred_at="2026-01-01T00:00:00+00:00", **fields)
+    return record(TOPIC, data, id=id, source=COUNTED)
+
+
+def breaking(service: Service, id: str) -> UseCase:
+    """What a service does with purchases, but for one that it can't stand."""
+    use_case = service.intake.use_cases[TOPIC]
+
+    async def apply(tx: Tx, events: Sequence[Event]) -> Outcome:
+        if any(event.id == id for event in events):
+            raise ZeroDivisionError
+        return await use_case(tx, events)
+
+    return apply
+
+
+async def counted(http: httpx.AsyncClient, service: str) -> dict[str, Counter[str]]:
+    """The flow of a service by source, over all hours."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    cursor = None
+    while True:
+        page = await answer(http, f"/{service}/flow", limit=200, **({"cursor": cursor} if cursor else {}))
+        for row in page["items"]:
+            found[row["source"]].update({name: row[name] for name in ("received", *OUTCOMES)})
+        if not (cursor := page["next_cursor"]):
+            return found
 
 
 async def letters_of(http: httpx.AsyncClient, service: str) -> list[Any]:

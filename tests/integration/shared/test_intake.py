@@ -5,6 +5,9 @@ import io
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby
 
 import asyncpg
 import pytest
@@ -14,6 +17,9 @@ from hypothesis import strategies as st
 
 from shared.clock import VirtualClock
 from shared.db import Database, Tx, execute, fetch
+from shared.messaging import inbox
+from shared.messaging.dead_letters import DeadLetter
+from shared.messaging.erased import Erased
 from shared.messaging.events import Event, Rejection
 from shared.messaging.intake import Intake, Outcome, TooManyFailures
 from shared.messaging.records import Record
@@ -235,17 +241,25 @@ async def test_failures_of_long_ago_are_forgotten(db: Database) -> None:
     assert (await totals(db))["parked"] == 100
 
 
-KINDS = st.sampled_from(["new", "same", "conflict", "broken", "refuse", "crash", "refuse-again", "crash-again", "key"])
+KINDS = st.sampled_from(
+    [
+        "new", "same", "conflict", "broken", "refuse", "crash", "refuse-again", "crash-again", "key", "erased",
+        "erased-and-broken",
+    ]
+)  # fmt: skip
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(KINDS, min_size=1, max_size=12), min_size=1, max_size=4), run=st.uuids())
-async def test_received_is_applied_and_duplicate_and_parked_and_dead(
+async def test_received_is_applied_and_duplicate_and_parked_and_dead_and_refused(
     db: Database, batches: list[list[str]], run: object
 ) -> None:
     """Whatever comes in whatever order, every delivery is counted once, and replays only move what was counted."""
     before = await totals(db)
-    intake = intake_of(db, use_case=refuse_bad)
+    erased = Erased(b"a key of the tests")
+    async with db.transaction() as tx:
+        await erased.add(tx, ["pos:gone"], "e_1", NOW)
+    intake = intake_of(db, use_case=refuse_bad, erased=erased)
     number = 0
     for kinds in batches:
         records = []
@@ -262,12 +276,17 @@ async def test_received_is_applied_and_duplicate_and_parked_and_dead(
                     "refuse-again": record(TOPIC, purchase(order_id=f"refuse-{run}"), id=f"refuse-{run}"),
                     "crash-again": record(TOPIC, purchase(order_id=f"crash-{run}"), id=f"crash-{run}"),
                     "key": Record(TOPIC, b"pos:9", bought(f"key-{run}-{number}").value),
+                    "erased": bought(f"erased-{run}-{number}", customer_id="pos:gone"),
+                    "erased-and-broken": Record(TOPIC, b"pos:gone", f"{run} {number}".encode()),
                 }[kind]
             )
         await intake.take(records)
         await assert_balanced(db)
     received = sum(len(kinds) for kinds in batches)
-    assert (await totals(db))["received"] == before["received"] + received
+    refused = sum(kind.startswith("erased") for kinds in batches for kind in kinds)
+    now = await totals(db)
+    assert now["received"] == before["received"] + received
+    assert now.get("refused", 0) == before.get("refused", 0) + refused
     for letter in await query(db, "SELECT id FROM dead_letters WHERE outcome = 'parked' AND replayed_at IS NULL"):
         async with db.transaction() as tx:
             assert await intake_of(db).replay(tx, letter["id"])  # type: ignore[arg-type]
@@ -278,8 +297,42 @@ async def test_received_is_applied_and_duplicate_and_parked_and_dead(
 
 async def assert_balanced(db: Database) -> None:
     for row in (await flow_rows(db)).values():
-        assert row["received"] == row["applied"] + row["duplicate"] + row["parked"] + row["dead"]
+        assert row["received"] == sum(n for name, n in row.items() if name != "received")
         assert min(row.values()) >= 0
+
+
+@pytest.mark.parametrize("where", ["erased", "inbox", "conflicts", "use cases"])
+async def test_a_record_that_is_lost_on_the_way_shows(
+    db: Database, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Each place that decides about records is made to forget one, and says nothing of it."""
+    erased = Erased(b"a key of the tests")
+    intake = intake_of(db, erased=erased)
+    await intake.take([bought("e-1", order_id="o-1")])
+    if where == "erased":
+
+        async def sift(
+            tx: Tx, readable: Sequence[tuple[Record, Event]], letters: Sequence[DeadLetter]
+        ) -> tuple[Sequence[tuple[Record, Event]], Sequence[DeadLetter]]:
+            return readable[:-1], letters
+
+        monkeypatch.setattr(Erased, "sift", staticmethod(sift))
+    elif where == "use cases":
+        monkeypatch.setattr("shared.messaging.intake.groupby", lambda events, key: groupby(events[:-1], key))
+    else:
+        admit = inbox.admit
+
+        async def forgetful(tx: Tx, events: Sequence[Event], now: datetime) -> inbox.Admission:
+            found = await admit(tx, events, now)
+            if where == "inbox":
+                return replace(found, fresh=found.fresh[:-1])
+            return replace(found, conflicts=found.conflicts[:-1])
+
+        monkeypatch.setattr(inbox, "admit", forgetful)
+    await intake.take([bought("e-1", order_id="o-2"), bought("e-3"), bought("e-4")])
+    [row] = (await flow_rows(db)).values()
+    assert row.pop("received") == 4, "as many as were handed over"
+    assert sum(row.values()) == 3, "and one of them became nothing"
 
 
 async def test_use_cases_are_called_in_the_order_of_their_table(db: Database) -> None:
