@@ -21,6 +21,7 @@ from services.profile.identities.domain import (
     stays_first,
 )
 from services.profile.purchases.application import PurchaseHistory
+from shared.contracts.merges import CustomerMerged
 from shared.contracts.types import Cause
 from shared.db import Tx
 from shared.messaging import facts, merges, outbox
@@ -163,11 +164,13 @@ class Identities:
     async def apply(self, tx: Tx, events: Sequence[Event]) -> Outcome:
         """Takes merges in from their own topic, as every service does: a rebuild has no other source.
 
-        What was decided here is known, changes nothing, and is acknowledged.
+        What was decided here is known, changes nothing, and is acknowledged. Whoever others are joined to has a file
+        from then on, as by any event: what they bought would be nobody's until his own first one.
         """
         recorded = await facts.record(tx, events)
         if recorded.fresh:
             concerned = await merges.apply(tx, SERVICE, recorded.fresh, self.customers.clock.now())
+            await self.customers.meet(tx, [one for one in recorded.fresh if isinstance(one.data, CustomerMerged)])
             said = [event.data for event in recorded.fresh]
             await store.keep(tx, [(data.merge_id, data.version, data.occurred_at) for data in said])
             await self.history.refold(tx, concerned)

@@ -369,3 +369,15 @@ async def test_the_survivors_address_is_used_and_where_he_has_none_the_others(pr
     await undo(profile, made)
     assert await reach("till", "sms") == (None, "T")
     assert await reach("web", "email") == ("web@example.com", "W")
+
+
+async def test_a_merge_that_comes_before_all_else_leaves_no_purchase_and_no_point_to_nobody(profile: Profile) -> None:
+    """As when topics are read anew: the survivor has no file yet, and the other's events were read first."""
+    earned = {"order_id": "w1", "programme_version": 1, "points": 50, "available_from": NOW.isoformat()}
+    await profile.take(bought("web", "w1", "50", 5), record("points-earned", derived("web", 1, 5, **earned)))
+    said = derived("till", 1, 1, merge_id="m1", version=1, from_id="web", into_id="till")
+    await profile.take(record("customer-merged", said))
+
+    (row,) = (await profile.client.get("/customers")).json()["items"]
+    assert (row["customer_id"], row["value"]["order_count"], row["points"]) == ("till", 1, 50)
+    assert (await profile.view("web"))["merged_into"] == "till"
