@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from services.churn.scoring.domain import LIFETIME_DAYS
 from services.churn.scoring.policy import BANDS
 from services.churn.scoring.reasons import Reason
 from services.churn.scoring.verdicts import Verdict
@@ -36,7 +37,7 @@ def announcements(verdict: Verdict, reasons: Sequence[Reason], cause: Cause, gro
     events: list[Derived] = [
         risk.ChurnScored(
             customer_id=customer_id, sequence=UNNUMBERED, caused_by=cause, occurred_at=ground.at,
-            probability=probability, band=band, model_version=ground.model_version,
+            probability=probability, band=band, model_version=ground.model_version, **_forecast(verdict, ground),
         )
     ]  # fmt: skip
     if verdict.rose and band != "low":
@@ -60,3 +61,14 @@ def announcements(verdict: Verdict, reasons: Sequence[Reason], cause: Cause, gro
             )
         )  # fmt: skip
     return events
+
+
+def _forecast(verdict: Verdict, ground: Ground) -> dict[str, Any]:
+    if verdict.lifetime_value is None or verdict.expected_purchases is None:
+        return {}
+    return {
+        "lifetime_value": Money.of(verdict.lifetime_value, ground.currency),
+        "lifetime_days": LIFETIME_DAYS,
+        "expected_purchases": round(verdict.expected_purchases, PLACES),
+        "horizon_days": ground.horizon_days,
+    }

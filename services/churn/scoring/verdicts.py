@@ -41,7 +41,8 @@ class Standing:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One customer after a scoring. Bands are codes into BANDS, money in minor units; `published` is the probability
-    that others know after it, `worth` whether they must be told."""
+    that others know after it, `worth` whether they must be told. `lifetime_value` and `expected_purchases` are None
+    where there is no purchase."""
 
     customer_id: str
     from_band: int
@@ -50,6 +51,8 @@ class Verdict:
     published: float
     value_at_risk: int
     worth: bool
+    lifetime_value: int | None
+    expected_purchases: float | None
 
     @property
     def rose(self) -> bool:
@@ -69,7 +72,8 @@ def judge(customers: Sequence[str], before: Standing, scores: Scores, policy: Po
     worth = worth_publishing(before.published, scores.probability, before.band, band, policy)
     probability = np.where(np.isnan(scores.probability), before.published, scores.probability)
     published = np.where(worth, probability, before.published)
-    value = np.clip(np.rint(np.nan_to_num(scores.value_at_risk)), 0, _LARGEST).astype(np.int64)
+    value, lifetime = _minor(scores.value_at_risk), _minor(scores.lifetime_value)
+    bought = ~np.isnan(scores.probability)
     moved = (probability != before.probability) | (value != before.value_at_risk) | ~before.same_model
     return [
         Verdict(
@@ -80,6 +84,13 @@ def judge(customers: Sequence[str], before: Standing, scores: Scores, policy: Po
             published=float(published[i]),
             value_at_risk=int(value[i]),
             worth=bool(worth[i]),
+            lifetime_value=int(lifetime[i]) if bought[i] else None,
+            expected_purchases=float(scores.expected_purchases[i]) if bought[i] else None,
         )
         for i in np.flatnonzero(worth | ((band > 0) & moved)).tolist()
     ]
+
+
+def _minor(money: Floats) -> Ints:
+    """Whole minor units of what one event may carry, (n,)."""
+    return np.clip(np.rint(np.nan_to_num(money)), 0, _LARGEST).astype(np.int64)

@@ -15,8 +15,8 @@ OF_THE_FILE = (
     "match_keys",
 )  # fmt: skip
 OF_THE_STORY = (
-    "purchase_states", "standings", "contacts", "placements", "placement_history", "rhythm_drops", "import_faults",
-    "import_customers", "import_differences", "import_leftovers",
+    "purchase_states", "standings", "contacts", "complaints", "placements", "placement_history", "rhythm_drops",
+    "import_faults", "import_customers", "import_differences", "import_leftovers",
 )  # fmt: skip
 PAIRS = ("rejected_duplicates", "duplicate_pairs")
 QUEUES = ("placement_marks", "placement_queue", "match_marks")

@@ -39,6 +39,7 @@ _EXAMPLE: dict[str, Any] = {
     "purchases": [],
     "standings": [{"customer_id": examples.CUSTOMER_ID, "points": 120, "tier": "silver"}],
     "contacts": [],
+    "complaints": [{"begun_as": "feedback", "id": "web:f-1", "customer_id": examples.CUSTOMER_ID, "open": False}],
     "segments": [{"segment": "lifecycle", "class": "new", "since": _AT, "inputs": {}}],
     "segment_history": [],
     "rhythm_drops": [],
@@ -74,6 +75,7 @@ class ExportView(BaseModel):
     purchases: Rows
     standings: Rows
     contacts: Rows
+    complaints: Rows
     segments: Rows
     segment_history: Rows
     rhythm_drops: Rows

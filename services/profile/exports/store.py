@@ -29,12 +29,15 @@ SECTIONS = {
         SELECT customer_id, orders, spend, days, first_day, last_day, first_at, last_at
         FROM purchase_states WHERE customer_id = ANY(:ids) ORDER BY customer_id""",
     "standings": """
-        SELECT customer_id, points, complaints, tier, risk_band, risk_probability, risk_scored_at,
-               CAST(convert_from(reasons, 'UTF8') AS jsonb) AS risk_reasons
+        SELECT customer_id, points, complaints, open_complaints, tier, risk_band, risk_probability, risk_scored_at,
+               CAST(convert_from(reasons, 'UTF8') AS jsonb) AS risk_reasons,
+               CAST(convert_from(forecast, 'UTF8') AS jsonb) AS forecast
         FROM standings WHERE customer_id = ANY(:ids) ORDER BY customer_id""",
     "contacts": """
         SELECT contact_id, customer_id, status, purpose, channel, due_at, sent_at
         FROM contacts WHERE customer_id = ANY(:ids) ORDER BY due_at, contact_id""",
+    "complaints": """
+        SELECT begun_as, id, customer_id, open FROM complaints WHERE customer_id = ANY(:ids) ORDER BY begun_as, id""",
     "segments": """
         SELECT customer_id, segment, class, since, rule_version, next_transition_at, inputs
         FROM placements WHERE customer_id = ANY(:ids) ORDER BY customer_id, segment""",
@@ -59,7 +62,8 @@ STAFF = {
 TABLES = frozenset(
     {
         "notes", "consents", "restrictions", "standing_orders", "facts", "purchase_states", "standings", "contacts",
-        "placements", "placement_history", "rhythm_drops", "import_customers", "import_leftovers", "import_faults",
+        "complaints", "placements", "placement_history", "rhythm_drops", "import_customers", "import_leftovers",
+        "import_faults",
     }
 )  # fmt: skip
 """The tables with a column ``customer_id`` that the sections read."""

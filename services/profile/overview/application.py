@@ -75,7 +75,7 @@ class Overviews:
         filled_from: dict[str, str],
     ) -> Overview:
         now = self.clock.now()
-        judged = judge(said.purchases, policies, self.house, now)
+        judged = judge(said, policies, self.house, now)
         found = quality(file, self.house.day, now)
         return Overview(file, said, judged, next_contact, found, merged_into, segments, filled_from)
 
@@ -88,7 +88,7 @@ class Overviews:
         """
         policies, now = await in_force(tx), self.clock.now()
         listed = await store.many(tx, filters, policies.lifecycle, self.house.day(now), limit, restricted=restricted)
-        return [(one, judge(one.said.purchases, policies, self.house, now)) for one in listed]
+        return [(one, judge(one.said, policies, self.house, now)) for one in listed]
 
     async def state_hash(self, tx: Tx) -> str:
         """SHA-256 over the facts and all that is computed of them at the clock's now, sorted.

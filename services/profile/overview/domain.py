@@ -8,7 +8,7 @@ from services.profile.policies.domain import Policies
 from services.profile.purchases.domain import House, Purchases
 from services.profile.purchases.lifecycle import Stage, stage
 from services.profile.purchases.rfm import Rfm, score
-from services.profile.timeline.domain import Standing
+from services.profile.timeline.domain import Forecast, Standing
 from shared.contracts.customers import CustomerKind
 from shared.contracts.types import decimal_of
 
@@ -39,6 +39,19 @@ class Listed(msgspec.Struct, frozen=True):
     said: Said
 
 
+class Clv(msgspec.Struct, frozen=True):
+    """The revenue, undiscounted, that churn's model expects in the ``days`` after ``scored_at``, and how many purchases
+    in the first ``horizon_days`` of them."""
+
+    amount: str
+    currency: str
+    days: int
+    expected_purchases: float | None
+    horizon_days: int | None
+    model_version: str
+    scored_at: datetime
+
+
 class Value(msgspec.Struct, frozen=True):
     """What a customer is worth. ``lifetime_spend`` net of returns in the house currency; ``unconverted``: what he
     spent in currencies without a rate, counted among the orders and not summed."""
@@ -46,7 +59,7 @@ class Value(msgspec.Struct, frozen=True):
     rfm: Rfm | None
     lifetime_spend: Sum
     order_count: int
-    clv: Sum | None
+    clv: Clv | None
     unconverted: tuple[Sum, ...]
     first_purchase_at: datetime | None
     last_purchase_at: datetime | None
@@ -59,19 +72,27 @@ class Judged(msgspec.Struct, frozen=True):
     lifecycle: Stage
 
 
-def judge(purchases: Purchases, policies: Policies, house: House, now: datetime) -> Judged:
-    """What a customer's purchases amount to now."""
+def judge(said: Said, policies: Policies, house: House, now: datetime) -> Judged:
+    """What a customer's purchases amount to now, and are expected to."""
+    purchases, forecast = said.purchases, said.standing.forecast
     today = house.day(now)
     value = Value(
         rfm=score(purchases, policies.rfm, house.currency, today),
         lifetime_spend=_sum(purchases.spend, house.currency),
         order_count=purchases.orders,
-        clv=None,
+        clv=_clv(forecast) if forecast else None,
         unconverted=tuple(_sum(foreign.minor, code) for code, foreign in sorted(purchases.elsewhere.items())),
         first_purchase_at=purchases.first_at,
         last_purchase_at=purchases.last_at,
     )
     return Judged(value, stage(purchases, policies.lifecycle, today))
+
+
+def _clv(forecast: Forecast) -> Clv:
+    return Clv(
+        forecast.value.amount, forecast.value.currency, forecast.days, forecast.expected_purchases,
+        forecast.horizon_days, forecast.model_version, forecast.scored_at,
+    )  # fmt: skip
 
 
 def _sum(minor: int, currency: str) -> Sum:

@@ -25,6 +25,18 @@ class RfmView(BaseModel):
     version: int
 
 
+class ClvView(MoneyView):
+    """Predicted lifetime value: the revenue, undiscounted, that churn's model ``model_version`` expected at
+    ``scored_at`` of the ``days`` after it, and the purchases it expected in the first ``horizon_days`` of them. Scored
+    every night, and told when the risk has moved by a step."""
+
+    days: int
+    expected_purchases: float | None
+    horizon_days: int | None
+    model_version: str
+    scored_at: datetime
+
+
 class ValueView(BaseModel):
     """``lifetime_spend`` is net of returns, in the house currency; ``unconverted`` are the sums in currencies
     without a rate: counted as orders, not summed. ``rfm`` is null until something was bought, ``clv`` until it
@@ -33,7 +45,7 @@ class ValueView(BaseModel):
     rfm: RfmView | None
     lifetime_spend: MoneyView
     order_count: int
-    clv: MoneyView | None
+    clv: ClvView | None
     unconverted: list[MoneyView]
     first_purchase_at: datetime | None
     last_purchase_at: datetime | None
@@ -213,7 +225,7 @@ def _value(value: Value) -> ValueView:
         rfm=RfmView(r=rfm.r, f=rfm.f, m=rfm.m, version=rfm.version) if rfm else None,
         lifetime_spend=money_view(value.lifetime_spend),
         order_count=value.order_count,
-        clv=money_view(value.clv) if value.clv else None,
+        clv=ClvView(**msgspec.structs.asdict(value.clv)) if value.clv else None,
         unconverted=[money_view(money) for money in value.unconverted],
         first_purchase_at=value.first_purchase_at,
         last_purchase_at=value.last_purchase_at,

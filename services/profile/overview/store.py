@@ -12,7 +12,7 @@ from services.profile.overview.domain import Listed, Said
 from services.profile.policies.domain import LifecyclePolicy
 from services.profile.purchases.domain import Foreign, Purchases
 from services.profile.segments.domain import labels, of_label
-from services.profile.timeline.domain import ContactNews, Standing
+from services.profile.timeline.domain import ContactNews, Forecast, Standing
 from shared.contracts.risk import Reason
 from shared.db import Reader, Row, Tx, fetch
 
@@ -22,10 +22,11 @@ _STATES = """
     coalesce(t.points, 0) + coalesce(others.points, 0) AS points,
     coalesce(t.complaints, 0) + coalesce(others.complaints, 0) AS complaints,
     coalesce(t.tier_sequence, 0) AS tier_sequence, t.tier, coalesce(t.risk_sequence, 0) AS risk_sequence,
-    t.risk_band, t.risk_probability, t.risk_scored_at, coalesce(t.reasons_sequence, 0) AS reasons_sequence, t.reasons
+    t.risk_band, t.risk_probability, t.risk_scored_at, coalesce(t.reasons_sequence, 0) AS reasons_sequence, t.reasons,
+    coalesce(t.scored_sequence, 0) AS scored_sequence, t.forecast
 """
 # Orders are folded over all ids of a person already, what the other services say is kept by id: points and complaints
-# add up, tier and risk are the survivor's.
+# add up, tier, risk and forecast are the survivor's.
 _JOINED = """
 LEFT JOIN purchase_states AS s USING (customer_id)
 LEFT JOIN standings AS t USING (customer_id)
@@ -101,9 +102,10 @@ ORDER BY 1, 2, 3
 """
 _foreign = msgspec.json.Decoder(dict[str, Foreign])
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
-# What is decoded is the last field of each.
+_forecast = msgspec.json.Decoder(Forecast)
+# What is decoded are the last fields of each.
 _purchases = itemgetter(*Purchases.__struct_fields__[:-1])
-_standing = itemgetter(*Standing.__struct_fields__[:-1])
+_standing = itemgetter(*Standing.__struct_fields__[:-2])
 _news = itemgetter(*ContactNews.__struct_fields__)
 _NOWHERE_ELSE: Mapping[str, Foreign] = {}
 
@@ -162,7 +164,8 @@ def _alone(columns: str) -> str:
 def _said(row: Row) -> Said:
     elsewhere = _foreign.decode(row["elsewhere"]) if row["elsewhere"] else _NOWHERE_ELSE
     reasons = _reasons.decode(row["reasons"]) if row["reasons"] else ()
-    purchases, standing = (*_purchases(row), elsewhere), (*_standing(row), reasons)
+    forecast = _forecast.decode(row["forecast"]) if row["forecast"] else None
+    purchases, standing = (*_purchases(row), elsewhere), (*_standing(row), reasons, forecast)
     return Said(Purchases(*purchases), Standing(*standing), row["restricted"])
 
 

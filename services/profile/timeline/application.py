@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.profile.customers.application import Customers
-from services.profile.segments.application import note_activity
+from services.profile.segments.application import note_story
 from services.profile.timeline import store
 from services.profile.timeline.domain import NOTE, Entry, contact_news, standings
 from shared.db import Tx
@@ -23,8 +23,8 @@ class Timeline:
     async def record(self, tx: Tx, events: Sequence[Event]) -> Outcome:
         """Keeps the facts and makes files for strangers; what was new moves points, tier, risk and contacts."""
         recorded = await facts.record(tx, events)
-        await self.customers.meet(tx, recorded.fresh)
-        await note_activity(tx, recorded.fresh)
+        met = await self.customers.meet(tx, recorded.fresh)
+        await note_story(tx, recorded.fresh, met)
         said = [event.data for event in recorded.fresh]
         await store.add(tx, standings(said))
         await store.tell(tx, contact_news(said))

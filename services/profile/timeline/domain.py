@@ -1,6 +1,6 @@
 """What the other services last said of a customer, in a form where the order of arrival makes no difference.
 
-Points and complaints are sums. Tier, risk and contacts follow the publisher's ``sequence``: the highest wins.
+Points and complaints are sums. Tier, risk, forecast and contacts follow the publisher's ``sequence``: the highest wins.
 """
 
 from collections.abc import Iterable
@@ -13,12 +13,24 @@ from shared.contracts.behaviour import FeedbackReceived
 from shared.contracts.contacts import Contact, ContactFailed, ContactPlanned, ContactSent, ContactSuppressed
 from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed, TierChanged
 from shared.contracts.risk import ChurnScored, CustomerAtRisk, Reason, RiskLowered
-from shared.contracts.types import Struct
+from shared.contracts.types import Money, Struct
 
 NOTE = "note"
 """The kind of what staff wrote, in a story: no event brought it, and customers aren't told."""
 
 ContactStatus = Literal["planned", "suppressed", "sent", "failed"]
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """What a model expects of a customer: ``value``, his revenue in the next ``days``, undiscounted, and so many
+    purchases in the next ``horizon_days``."""
+
+    value: Money
+    days: int
+    expected_purchases: float | None
+    horizon_days: int | None
+    model_version: str
+    scored_at: datetime
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -33,7 +45,9 @@ class Standing(msgspec.Struct, frozen=True):
     risk_probability: float | None = None
     risk_scored_at: datetime | None = None
     reasons_sequence: int = 0
+    scored_sequence: int = 0
     reasons: tuple[Reason, ...] = ()
+    forecast: Forecast | None = None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -132,4 +146,15 @@ def _risk(standing: Standing, data: ChurnScored | CustomerAtRisk | RiskLowered) 
         }
     if isinstance(data, CustomerAtRisk) and data.sequence > standing.reasons_sequence:
         changes |= {"reasons_sequence": data.sequence, "reasons": data.reasons}
+    if isinstance(data, ChurnScored) and data.sequence > standing.scored_sequence:
+        changes |= {"scored_sequence": data.sequence, "forecast": _forecast(data)}
     return msgspec.structs.replace(standing, **changes) if changes else standing
+
+
+def _forecast(data: ChurnScored) -> Forecast | None:
+    if data.lifetime_value is None or data.lifetime_days is None:
+        return None
+    return Forecast(
+        data.lifetime_value, data.lifetime_days, data.expected_purchases, data.horizon_days, data.model_version,
+        data.occurred_at,
+    )  # fmt: skip

@@ -10,12 +10,13 @@ from shared.db import Tx, columns, execute, fetch
 
 _ADD = """
 INSERT INTO standings AS s (customer_id, points, complaints, tier_sequence, tier, risk_sequence, risk_band,
-                            risk_probability, risk_scored_at, reasons_sequence, reasons)
+                            risk_probability, risk_scored_at, reasons_sequence, scored_sequence, reasons, forecast)
 SELECT * FROM unnest(
     CAST(:customer_id AS text[]), CAST(:points AS bigint[]), CAST(:complaints AS int[]),
     CAST(:tier_sequence AS bigint[]), CAST(:tier AS text[]), CAST(:risk_sequence AS bigint[]),
     CAST(:risk_band AS text[]), CAST(:risk_probability AS float8[]), CAST(:risk_scored_at AS timestamptz[]),
-    CAST(:reasons_sequence AS bigint[]), CAST(:reasons AS bytea[])) AS new (customer_id)
+    CAST(:reasons_sequence AS bigint[]), CAST(:scored_sequence AS bigint[]), CAST(:reasons AS bytea[]),
+    CAST(:forecast AS bytea[])) AS new (customer_id)
 ORDER BY customer_id
 ON CONFLICT (customer_id) DO UPDATE SET
     points = s.points + excluded.points,
@@ -29,7 +30,9 @@ ON CONFLICT (customer_id) DO UPDATE SET
     risk_scored_at = CASE WHEN excluded.risk_sequence > s.risk_sequence
                           THEN excluded.risk_scored_at ELSE s.risk_scored_at END,
     reasons_sequence = greatest(s.reasons_sequence, excluded.reasons_sequence),
-    reasons = CASE WHEN excluded.reasons_sequence > s.reasons_sequence THEN excluded.reasons ELSE s.reasons END
+    reasons = CASE WHEN excluded.reasons_sequence > s.reasons_sequence THEN excluded.reasons ELSE s.reasons END,
+    scored_sequence = greatest(s.scored_sequence, excluded.scored_sequence),
+    forecast = CASE WHEN excluded.scored_sequence > s.scored_sequence THEN excluded.forecast ELSE s.forecast END
 """
 _COLUMNS = ("customer_id", *Standing.__struct_fields__)
 _TELL = """
@@ -75,8 +78,9 @@ async def add(tx: Tx, standings: Mapping[str, Standing]) -> None:
     rows = [
         (
             customer, s.points, s.complaints, s.tier_sequence, s.tier, s.risk_sequence, s.risk_band,
-            s.risk_probability, s.risk_scored_at, s.reasons_sequence,
+            s.risk_probability, s.risk_scored_at, s.reasons_sequence, s.scored_sequence,
             msgspec.json.encode(s.reasons) if s.reasons_sequence else None,
+            msgspec.json.encode(s.forecast) if s.forecast else None,
         )
         for customer, s in sorted(standings.items())
     ]  # fmt: skip

@@ -47,6 +47,18 @@ async def test_a_risk_is_announced_with_its_reasons_and_its_worth(churn: Churn) 
     assert risk["model_version"] == "prior-1"
 
 
+async def test_a_score_tells_what_is_expected_of_the_customer_as_the_api_answers_it(churn: Churn) -> None:
+    await regulars(churn, last=1)
+    await churn.score_all()
+    [(_, scored)] = await churn.published("churn-scored")
+    async with churn.client() as client:
+        answered = (await client.get("/customers/pos:000")).json()
+    assert scored["lifetime_value"] == answered["lifetime_value"]
+    assert float(scored["lifetime_value"]["amount"]) > 100
+    assert scored["expected_purchases"] == pytest.approx(answered["expected_purchases"], abs=1e-6)
+    assert (scored["lifetime_days"], scored["horizon_days"]) == (365, 90)
+
+
 async def test_two_scorings_at_once_and_one_again_announce_a_crossing_once(churn: Churn) -> None:
     await regulars(churn, customers=30)
     whole_base = churn.whole_base(chunk=7)

@@ -29,6 +29,10 @@ FILE: dict[str, Any] = {
     "preferred_channel": "email", "preferred_hours": "09:00-18:00", "special_needs": ["stairs"],
 }  # fmt: skip
 
+FORECAST: dict[str, Any] = {
+    "lifetime_value": money("5230.00"), "lifetime_days": 365, "expected_purchases": 1.37, "horizon_days": 90,
+}  # fmt: skip
+
 
 async def both(profile: Profile, customer: str) -> tuple[Overview | None, Overview]:
     house = House(HouseSettings().currency, HouseSettings().time_zone)
@@ -52,6 +56,7 @@ async def test_who_has_one_id_alone_is_read_in_one_statement_and_shown_the_same(
         record("purchase-recorded", purchase("a", days_ago=200, currency="EUR")),
         record("purchase-recorded", purchase("bare")),
         record("tier-changed", derived("a", 3, 7, direction="up", to_tier="silver")),
+        record("churn-scored", derived("a", 4, 2, probability=0.7, band="at-risk", model_version="m", **FORECAST)),
         record("customer-at-risk", {**risk, "model_version": "m"}),
         record("contact-planned", derived("a", 1, 5, **contact("a"), due_at=NOW.isoformat())),
     )
@@ -67,6 +72,26 @@ async def test_who_has_one_id_alone_is_read_in_one_statement_and_shown_the_same(
     told = await profile.view("a")
     assert told["risk"]["reasons"] == why
     assert (told["next_contact"]["contact_id"], told["birthday"]["calendar"]) == ("k-a", "lunar")
+
+
+    assert told["value"]["clv"] == {
+        "amount": "5230.00", "currency": "TWD", "days": 365, "expected_purchases": 1.37, "horizon_days": 90,
+        "model_version": "m", "scored_at": "2026-11-18T04:00:00Z",
+    }  # fmt: skip
+
+
+async def test_of_who_is_joined_the_survivors_own_forecast_is_shown_and_exported(profile: Profile) -> None:
+    for customer, worth in (("old", "900.00"), ("survivor", "70.00")):
+        said = {**FORECAST, "lifetime_value": money(worth), "probability": 0.2, "band": "low", "model_version": "m"}
+        await profile.take(record("churn-scored", derived(customer, 1, 1, **said)))
+    await merge(profile, "old", "survivor")
+    assert (await profile.view("old"))["value"]["clv"]["amount"] == "70.00"
+    listed = (await profile.client.get("/customers")).json()["items"]
+    assert [(row["customer_id"], row["value"]["clv"]["amount"]) for row in listed] == [("survivor", "70.00")]
+    exported = (await profile.client.get("/customers/old/export")).json()["standings"]
+    assert {row["customer_id"]: row["forecast"]["value"] for row in exported} == {
+        "old": money("900.00"), "survivor": money("70.00"),
+    }  # fmt: skip
 
 
 async def test_who_is_joined_is_read_with_all_his_ids(profile: Profile) -> None:

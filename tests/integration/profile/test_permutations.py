@@ -35,11 +35,11 @@ def derived(customer: str, sequence: int, days_ago: float, **fields: Any) -> dic
 def story(seed: int, events: int = 0) -> list[Record]:
     """A shop's events, without conflicts: orders in several currencies, higher versions (some of which move the
     customer), returns of lines and amounts, cancellations, deliveries, and what the other services say. At least so
-    many events, of 24 to a customer; by default few."""
+    many events, of 25 to a customer; by default few."""
     dice = random.Random(seed)
     records: list[Record] = []
-    customers = [f"pos:{n}" for n in range(max(6, events // 24))]
-    said = 8 * len(customers)
+    customers = [f"pos:{n}" for n in range(max(6, events // 25))]
+    said = 9 * len(customers)
     least = dice.randrange(3, 14)
     number = 0
     while number < least or len(records) + said < events:
@@ -76,10 +76,16 @@ def story(seed: int, events: int = 0) -> list[Record]:
             record("tier-changed", derived(customer, 4, 7, direction="up", from_tier="silver", to_tier="gold")),
             record("contact-planned", derived(customer, 1, 5, **contact(customer), due_at=NOW.isoformat())),
             record("contact-suppressed", derived(customer, 2, 4, **contact(customer), reason="bought")),
-            record("churn-scored", derived(customer, 1, 3, probability=0.4, band="low", model_version="m")),
-            record("churn-scored", derived(customer, 2, 3, probability=0.7, band="at-risk", model_version="m")),
+            record("churn-scored", derived(customer, 1, 3, probability=0.4, band="low", **expected("900.00"))),
+            record("churn-scored", derived(customer, 2, 3, probability=0.7, band="at-risk", **expected("70.00"))),
+            record("risk-lowered", derived(customer, 3, 3, probability=0.3, from_band="at-risk", to_band="low",
+                                           cause="purchase", model_version="m")),
         ]  # fmt: skip
     return records
+
+
+def expected(worth: str) -> dict[str, Any]:
+    return {"model_version": "m", "lifetime_value": builders.money(worth), "lifetime_days": 365}
 
 
 def contact(customer: str) -> dict[str, Any]:

@@ -74,3 +74,6 @@ def test_who_has_no_purchase_left_falls_with_the_probability_last_published() ->
     [verdict] = judge(["a"], Standing.never_listed([2], [0.9]), scores([float("nan")]), POLICY)
     assert (verdict.band, verdict.probability) == (0, 0.9)
     assert news(verdict) == [ChurnScored, RiskLowered]
+    scored = announcements(verdict, [], CAUSE, GROUND)[0]
+    assert isinstance(scored, ChurnScored)
+    assert (scored.lifetime_value, scored.expected_purchases) == (None, None)

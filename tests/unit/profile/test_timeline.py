@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.profile.timeline.domain import Standing, contact_news, standings
+from services.profile.timeline.domain import Forecast, Standing, contact_news, standings
 from shared.contracts.behaviour import FeedbackReceived
 from shared.contracts.contacts import ContactPlanned, ContactSuppressed
 from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed, TierChanged
@@ -26,7 +26,10 @@ def at_risk(sequence: int, probability: float = 0.7) -> CustomerAtRisk:
 
 
 def scored(sequence: int, probability: float) -> ChurnScored:
-    return ChurnScored(**DERIVED, sequence=sequence, probability=probability, band="at-risk", model_version="m1")
+    return ChurnScored(
+        **DERIVED, sequence=sequence, probability=probability, band="at-risk", model_version=f"m{sequence}",
+        lifetime_value=Money.of(sequence * 100, "TWD"), lifetime_days=365, expected_purchases=1.5, horizon_days=90,
+    )  # fmt: skip
 
 
 def earned(points: int) -> PointsEarned:
@@ -59,6 +62,7 @@ STORY: list[Struct] = [
     at_risk(1),
     scored(2, 0.8),
     scored(3, 0.75),
+    at_risk(4, 0.74),
 ]
 
 
@@ -66,8 +70,9 @@ STORY: list[Struct] = [
 def test_a_standing_is_the_same_in_any_order(story: list[Struct]) -> None:
     assert standings(story) == {
         "c": Standing(
-            points=25, complaints=1, tier_sequence=6, tier="gold", risk_sequence=3, risk_band="at-risk",
-            risk_probability=0.75, risk_scored_at=NOW, reasons_sequence=1, reasons=(SILENCE,),
+            points=25, complaints=1, tier_sequence=6, tier="gold", risk_sequence=4, risk_band="at-risk",
+            risk_probability=0.74, risk_scored_at=NOW, reasons_sequence=4, scored_sequence=3, reasons=(SILENCE,),
+            forecast=Forecast(Money.of(300, "TWD"), 365, 1.5, 90, "m3", NOW),
         )
     }  # fmt: skip
 
@@ -79,6 +84,12 @@ def test_a_lowered_risk_takes_the_band_it_falls_to() -> None:
     )  # fmt: skip
     standing = standings([lowered, at_risk(1)])["c"]
     assert (standing.risk_band, standing.risk_probability) == ("low", 0.1)
+
+
+def test_a_score_without_a_forecast_takes_the_one_before_away() -> None:
+    none = ChurnScored(**DERIVED, sequence=2, probability=0.9, band="low", model_version="m1")
+    assert standings([scored(1, 0.5)])["c"].forecast is not None
+    assert standings([none, scored(1, 0.5)])["c"].forecast is None
 
 
 def test_events_that_say_nothing_of_a_standing_leave_none() -> None:
