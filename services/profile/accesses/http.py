@@ -35,8 +35,8 @@ _ACCESS: dict[str, Any] = {
 
 
 class Recorded:
-    """Notes each answer that showed a customer's data: who asked is in his token, whose they are in the path, or told
-    by ``showed``. The header ``X-Purpose``, a word of up to 64 characters, is kept with it."""
+    """Notes each answer that showed a customer's data: who asked is in his token, whose they are in the path of what
+    succeeded, or told by ``showed``. The header ``X-Purpose``, a word of up to 64 characters, is kept with it."""
 
     def __init__(self, app: ASGIApp, record: AccessRecord) -> None:
         self.app = app
@@ -51,11 +51,11 @@ class Recorded:
         try:
             await self.app(scope, receive, send)
         finally:
-            if 200 <= status_of(scope) < 300:
-                self._note(scope, shown)
+            self._note(scope, shown)
 
     def _note(self, scope: Scope, shown: list[str]) -> None:
-        named = scope.get("path_params", {}).get("customer_id")
+        answered = 200 <= status_of(scope) < 300
+        named = scope.get("path_params", {}).get("customer_id") if answered else None
         if not (named or shown):
             return
         who = next((found for found in admitted(Request(scope)) if isinstance(found, Principal)), None)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from services.profile.consents import store
-from services.profile.consents.domain import Consent, holding, repeats
+from services.profile.consents.domain import Consent, Entry, holding, repeats
 from services.profile.identities.domain import Person
 from shared.contracts.customers import ConsentChanged
 from shared.contracts.types import Cause
@@ -22,18 +22,26 @@ class ConsentBatch:
     known_ids: set[str]
     last: dict[store.Asked, dict[str, Consent]]
     events: list[Outgoing] = field(default_factory=list)
+    loaded: bool = False
     _entries: list[tuple[str, Consent]] = field(default_factory=list)
 
     @classmethod
     async def of(
-        cls, tx: Tx, ids: Iterable[str], known_ids: Iterable[str], events: list[Outgoing] | None = None
+        cls,
+        tx: Tx,
+        ids: Iterable[str],
+        known_ids: Iterable[str],
+        events: list[Outgoing] | None = None,
+        *,
+        loaded: bool = False,
     ) -> "ConsentBatch":
         """Reads what was said last under these ids; the files that there are of them (``known_ids``) are locked.
 
-        ``events``: where those of what is put go behind, in the order of the writes.
+        ``events``: where those of what is put go behind, in the order of the writes. ``loaded``: history is.
         """
         wanted = sorted(set(ids))
-        return cls(set(known_ids), await store.last(tx, wanted) if wanted else {}, [] if events is None else events)
+        last = await store.last(tx, wanted) if wanted else {}
+        return cls(set(known_ids), last, [] if events is None else events, loaded)
 
     def repeats(self, person: Person, consent: Consent) -> bool:
         """Whether an entry says nothing new: it holds already, word for word, or something was said since."""
@@ -55,7 +63,7 @@ class ConsentBatch:
             self._entries.append((customer, consent))
             words[customer] = consent
             if before.get(customer) is not consent.granted:
-                self.events.append(Outgoing(_announcement(customer, consent, cause), trace))
+                self.events.append(Outgoing(_announcement(customer, consent, cause), trace, self.loaded))
 
     async def save(self, tx: Tx) -> None:
         """Writes what was put, as one set, but for ``events``, which go to the outbox."""
@@ -80,6 +88,10 @@ class Consents:
         """What holds now, for each channel and purpose that was ever asked."""
         held = [holding(person, words) for words in (await store.last(tx, person.ids)).values()]
         return [consent for consent in held if consent]
+
+    async def page(self, tx: Tx, person: Person, before: int | None, limit: int) -> list[Entry]:
+        """The ledger under all his ids, the last written first; from below the entry ``before`` on."""
+        return await store.page(tx, person.ids, before, limit)
 
 
 async def everything_said(tx: Tx, ids: Iterable[str]) -> dict[str, list[Consent]]:

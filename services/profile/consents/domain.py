@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +19,14 @@ class Consent(msgspec.Struct, frozen=True):
     source: str
     wording_version: str
     recorded_at: datetime
+
+
+class Entry(NamedTuple):
+    """A line of the ledger, by its number in it, and under which id it stands."""
+
+    entry_id: int
+    customer_id: str
+    consent: Consent
 
 
 class Word(Protocol):

@@ -16,6 +16,7 @@ from shared.clock import Clock
 from shared.contracts.customers import ContactChannel, Purpose
 from shared.db import Database
 from shared.http.auth import Principal, own_or_404, requires
+from shared.http.pagination import Page, PageRequest
 from shared.http.problems import not_found
 from shared.http.routing import Router
 from shared.service import Wake
@@ -42,6 +43,12 @@ class ConsentView(Saying):
     recorded_at: datetime
 
 
+class EntryView(ConsentView):
+    """A line of the ledger, under the id of his that it was written for."""
+
+    customer_id: str
+
+
 class ConsentsView(BaseModel):
     """What is in force. What isn't listed was never asked: consent for nothing but service messages."""
 
@@ -49,7 +56,7 @@ class ConsentsView(BaseModel):
 
 
 def consents_router(consents: Consents, customers: Customers, db: Database, clock: Clock, wake: Wake) -> Router:
-    """``GET /customers/{customer_id}/consents``, ``PUT …/consents/{channel}/{purpose}``."""
+    """``GET /customers/{customer_id}/consents``, ``GET …/consents/history``, ``PUT …/consents/{channel}/{purpose}``."""
     router = Router(tags=["consents"])
 
     @router.get("/customers/{customer_id}/consents", responses=examples.answer({"items": [_ENTRY]}))
@@ -64,6 +71,28 @@ def consents_router(consents: Consents, customers: Customers, db: Database, cloc
                 raise not_found()
             in_force = await consents.in_force(tx, asked)
         return ConsentsView(items=[_view(consent) for consent in in_force])
+
+    @router.get(
+        "/customers/{customer_id}/consents/history",
+        responses=examples.answer({"items": [{**_ENTRY, "customer_id": "pos:1001"}], "next_cursor": None}),
+    )
+    async def read_ledger(
+        who: Annotated[Principal, requires("profile:read")], customer_id: CustomerInPath, paging: PageRequest
+    ) -> Page[EntryView]:
+        """All that a customer ever agreed to or took back, under all his ids, the last written first: the proof that
+        he was asked, where and in which words."""
+        after = paging.after(tuple[int])
+        async with db.transaction() as tx:
+            asked = await person(tx, customer_id)
+            own_or_404(who, *asked.ids)
+            if not await customers.exists(tx, asked.customer_id):
+                raise not_found()
+            found = await consents.page(tx, asked, after[0] if after else None, paging.limit + 1)
+        cursor = paging.next_cursor(found, lambda entry: (entry.entry_id,))
+        items = [
+            EntryView(customer_id=one.customer_id, **_view(one.consent).model_dump()) for one in found[: paging.limit]
+        ]
+        return Page(items=items, next_cursor=cursor)
 
     @router.put("/customers/{customer_id}/consents/{channel}/{purpose}", responses=examples.answer(_ENTRY))
     async def put_consent(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.profile.consents.domain import Consent
+from services.profile.consents.domain import Consent, Entry
 from shared.db import Tx, copy, fetch
 
 Asked = tuple[str, str]
@@ -19,6 +19,11 @@ FROM consents WHERE customer_id = ANY(:ids) ORDER BY customer_id, channel, purpo
 _LEDGER = """
 SELECT customer_id, channel, purpose, granted, source, wording_version, recorded_at
 FROM consents WHERE customer_id = ANY(:ids) ORDER BY id
+"""
+_PAGE = """
+SELECT id, customer_id, channel, purpose, granted, source, wording_version, recorded_at
+FROM consents WHERE customer_id = ANY(:ids) AND (CAST(:before AS bigint) IS NULL OR id < :before)
+ORDER BY id DESC LIMIT :limit
 """
 _COLUMNS = ("customer_id", *Consent.__struct_fields__)
 
@@ -44,6 +49,15 @@ async def ledger(tx: Tx, ids: Sequence[str]) -> list[tuple[str, Consent]]:
     for row in await fetch(tx, _LEDGER, ids=list(ids)):
         entry = dict(row)
         found.append((entry.pop("customer_id"), msgspec.convert(entry, Consent)))
+    return found
+
+
+async def page(tx: Tx, ids: Sequence[str], before: int | None, limit: int) -> list[Entry]:
+    """Entries under these ids, the last written first."""
+    found = []
+    for row in await fetch(tx, _PAGE, ids=list(ids), before=before, limit=limit):
+        entry = dict(row)
+        found.append(Entry(entry.pop("id"), entry.pop("customer_id"), msgspec.convert(entry, Consent)))
     return found
 
 

@@ -68,19 +68,26 @@ class Customers:
     erased: Erased | None = None
     day: Day = datetime.date
 
-    async def meet(self, tx: Tx, events: Sequence[Event]) -> None:
-        """Makes a bare file for each customer of these events who has none, and announces it."""
+    async def meet(self, tx: Tx, events: Sequence[Event]) -> list[str]:
+        """Makes a bare file for each customer of these events who has none, and announces it; answers whose.
+
+        Of whom loaded history is among them is no new customer: his file's event is of loaded history, too.
+        """
         first: dict[str, Event] = {}
         for event in events:
             first.setdefault(event.key, event)
         if not first:
-            return
-        now = self.clock.now()
+            return []
+        now, loaded = self.clock.now(), {event.key for event in events if event.backfill}
+        met = sorted(await store.meet(tx, sorted(first), now))
         registered = [
-            Outgoing(registration(bare_file(who, now), first[who].cause, self.day), first[who].traceparent)
-            for who in sorted(await store.meet(tx, sorted(first), now))
+            Outgoing(
+                registration(bare_file(who, now), first[who].cause, self.day), first[who].traceparent, who in loaded
+            )
+            for who in met
         ]
         await outbox.append(tx, SERVICE, registered, now)
+        return met
 
     async def create(
         self,
@@ -91,10 +98,12 @@ class Customers:
         trace: str | None = None,
         *,
         saying: Saying | None = None,
+        loaded: bool = False,
     ) -> CustomerFile:
         """A new file, under a generated id where none is given; of what isn't among ``fields`` nothing is said.
 
         The bare file of somebody who was met by an event is filled in. ``saying``: by default that of the cause, now.
+        ``loaded``: history made him known, he needn't be new.
         Raises CustomerExists, InvalidAttribute, InvalidContactPoint, TrueTooLate,
         CustomerIsErased.
         """
@@ -108,7 +117,7 @@ class Customers:
         if await store.insert(tx, file):
             await store.update(tx, file)
             await self._keep(tx, blank, file, parts, Saying(saying.source, true_at), now)
-            await outbox.append(tx, SERVICE, [Outgoing(registration(file, cause, self.day), trace)], now)
+            await outbox.append(tx, SERVICE, [Outgoing(registration(file, cause, self.day), trace, loaded)], now)
             return file
         known = await self._locked(tx, file.customer_id)
         if known is None or not known.bare:
@@ -151,10 +160,10 @@ class Customers:
         return await self._save(tx, file, edit(file), cause, trace, saying) if file else None
 
     async def history(
-        self, tx: Tx, customer_id: str, field: str | None, *, after: tuple[datetime, int] | None, limit: int
+        self, tx: Tx, customers: Sequence[str], field: str | None, *, after: tuple[datetime, int] | None, limit: int
     ) -> list[Said]:
-        """What was ever written of a file, or of a field and its parts; true since latest first."""
-        return await store.history(tx, self.vault.opener, customer_id, field, after=after, limit=limit)
+        """What was ever written of files, or of a field and its parts; true since latest first."""
+        return await store.history(tx, self.vault.opener, customers, field, after=after, limit=limit)
 
     async def hand_over(
         self, tx: Tx, role: Role, giver: str, taker: str, source: str, cause: Cause, trace: str | None = None

@@ -46,6 +46,7 @@ class Write(msgspec.Struct, frozen=True):
 class FileBatch:
     """The files that a batch writes, locked, as they are after the writes so far.
 
+    What a batch brings is loaded, and so are its events: it makes nobody a new customer.
     The same rules as one by one in ``Customers``, but what stands already isn't said again, unless with a later time.
     """
 
@@ -112,7 +113,7 @@ class FileBatch:
         else:
             event = change(write.before, write.after, cause, self.customers.day, self.now)
         if event:
-            self.events.append(Outgoing(event, trace))
+            self.events.append(Outgoing(event, trace, backfill=True))
 
     def put_back(self, after: CustomerFile, cause: Cause, trace: str | None) -> bool:
         """Makes a file what it was before something that is being taken back; False where it is that already."""
@@ -121,7 +122,7 @@ class FileBatch:
             return False
         self.files[after.customer_id] = after
         if event := change(before, after, cause, self.customers.day, self.now):
-            self.events.append(Outgoing(event, trace))
+            self.events.append(Outgoing(event, trace, backfill=True))
         return True
 
     async def save(self, tx: Tx, sources: str) -> None:

@@ -72,9 +72,11 @@ class Saying(msgspec.Struct, frozen=True):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """A value that was ever written: ``stands`` where none that is true since later, or written later, replaced it."""
+    """A value that was ever written of a file: ``stands`` where none in it that is true since later, or written later,
+    replaced it."""
 
     id: int
+    customer_id: str
     field: str
     value: Any
     source: str

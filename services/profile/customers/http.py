@@ -53,6 +53,7 @@ _PATCH_BODY = {
     }
 }
 _SAID = {
+    "customer_id": "pos:1001",
     "field": "attributes.shoe",
     "value": 42,
     "source": "pos",
@@ -216,13 +217,13 @@ def customers_router(customers: Customers, overviews: Overviews, db: Database, w
         paging: PageRequest,
         field: Annotated[Id | None, Query(description="A field with its parts, or a part as `attributes.shoe`")] = None,
     ) -> Page[SaidView]:
-        """Every value that was ever written of a file: by whom, true since when; latest first."""
+        """Every value that was ever written of his files, under all his ids: by whom, true since when; latest first."""
         after = paging.after(tuple[datetime, int])
         async with db.transaction() as tx:
             asked = await person(tx, customer_id)
             if not await customers.exists(tx, asked.customer_id):
                 raise not_found()
-            found = await customers.history(tx, asked.customer_id, field, after=after, limit=paging.limit + 1)
+            found = await customers.history(tx, asked.ids, field, after=after, limit=paging.limit + 1)
         cursor = paging.next_cursor(found, lambda said: (said.true_at, said.id))
         return Page(items=[said_view(said) for said in found[: paging.limit]], next_cursor=cursor)
 

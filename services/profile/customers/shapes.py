@@ -241,10 +241,11 @@ def file_json(file: CustomerFile) -> dict[str, Any]:
 class SaidView(BaseModel):
     """A value that was written of a ``field``, or of a part of one: ``attributes.shoe``, ``contact_points.email``.
 
-    ``true_at`` is since when it is true, as ``source`` says, ``recorded_at`` when that was written. ``stands``: it is
-    what the file shows.
+    ``true_at`` is since when it is true, as ``source`` says, ``recorded_at`` when that was written. ``customer_id``:
+    in whose file, where somebody has several ids. ``stands``: it is what that file shows.
     """
 
+    customer_id: str
     field: str
     value: Any
     source: str
@@ -256,6 +257,7 @@ class SaidView(BaseModel):
 def said_view(said: Said) -> SaidView:
     """An entry of a file's history."""
     return SaidView(
+        customer_id=said.customer_id,
         field=said.field,
         value=said.value,
         source=said.source,

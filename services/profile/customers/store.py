@@ -70,12 +70,12 @@ SELECT :customer, field, CAST(value AS jsonb), sealed, :source, :true_at, :recor
 FROM unnest(CAST(:fields AS text[]), CAST(:contents AS text[]), CAST(:sealed AS bytea[])) AS new (field, value, sealed)
 """
 _HISTORY = """
-SELECT id, field, CAST(value AS text) AS value, sealed, wrapped, wrapped_by, source, true_at, recorded_at,
+SELECT id, customer_id, field, CAST(value AS text) AS value, sealed, wrapped, wrapped_by, source, true_at, recorded_at,
        NOT EXISTS (SELECT 1 FROM file_fields AS later
                    WHERE later.customer_id = f.customer_id AND later.field = f.field
                      AND (later.true_at, later.id) > (f.true_at, f.id)) AS stands
 FROM file_fields AS f LEFT JOIN customer_keys USING (customer_id)
-WHERE customer_id = :customer
+WHERE customer_id = ANY(:customers)
   AND (CAST(:field AS text) IS NULL OR field = :field OR starts_with(field, :field || '.'))
   AND (CAST(:at AS timestamptz) IS NULL OR (true_at, id) < (:at, :id))
 ORDER BY true_at DESC, id DESC LIMIT :limit
@@ -204,18 +204,25 @@ async def keep(
 
 
 async def history(
-    tx: Tx, opener: Opener, customer: str, field: str | None, *, after: tuple[datetime, int] | None, limit: int
+    tx: Tx,
+    opener: Opener,
+    customers: Sequence[str],
+    field: str | None,
+    *,
+    after: tuple[datetime, int] | None,
+    limit: int,
 ) -> list[Said]:
-    """A file's history, newest first by the time it was true. Raises Unreadable."""
+    """The histories of files, newest first by the time it was true. Raises Unreadable."""
     at, number = after or (None, None)
-    rows = await fetch(tx, _HISTORY, customer=customer, field=field, at=at, id=number, limit=limit)
+    rows = await fetch(tx, _HISTORY, customers=list(customers), field=field, at=at, id=number, limit=limit)
     return [
         Said(
             row["id"],
+            row["customer_id"],
             row["field"],
             msgspec.json.decode(row["value"])
             if row["sealed"] is None
-            else opened_part(row["field"], row["sealed"], _sealer(row, opener, customer)),
+            else opened_part(row["field"], row["sealed"], _sealer(row, opener, row["customer_id"])),
             row["source"],
             row["true_at"],
             row["recorded_at"],

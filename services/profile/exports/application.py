@@ -72,15 +72,14 @@ class Exports:
         yield "accesses", await self._accesses(tx, person, for_staff)
 
     async def _history(self, tx: Tx, person: Person, for_staff: bool) -> AsyncIterator[dict[str, Any]]:
-        for customer in person.ids:
-            after = None
-            while page := await self.customers.history(tx, customer, None, after=after, limit=AT_ONCE):
-                for said in page:
-                    shown = {"customer_id": customer, **msgspec.structs.asdict(said)}
-                    if not for_staff and said.source.startswith(_OF_STAFF):
-                        shown["source"] = "staff"
-                    yield shown
-                after = (page[-1].true_at, page[-1].id)
+        after = None
+        while page := await self.customers.history(tx, person.ids, None, after=after, limit=AT_ONCE):
+            for said in page:
+                shown = msgspec.structs.asdict(said)
+                if not for_staff and said.source.startswith(_OF_STAFF):
+                    shown["source"] = "staff"
+                yield shown
+            after = (page[-1].true_at, page[-1].id)
 
     async def _contact_persons(self, tx: Tx, person: Person) -> list[Any]:
         found: list[Any] = []

@@ -115,6 +115,7 @@ def identifiers_router(identifiers: Identifiers, customers: Customers, db: Datab
             except InvalidIdentifier as error:
                 raise invalid("/value", str(error), code=error.code) from error
             except Taken as error:
+                showed([error.holder])
                 detail = "Another customer has it; are they one person?"
                 raise conflict("identifier-taken", detail, customer_id=error.holder) from error
             await attempt.remember(tx, status=201, resource_id=kept.identifier_id)

@@ -30,10 +30,11 @@ DEFINITIONS: dict[Name, tuple[int, str]] = {
         f"count: the orders of the period. {_ORDERS}",
     ),
     "referral": (
-        1,
-        "Of the persons who bought for the first time in the period (denominator), those whose first order named the "
-        "referral code of somebody else (numerator): only what the till or shop writes into the order is known, word "
-        f"of mouth without a code isn't. count: their orders in the period. {_ORDERS}",
+        2,
+        "Of the persons who bought for the first time in the period (denominator), those whose first order named a "
+        "referral code (numerator), whoever's it is: only what the till or shop writes into the order is known, word "
+        "of mouth without a code isn't, and whether the code earns anybody a reward is loyalty's to say. count: their "
+        f"orders in the period. {_ORDERS}",
     ),
     "satisfaction": (
         1,

@@ -74,6 +74,18 @@ async def test_lists_and_lookups_and_hand_off_are_kept_with_whom_they_showed(pro
     assert not [row for row in rows if "example.com" in row["line"] or "912345678" in row["line"]]
 
 
+async def test_who_is_told_whose_an_identifier_is_has_seen_it(profile: Profile) -> None:
+    for customer in "ab":
+        await make(profile, customer)
+    card = {"kind": "card", "value": "77"}
+    for customer, status in (("a", 201), ("b", 409)):
+        path = f"/customers/{customer}/identifiers"
+        assert (await profile.client.post(path, json=card, headers=clerk("profile:write"))).status_code == status
+    route = ("clerk", "customers/{customer_id}/identifiers")
+    assert (await accesses(profile, "a")).count(route) == 2
+    assert (await accesses(profile, "b")).count(route) == 0
+
+
 async def test_the_record_follows_a_merge_is_paged_and_is_staffs(profile: Profile) -> None:
     await make(profile, "a", "b")
     for _ in range(3):

@@ -52,6 +52,28 @@ async def test_every_entry_stays_and_only_a_change_is_announced(profile: Profile
         assert (await fetch(tx, "SELECT count(*) AS n FROM consents"))[0]["n"] == 4
 
 
+async def test_the_ledger_shows_every_entry_to_him_and_to_staff_page_by_page(profile: Profile) -> None:
+    await make(profile)
+    await make(profile, "b")
+    for granted in (True, False):
+        await say(profile, YES | {"granted": granted, "wording_version": f"2026-{granted:d}"})
+    assert (await profile.client.put("/customers/b/consents/phone/service", json=YES)).is_success
+    assert (await profile.client.post("/merges", json={"from_id": "b", "into_id": "a"})).status_code == 201
+
+    told, cursor = [], None
+    for page in range(3):
+        params = {"limit": 1} | ({"cursor": cursor} if cursor else {})
+        answer = await profile.client.get("/customers/a/consents/history", params=params)
+        [entry], cursor = answer.json()["items"], answer.json()["next_cursor"]
+        told.append((entry["customer_id"], entry["channel"], entry["granted"], entry["wording_version"]))
+        assert (cursor is None) == (page == 2)
+    assert told == [("b", "phone", True, "2026-1"), ("a", "email", False, "2026-0"), ("a", "email", True, "2026-1")]
+    own = await profile.client.get("/customers/b/consents/history", headers=token("profile:read", "a"))
+    assert len(own.json()["items"]) == 3
+    strange = await profile.client.get("/customers/a/consents/history", headers=token("profile:read", "c"))
+    assert strange.status_code == 404
+
+
 @pytest.mark.parametrize("change", ["UPDATE consents SET granted = true", "DELETE FROM consents", "TRUNCATE consents"])
 async def test_the_database_refuses_to_rewrite_consent(profile: Profile, change: str) -> None:
     with pytest.raises(asyncpg.PostgresError, match=r"permission denied|append-only"):

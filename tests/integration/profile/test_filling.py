@@ -34,6 +34,9 @@ async def test_empty_fields_are_filled_by_the_newest_truth_and_an_undo_gives_bot
         "attributes.hat": "web", "birthday": "web", "contact_points.email": "web", "contact_points.phone": "app",
         "locale": "web", "team.analyst": "web",
     }  # fmt: skip
+    answer = await profile.client.get("/customers/app/history", params={"field": "locale"})
+    told = [(said["customer_id"], said["value"], said["stands"]) for said in answer.json()["items"]]
+    assert told == [("web", "zh-TW", True), ("app", "en", True)]
     missing = {fault["field"] for fault in joined["quality"]["reasons"] if fault["code"] == "missing"}
     assert missing.isdisjoint({"email", "phone", "birthday", "locale"})
 
