@@ -36,10 +36,14 @@ _COLUMNS = ("topic", "key", "value", "headers", "created_at")
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A decided event, and the trace it continues: without one that of the request in hand, or one of the batch."""
+    """A decided event, and the trace it continues: without one that of the request in hand, or one of the batch.
+
+    ``backfill``: loaded history alone has led to it, so it sets off nothing either.
+    """
 
     data: Derived
     traceparent: str | None = None
+    backfill: bool = False
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -77,6 +81,7 @@ async def append(tx: Tx, service: str, events: Sequence[Outgoing], now: datetime
             source=f"/roost/{service}",
             id=f"{customer}:{sequence}",
             time=getattr(data, "occurred_at", now),
+            backfill=event.backfill,
         )
         parent = event.traceparent or trace
         headers = spans.get(parent) or spans.setdefault(parent, {"traceparent": child_of(parent)})

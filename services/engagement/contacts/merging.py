@@ -21,7 +21,8 @@ class Merging:
         self._planner = planner
 
     async def apply(self, tx: Tx, events: Sequence[Event]) -> Outcome:
-        """Takes back what is planned of ids that another one answers for, and plans everybody concerned at once.
+        """Takes back what is planned of ids that another one answers for, and plans everybody concerned at once,
+        but for who was only loaded.
 
         An undo takes back all that was planned of the person: some of it may be the other's.
         """
@@ -38,5 +39,6 @@ class Merging:
         joined = {id: triggers[id] for id in concerned if id not in persons}
         await self._planner.join(tx, joined)
         await self._planner.part(tx, {id: triggers[id] for id in sorted(parted)})
-        await self._planner.plan(tx, [(id, persons[id], triggers[id]) for id in sorted(persons)], "merged")
+        planned = sorted(await customers.in_planning(tx, persons))
+        await self._planner.plan(tx, [(id, persons[id], triggers[id]) for id in planned], "merged")
         return Outcome()

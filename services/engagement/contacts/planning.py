@@ -78,12 +78,15 @@ def interval(customer: Customer, cadence: Cadence, now: datetime) -> tuple[timed
         if source == "tenure":
             break
     step = tenure_step(customer, cadence, now)
-    text = f"{_tenure_days(customer, now)} days of tenure: every {step.every_days} days"
+    known = f"{_tenure_days(customer, now)} days of tenure" if customer.known_since else "tenure unknown"
+    text = f"{known}: every {step.every_days} days"
     return timedelta(days=step.every_days), Because("tenure", text)
 
 
 def tenure_step(customer: Customer, cadence: Cadence, now: datetime) -> TenureStep:
-    """The step of the customer's tenure at ``now``."""
+    """The step of the customer's tenure at ``now``; the last of an old one's of whom nothing tells how old."""
+    if customer.known_since is None and customer.is_old:
+        return cadence.tenure[-1]
     days = _tenure_days(customer, now)
     return next(step for step in reversed(cadence.tenure) if step.from_days <= days)
 
@@ -164,7 +167,7 @@ def _welcome(
     customer: Customer, contacts: Sequence[Contact], policies: Policies, now: datetime
 ) -> Wanted | None:
     until = welcome_until(customer, policies)
-    if customer.known_since is None or until is None or now > until:
+    if customer.known_since is None or customer.is_old or until is None or now > until:
         return None
     if any(c.purpose == "welcome" and not c.is_open for c in contacts):
         return None

@@ -87,14 +87,14 @@ class Customers:
         return outcome
 
     async def apply_file(self, tx: Tx, events: Sequence[Event]) -> Outcome:
-        """Files made and changed, consents given and withdrawn."""
+        """Files made and changed, consents given and withdrawn. What is loaded moves plans, and is none's reason."""
         groups, before, after = await _folded(tx, events)
-        changed = {
-            customer: by_event(event)
-            for event in events
-            if _planned_by(before[customer := event.key]) != _planned_by(after[customer])
-        }
-        await self._save(tx, after, changed, groups)
+        changed = {c for c in after if _planned_by(before[c]) != _planned_by(after[c])}
+        said = [event for event in events if event.key in changed and isinstance(event.data, CustomerFields)]
+        live = {event.key: by_event(event) for event in said if not event.backfill}
+        await self._save(tx, after, live, groups)
+        loaded = {groups.survivor(event.key): by_event(event) for event in said if event.key not in live}
+        await store.flag_planned(tx, loaded, self._clock.now())
         await store.arm(tx, self._to_look_at(groups, before, after))
         return Outcome()
 
@@ -176,6 +176,15 @@ async def flag(tx: Tx, flagged: Mapping[str, Trigger], now: datetime) -> None:
 async def flag_all(tx: Tx, trigger: Trigger, now: datetime) -> None:
     """Makes everybody due for planning, as a new policy does."""
     await store.flag_all(tx, trigger, now)
+
+
+async def in_planning(tx: Tx, persons: Mapping[str, Customer]) -> set[str]:
+    """Those of the locked persons, by survivor, who were or are to be planned under any id of theirs, or are at risk.
+    The others were only loaded."""
+    groups = await merges.groups_of(tx, persons)
+    found = await store.planned(tx, sorted({id for person in persons for id in groups.members(person)}))
+    at_risk = {person for person, state in persons.items() if state.risk.episode}
+    return at_risk | {groups.survivor(id) for id in found}
 
 
 async def take_flagged(tx: Tx, now: datetime, limit: int) -> list[Flagged]:
@@ -269,7 +278,7 @@ def _raised(before: Customer, after: Customer) -> bool:
 def _after(customer: Customer, event: Event) -> Customer:
     match event.data:
         case CustomerFields():
-            return filed(customer, event.data)
+            return filed(customer, event.data, loaded=event.backfill)
         case ConsentChanged():
             return consented(customer, event.data)
         case CustomerAtRisk() | RiskLowered():

@@ -46,7 +46,10 @@ class Purchases(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class File(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The customer file's fields that planning goes by; the highest ``sequence`` of profile stands."""
+    """The customer file's fields that planning goes by; the highest ``sequence`` of profile stands.
+
+    ``loaded_at``, in place of ``registered_at``: when loaded history made him known, who needn't be new.
+    """
 
     sequence: int = 0
     registered_at: datetime | None = None
@@ -58,6 +61,7 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     preferred_every_days: int | None = None
     restricted: bool = False
     verify_by: date | None = None
+    loaded_at: datetime | None = None
 
 
 class Because(msgspec.Struct, frozen=True):
@@ -97,11 +101,20 @@ class Customer(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def known_since(self) -> datetime | None:
-        """Where tenure starts: the file's own word, else registration or first order, whichever came first."""
-        if self.file.tenure_start:
-            return self.file.tenure_start
-        starts = [at for at in (self.file.registered_at, self.purchases.first_at) if at]
-        return min(starts, default=None)
+        """Where tenure starts: the file's own word, else registration or first order, whichever came first.
+
+        Nobody knows it of who came with loaded history, unless one of them is older than the loading.
+        """
+        file = self.file
+        if file.tenure_start:
+            return file.tenure_start
+        starts = [at for at in (file.registered_at, self.purchases.first_at) if at]
+        return min((at for at in starts if file.loaded_at is None or at < file.loaded_at), default=None)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether loaded history made him known, and nothing tells that he is new all the same."""
+        return self.file.loaded_at is not None and self.file.tenure_start is None
 
     @property
     def at_risk_since(self) -> datetime | None:
@@ -156,15 +169,17 @@ def fold(orders: Iterable[Order]) -> Purchases:
     return known
 
 
-def filed(customer: Customer, fields: CustomerFields) -> Customer:
-    """The customer after his file was made or changed."""
+def filed(customer: Customer, fields: CustomerFields, *, loaded: bool = False) -> Customer:
+    """The customer after his file was made or changed. ``loaded``: by history."""
     file = customer.file
     if isinstance(fields, CustomerRegistered):
-        file = msgspec.structs.replace(file, registered_at=fields.occurred_at)
+        since = "loaded_at" if loaded else "registered_at"
+        file = msgspec.structs.replace(file, **{since: fields.occurred_at})
     if fields.sequence > file.sequence:
         file = File(
             fields.sequence, file.registered_at, fields.tenure_start, fields.time_zone, fields.locale, fields.owner,
             fields.preferred_channel, fields.preferred_every_days, fields.restricted, fields.verify_by,
+            file.loaded_at,
         )  # fmt: skip
     return msgspec.structs.replace(customer, file=file)
 
@@ -237,6 +252,7 @@ def _one_file(files: Sequence[File]) -> File:
         "tenure_start": min((file.tenure_start for file in files if file.tenure_start), default=None),
         "restricted": any(file.restricted for file in files),
         "verify_by": files[0].verify_by,
+        "loaded_at": min((file.loaded_at for file in files if file.loaded_at), default=None),
     })  # fmt: skip
 
 

@@ -53,6 +53,16 @@ UPDATE customers AS c SET plan_due_at = least(c.plan_due_at, :at), plan_trigger 
 FROM unnest(CAST(:ids AS text[]), CAST(:triggers AS text[])) AS new (customer_id, trigger)
 WHERE c.customer_id = new.customer_id
 """
+_FLAG_PLANNED = """
+UPDATE customers AS c
+SET plan_due_at = least(c.plan_due_at, greatest(:at, c.planned_at + :apart)), plan_trigger = new.trigger
+FROM unnest(CAST(:ids AS text[]), CAST(:triggers AS text[])) AS new (customer_id, trigger)
+WHERE c.customer_id = new.customer_id AND c.planned_at IS NOT NULL
+"""
+_PLANNED = """
+SELECT customer_id FROM customers
+WHERE customer_id = ANY(:ids) AND (planned_at IS NOT NULL OR plan_due_at IS NOT NULL)
+"""
 # Locked in key order first: a bare UPDATE over all rows would lock them in table order, against the consumers.
 _FLAG_ALL = """
 WITH locked AS (SELECT customer_id FROM customers ORDER BY customer_id FOR UPDATE)
@@ -131,6 +141,18 @@ async def flag(tx: Tx, flagged: Mapping[str, Trigger], now: datetime) -> None:
     if flagged:
         ids, triggers = columns([(c, write_trigger(trigger)) for c, trigger in sorted(flagged.items())], 2)
         await execute(tx, _FLAG, ids=ids, triggers=triggers, at=now)
+
+
+async def flag_planned(tx: Tx, flagged: Mapping[str, Trigger], now: datetime) -> None:
+    """Makes those of these locked customers due for planning who were planned before."""
+    if flagged:
+        ids, triggers = columns([(c, write_trigger(trigger)) for c, trigger in sorted(flagged.items())], 2)
+        await execute(tx, _FLAG_PLANNED, ids=ids, triggers=triggers, at=now, apart=APART)
+
+
+async def planned(tx: Tx, customers: Sequence[str]) -> set[str]:
+    """Those of the customers who were planned before, or are to be."""
+    return {row["customer_id"] for row in await fetch(tx, _PLANNED, ids=customers)}
 
 
 async def flag_all(tx: Tx, trigger: Trigger, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,7 @@ from services.profile.events.reading import Read
 from services.profile.events.references import Reference, digest
 from services.profile.identifiers.application import Identifiers
 from services.profile.identities.domain import Person
+from services.profile.segments.application import note_loaded
 from shared.db import Tx
 from shared.messaging.events import Event
 
@@ -57,15 +59,23 @@ class References:
         return found
 
     async def _make(self, tx: Tx, reference: Reference, event: Event, trace: str | None) -> str:
-        saying = Saying(event.source, event.time)
         match reference.kind:
             case "phone" | "email" | "messaging":
                 said = {"contact_points": (ContactPoint(reference.kind, reference.value),)}
-                return (await self.customers.create(tx, None, said, event.cause, trace, saying=saying)).customer_id
+                return await self._file(tx, said, event, trace)
             case "member-number" | "card" | "external":
-                made = (await self.customers.create(tx, None, {}, event.cause, trace, saying=saying)).customer_id
+                made = await self._file(tx, {}, event, trace)
                 await self.identifiers.add(tx, Person(made, made, (made,)), reference.kind, reference.value)
                 return made
+
+    async def _file(self, tx: Tx, said: Mapping[str, Any], event: Event, trace: str | None) -> str:
+        saying = Saying(event.source, event.time)
+        file = await self.customers.create(
+            tx, None, said, event.cause, trace, saying=saying, loaded=event.backfill
+        )
+        if event.backfill:
+            await note_loaded(tx, [file.customer_id])
+        return file.customer_id
 
 
 def _meant(holders: Mapping[Reference, Iterable[tuple[str, str]]]) -> dict[Reference, str | None]:

@@ -79,7 +79,7 @@ class Applying:
             if prepared.row.consents
             for customer in concerned[who].ids
         }
-        consents = await ConsentBatch.of(tx, spoken, files.files, files.events)
+        consents = await ConsentBatch.of(tx, spoken, files.files, files.events, loaded=True)
         chunk = _Chunk(job, now, files, consents, identifiers, people, frozenset(made), self.customers.phone_region)
         for prepared, who in zip(rows, wanted, strict=True):
             try:

@@ -86,7 +86,11 @@ class Reverting:
             return left
         said = await ledger.everything_said(tx, [one.customer_id for one in concerned])
         batch = await ConsentBatch.of(
-            tx, (who for one in concerned for who in people[one.customer_id].ids), files.files, files.events
+            tx,
+            (who for one in concerned for who in people[one.customer_id].ids),
+            files.files,
+            files.events,
+            loaded=True,
         )
         for one in concerned:
             for channel, purpose, granted, at in dict.fromkeys(one.consents):

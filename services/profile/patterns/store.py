@@ -7,6 +7,7 @@ import msgspec
 
 from services.profile.patterns.changes import NEWEST_GAPS, Demand, Rhythm, RhythmPolicy
 from shared.db import Tx, columns, execute, fetch
+from shared.messaging.facts import ORDER_KINDS
 
 _SILENT = """
 SELECT s.customer_id FROM purchase_states AS s LEFT JOIN rhythm_drops AS d USING (customer_id)
@@ -35,6 +36,16 @@ SELECT r.person AS customer_id, r.last_day, s.last_at, r.gaps, r.mean_log, r.sd_
 FROM rhythms AS r JOIN purchase_states AS s ON (s.customer_id, s.last_day) = (r.person, r.last_day)
 ORDER BY customer_id
 """
+_LOADED = """
+SELECT DISTINCT i.person FROM (
+    SELECT person, person AS customer_id FROM unnest(CAST(:customers AS text[])) AS person
+    UNION
+    SELECT survivor_id, customer_id FROM survivors WHERE survivor_id = ANY(:customers)
+) AS i JOIN facts AS f USING (customer_id)
+WHERE f.backfill AND f.kind = ANY(:kinds) AND f.recorded_in >= (SELECT watched_to FROM counting)
+"""
+_COUNTED_TO = "SELECT counted_to FROM counting"
+_WATCHED = "UPDATE counting SET watched_to = :counted_to"
 _NOTE_DROPS = """
 INSERT INTO rhythm_drops (customer_id, last_day)
 SELECT * FROM unnest(CAST(:customers AS text[]), CAST(:days AS date[])) AS new (customer_id, last_day)
@@ -81,6 +92,23 @@ async def rhythms(tx: Tx, customers: Sequence[str], least: int) -> list[Rhythm]:
     """The rhythms of these persons over all their ids, by id; of who has fewer gaps none."""
     rows = await fetch(tx, _RHYTHMS, customers=customers, newest=NEWEST_GAPS, least=least)
     return [Rhythm(**row) for row in rows]
+
+
+async def loaded(tx: Tx, customers: Sequence[str]) -> set[str]:
+    """Of whom of these persons history was loaded, under any id, since the last watch that came to its end."""
+    rows = await fetch(tx, _LOADED, customers=customers, kinds=list(ORDER_KINDS)) if customers else []
+    return {row["person"] for row in rows}
+
+
+async def counted_to(tx: Tx) -> int:
+    """The first transaction whose facts may not be counted yet."""
+    to: int = (await fetch(tx, _COUNTED_TO))[0]["counted_to"]
+    return to
+
+
+async def watched(tx: Tx, counted_to: int) -> None:
+    """Notes that a watch over everything counted has come to its end."""
+    await execute(tx, _WATCHED, counted_to=counted_to)
 
 
 async def note_drops(tx: Tx, dropped: Sequence[Rhythm]) -> None:

@@ -39,9 +39,12 @@ class Watching:
     async def rhythms(self, last: datetime | None) -> int:
         """Notes whose rhythm is broken; publishes those whom time has broken since the last run.
 
-        Who was silent for too long by then already was not known to be: loaded history, or orders that came late.
+        Who was silent for too long by then already was not known to be: orders that came late. Of whom history was
+        loaded since has a rhythm that nobody knew, and is noted in silence.
         """
         await self.counting.catch_up()
+        async with self.db.transaction() as tx:
+            counted_to = await store.counted_to(tx)
         now = self.clock.now()
         today, seen = self.house.day(now), self.house.day(last) if last else None
         after, told = "", 0
@@ -57,11 +60,15 @@ class Watching:
                 found = await store.rhythms(tx, page, policy.gaps_at_least)
                 dropped = [one for one in found if one.is_broken(today, policy)]
                 await store.note_drops(tx, dropped)
-                news = [one for one in dropped if seen and not one.is_broken(seen, policy)]
+                broken = [one for one in dropped if seen and not one.is_broken(seen, policy)]
+                loaded = await store.loaded(tx, [one.customer_id for one in broken])
+                news = [one for one in broken if one.customer_id not in loaded]
                 await outbox.append(tx, SERVICE, [_told(one, policy, now, today) for one in news], now)
             self.wake()
             told += len(news)
             if len(page) < _BATCH:
+                async with self.db.transaction() as tx:
+                    await store.watched(tx, counted_to)
                 return told
             after = page[-1]
 

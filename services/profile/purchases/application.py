@@ -11,7 +11,7 @@ from services.profile.purchases import store
 from services.profile.purchases.domain import NOTHING, House, Purchases, apply, fold
 from services.profile.rates.application import rates_of
 from services.profile.rates.domain import Rates
-from services.profile.segments.application import note_backfill
+from services.profile.segments.application import note_orders
 from shared.contracts.erasures import PSEUDONYM
 from shared.contracts.orders import Order
 from shared.db import Tx
@@ -34,7 +34,7 @@ class PurchaseHistory:
         await self.customers.meet(tx, recorded.fresh)
         if concerned := recorded.customers:
             groups = await merges.groups_of(tx, concerned)
-            await note_backfill(tx, recorded.fresh, groups)
+            await note_orders(tx, recorded.fresh, groups)
             states = await store.lock(tx, sorted({groups.survivor(customer) for customer in concerned}))
             again = {groups.survivor(customer) for customer in recorded.refold}
             newer: dict[str, list[Order]] = {}

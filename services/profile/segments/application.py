@@ -28,6 +28,13 @@ BATCH = 1000
 RUSH = 500
 PATIENCE_SECONDS = 20.0
 NOBODY_JOINED = Groups()
+FILES, PURCHASES, STANDINGS, CONTACTS = "customers", "purchase_states", "standings", "contacts"
+_MATTERS = {
+    ACTIVITY: ACTIVITY,
+    **dict.fromkeys(("contact-planned", "contact-suppressed", "contact-sent", "contact-failed"), CONTACTS),
+    # They move nobody.
+    **dict.fromkeys(("consent-changed", "purchase-rhythm-dropped"), FILES),
+}
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -49,24 +56,40 @@ async def mark_due(tx: Tx, customers: Iterable[str]) -> None:
     await store.mark(tx, sorted(set(customers)))
 
 
-async def note_backfill(tx: Tx, fresh: Sequence[Event], groups: Groups = NOBODY_JOINED) -> None:
-    """Notes whose new facts in this transaction, under all ids of a person, are loaded history alone: they are placed
+async def note_orders(tx: Tx, fresh: Sequence[Event], groups: Groups) -> None:
+    """Notes whose new orders in this transaction, under all ids of a person, are loaded history alone: they move him
     in silence."""
-    if loaded := {groups.survivor(event.data.customer_id) for event in fresh if event.backfill}:
-        live = {groups.survivor(event.data.customer_id) for event in fresh if not event.backfill}
-        await store.mark(tx, sorted(loaded - live), backfill=True)
+    await _note(tx, PURCHASES, fresh, groups)
 
 
 async def note_loaded(tx: Tx, customers: Iterable[str]) -> None:
-    """Notes that what this transaction changes of these customers is of loaded history alone."""
-    await store.mark(tx, sorted(set(customers)), backfill=True)
+    """Notes that the orders that this transaction changes of these customers are of loaded history alone, as are the
+    files that it makes of them."""
+    await store.mark(tx, sorted(set(customers)), PURCHASES, backfill=True)
 
 
-async def note_activity(tx: Tx, fresh: Sequence[Event]) -> None:
-    """Marks the prospects among those who did something: it may show what they intend."""
+async def note_story(tx: Tx, fresh: Sequence[Event], met: Iterable[str]) -> None:
+    """Marks the prospects among those who did something: it may show what they intend. Notes of what isn't an order
+    whose is loaded history alone.
+
+    ``met``: whose files were made by these events, by whatever they say."""
     if active := {event.data.customer_id for event in fresh if event.topic.name == ACTIVITY}:
-        await store.mark(tx, await store.prospects(tx, sorted(active)))
-        await note_backfill(tx, [event for event in fresh if event.topic.name == ACTIVITY])
+        await store.mark(tx, await store.prospects(tx, sorted(active)), ACTIVITY)
+    if any(event.backfill for event in fresh):
+        strangers = set(met)
+        of: dict[str, list[Event]] = {}
+        for event in fresh:
+            matter = _MATTERS.get(event.topic.name, STANDINGS)
+            if matter != FILES or event.key in strangers:
+                of.setdefault(matter, []).append(event)
+        for matter, events in of.items():
+            await _note(tx, matter, events, NOBODY_JOINED)
+
+
+async def _note(tx: Tx, matter: str, fresh: Sequence[Event], groups: Groups) -> None:
+    if loaded := {groups.survivor(event.data.customer_id) for event in fresh if event.backfill}:
+        live = {groups.survivor(event.data.customer_id) for event in fresh if not event.backfill}
+        await store.mark(tx, sorted(loaded - live), matter, backfill=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,25 +17,30 @@ from shared.db import Row, Tx, columns, copy, execute, fetch
 # One at a time: jobs place in batches, and two that place one customer would both see where he stood before.
 _TURN = "SELECT pg_advisory_xact_lock(hashtextextended('roost.placing', 0))"
 _MARK = """
-INSERT INTO placement_marks (customer_id, backfill)
-SELECT * FROM unnest(CAST(:customers AS text[]), CAST(:backfill AS boolean[]))
+INSERT INTO placement_marks (customer_id, matter, backfill)
+SELECT customer_id, :matter, :backfill FROM unnest(CAST(:customers AS text[])) AS c (customer_id)
 """
 _PROSPECTS = """
 SELECT c.customer_id FROM unnest(CAST(:customers AS text[])) AS c (customer_id)
 WHERE NOT EXISTS (SELECT 1 FROM purchase_states AS s WHERE s.customer_id = c.customer_id AND s.orders > 0)
 """
-# All marks at once, because those of one transaction belong together: one of them says whether it loaded history.
+# All marks at once, because those of one transaction belong together: one of them says whether it loaded history. What
+# it wrote of one matter is loaded, or live; a file is made by whatever came first.
 _GATHER = """
 WITH taken AS (
-    DELETE FROM placement_marks RETURNING customer_id, cause, backfill, marked_by
+    DELETE FROM placement_marks RETURNING customer_id, cause, matter, backfill, marked_by
+), matters AS (
+    SELECT customer_id, marked_by, cause = 'merge' AS merged, matter, bool_or(backfill) AS loaded
+    FROM taken GROUP BY 1, 2, 3, 4
 ), marks AS (
     -- What happens to a joined id happens to its survivor; being joined happens to itself.
-    SELECT CASE WHEN cause = 'merge' THEN customer_id ELSE coalesce(survivor_id, customer_id) END AS customer_id,
-           bool_or(cause = 'merge') AS merged, bool_or(backfill) AS backfill
-    FROM taken LEFT JOIN survivors USING (customer_id) GROUP BY 1, marked_by
+    SELECT CASE WHEN merged THEN customer_id ELSE coalesce(survivor_id, customer_id) END AS customer_id,
+           bool_or(merged) AS merged,
+           bool_or(loaded) AND NOT bool_or(NOT loaded AND matter <> 'customers') AS silent
+    FROM matters LEFT JOIN survivors USING (customer_id) GROUP BY 1, marked_by
 ), queued AS (
     INSERT INTO placement_queue AS q (customer_id, cause, silent)
-    SELECT customer_id, CASE WHEN bool_or(merged) THEN 'merge' ELSE 'event' END, bool_and(backfill)
+    SELECT customer_id, CASE WHEN bool_or(merged) THEN 'merge' ELSE 'event' END, bool_and(silent)
     FROM marks GROUP BY customer_id ORDER BY customer_id
     ON CONFLICT (customer_id) DO UPDATE
     SET cause = CASE WHEN 'merge' IN (q.cause, excluded.cause) THEN 'merge' ELSE 'event' END,
@@ -174,10 +179,11 @@ async def turn(tx: Tx) -> None:
     await fetch(tx, _TURN)
 
 
-async def mark(tx: Tx, customers: Sequence[str], *, backfill: bool = False) -> None:
-    """Queues customers to be placed."""
+async def mark(tx: Tx, customers: Sequence[str], matter: str = "elsewhere", *, backfill: bool = False) -> None:
+    """Has these customers placed again. ``matter``: what has changed of them, a table by its name; ``backfill``: what
+    this transaction wrote of it is loaded history."""
     if customers:
-        await execute(tx, _MARK, customers=customers, backfill=[backfill] * len(customers))
+        await execute(tx, _MARK, customers=customers, matter=matter, backfill=backfill)
 
 
 async def prospects(tx: Tx, customers: Sequence[str]) -> list[str]:

@@ -2,8 +2,10 @@
 
 import asyncio
 import random
+from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.engagement.customers.store import APART
@@ -14,11 +16,12 @@ from tests.integration.engagement.house import (
     changed,
     complaint,
     consent,
+    merged,
     open_engagement,
     registered,
     risk_lowered,
 )
-from tests.kit.builders import about_order, line, purchase, record, returned
+from tests.kit.builders import about_order, at, line, purchase, record, returned
 from tests.kit.databases import Databases
 
 SERVICE = "engagement"
@@ -114,6 +117,49 @@ async def test_loaded_history_plans_nobody(without_mail: Engagement) -> None:
     await without_mail.take_records([record(*complaint(), backfill=True)])
     assert await without_mail.run("plan") == 0
     assert await without_mail.rows("SELECT * FROM tasks") == []
+
+
+async def test_who_was_made_known_by_history_is_neither_planned_nor_welcomed(without_mail: Engagement) -> None:
+    loaded = [record("purchase-recorded", purchase(days_ago=5), backfill=True)]
+    loaded += [record(*registered(who), backfill=True) for who in ("pos:1", "pos:2")]
+    loaded += [record(*changed(who, locale="zh-TW"), backfill=True) for who in ("pos:1", "pos:2")]
+    await without_mail.take_records(loaded)
+    await without_mail.take(merged("pos:2", "pos:1"), merged("pos:2", "pos:1", version=2))
+    assert await without_mail.run("plan") == 0
+    assert await without_mail.contacts() == []
+    await without_mail.take(changed("pos:1", locale="en"), changed("pos:2", locale="en"))
+    assert await without_mail.run("plan") == 2
+    assert [(c["customer_id"], c["purpose"]) for c in await without_mail.contacts()] == [("pos:1", "cadence")]
+
+
+async def test_who_was_loaded_and_buys_is_no_new_customer(without_mail: Engagement) -> None:
+    await without_mail.take_records([record(*registered(who), backfill=True) for who in ("pos:1", "pos:2")])
+    await without_mail.take_records([record("purchase-recorded", purchase("pos:2", days_ago=100), backfill=True)])
+    await without_mail.take(("purchase-recorded", purchase("pos:1")), ("purchase-recorded", purchase("pos:2")))
+    assert await without_mail.run("plan") == 2
+    [one, two] = await without_mail.contacts()
+    assert (one["purpose"], two["purpose"]) == ("cadence", "cadence")
+    told = {contact["customer_id"]: msgspec.json.decode(contact["reasons"])[0]["text"] for contact in (one, two)}
+    assert told == {"pos:1": "tenure unknown: every 30 days", "pos:2": "100 days of tenure: every 14 days"}
+
+
+async def test_a_loaded_file_that_says_since_when_he_is_a_customer_is_believed(without_mail: Engagement) -> None:
+    said = registered("pos:1", tenure_start=at(0.5))
+    await without_mail.take_records([record(*said, backfill=True)])
+    assert await without_mail.run("plan") == 0
+    await without_mail.take(changed("pos:1", locale="en", tenure_start=at(0.5)))
+    await without_mail.run("plan")
+    assert [contact["purpose"] for contact in await without_mail.contacts()] == ["welcome"]
+
+
+async def test_what_is_loaded_of_somebody_who_was_planned_moves_his_plan(without_mail: Engagement) -> None:
+    await without_mail.take(("purchase-recorded", purchase(days_ago=5)))
+    await without_mail.run("plan")
+    without_mail.clock.set(without_mail.clock.now() + APART)
+    await without_mail.take_records([record(*changed(preferred_every_days=60), backfill=True)])
+    assert await without_mail.run("plan") == 1
+    [contact] = await without_mail.contacts()
+    assert contact["due_at"] > without_mail.clock.now() + timedelta(days=50)
 
 
 async def test_a_customer_is_planned_in_his_own_zone(without_mail: Engagement) -> None:
