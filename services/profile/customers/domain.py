@@ -8,6 +8,7 @@ import msgspec
 
 from services.profile.customers.contact_points import ContactPoint
 from shared.contracts.customers import Birthday, ContactChannel, CustomerKind, TeamRole
+from shared.contracts.types import Money
 
 PriceSensitivity = Literal["low", "medium", "high"]
 Scalar = str | int | float | bool | None
@@ -59,6 +60,7 @@ class CustomerFile(msgspec.Struct, frozen=True, kw_only=True):
     occupation: str | None = None
     company_size: int | None = None
     business_model: str | None = None
+    wallet_estimate: Money | None = None
     special_needs: tuple[str, ...] = ()
     anniversaries: tuple[Anniversary, ...] = ()
     attributes: Mapping[str, Scalar] = {}

@@ -17,7 +17,7 @@ Told = tuple[str, str, datetime]
 _HOLD = "SELECT customer_id FROM customers WHERE customer_id = ANY(:customers) ORDER BY customer_id FOR UPDATE"
 _COLUMNS = (*OF_THE_ROW, *(name for name in EDITABLE if name != "contact_points"))
 _LISTS = ("tags", "interests", "special_needs")
-_JSON = ("birthday", "anniversaries", "attributes", "team", "said_at")
+_JSON = ("birthday", "wallet_estimate", "anniversaries", "attributes", "team", "said_at")
 _TYPES = {
     "version": "integer", "bare": "boolean", "updated_at": "timestamptz", "tenure_start": "timestamptz",
     "preferred_every_days": "integer", "company_size": "integer",

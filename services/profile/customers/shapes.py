@@ -25,6 +25,7 @@ from services.profile.customers.domain import (
 )
 from services.profile.fields import CustomerId, Id, Instant
 from shared.contracts.customers import Birthday, ContactChannel, CustomerKind, TeamRole
+from shared.contracts.types import AMOUNT, Money
 
 Text = Annotated[str, Field(min_length=1, max_length=500)]
 Attribute = Annotated[str, Field(max_length=500)] | bool | int | float | None
@@ -68,6 +69,21 @@ class ContactPointShape(BaseModel):
     verified: bool = False
 
 
+class MoneyShape(BaseModel):
+    """More than nothing, in a currency of ISO 4217, with at most as many decimals as it has."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    amount: Annotated[str, Field(pattern=AMOUNT.removesuffix(r"(?!\n)"))]
+    currency: Annotated[str, Field(min_length=3, max_length=3)]
+
+    @model_validator(mode="after")
+    def _of_its_currency(self) -> Self:
+        if not Money(amount=self.amount, currency=self.currency).minor:
+            raise ValueError("an estimate is more than nothing")
+        return self
+
+
 class FileFields(BaseModel):
     """What may be set of a customer file. ``email`` and ``phone`` are the first contact point of their kind."""
 
@@ -94,6 +110,9 @@ class FileFields(BaseModel):
     occupation: Id | None = None
     company_size: int | None = Field(default=None, ge=1, le=10_000_000, description="Employees")
     business_model: Id | None = None
+    wallet_estimate: MoneyShape | None = Field(
+        default=None, description="What he spends in a year in the house's field altogether, wherever he buys"
+    )
     special_needs: list[Text] = Field(default_factory=list, max_length=20)
     anniversaries: list[AnniversaryShape] = Field(default_factory=list, max_length=20)
     attributes: dict[Annotated[str, Field(max_length=64)], Attribute] = Field(default_factory=dict, max_length=50)
@@ -200,6 +219,7 @@ class FileView(BaseModel):
     occupation: str | None
     company_size: int | None
     business_model: str | None
+    wallet_estimate: MoneyShape | None
     special_needs: list[str]
     anniversaries: list[AnniversaryShape]
     attributes: dict[str, Attribute]
@@ -219,6 +239,7 @@ def file_view(file: CustomerFile) -> dict[str, Any]:
             for point in file.contact_points
         ],
         "birthday": _birthday(file.birthday) if file.birthday else None,
+        "wallet_estimate": MoneyShape(**msgspec.structs.asdict(file.wallet_estimate)) if file.wallet_estimate else None,
         "anniversaries": [_anniversary(day) for day in file.anniversaries],
         "created_at": file.created_at,
         "updated_at": file.updated_at,
@@ -274,6 +295,8 @@ def inner(value: Any) -> Any:
             return msgspec.convert(value.model_dump(), Anniversary)
         case BirthdayShape():
             return msgspec.convert(value.model_dump(), Birthday)
+        case MoneyShape():
+            return Money(amount=value.amount, currency=value.currency)
         case ContactPointShape():
             return ContactPoint(value.kind, value.value, value.verified)
         case list():

@@ -26,8 +26,8 @@ FILE = """
        tenure_start,
        preferred_channel, preferred_hours, preferred_every_days, interests, price_sensitivity,
        industry, occupation, company_size, business_model, special_needs, CAST(anniversaries AS text) AS anniversaries,
-       CAST(birthday AS text) AS birthday, CAST(attributes AS text) AS attributes,
-       CAST(team AS text) AS team, CAST(said_at AS text) AS said_at,
+       CAST(birthday AS text) AS birthday, CAST(wallet_estimate AS text) AS wallet_estimate,
+       CAST(attributes AS text) AS attributes, CAST(team AS text) AS team, CAST(said_at AS text) AS said_at,
        ARRAY(SELECT ROW(p.kind, p.sealed, p.verified) FROM contact_points AS p
              WHERE p.customer_id = c.customer_id ORDER BY p.position) AS contact_points,
        wrapped, wrapped_by
@@ -51,7 +51,8 @@ SET version = :version, bare = :bare, updated_at = :updated_at, kind = :kind, na
     tenure_start = :tenure_start, preferred_channel = :preferred_channel, preferred_hours = :preferred_hours,
     preferred_every_days = :preferred_every_days, interests = :interests, price_sensitivity = :price_sensitivity,
     industry = :industry, occupation = :occupation, company_size = :company_size, business_model = :business_model,
-    special_needs = :special_needs, anniversaries = CAST(:anniversaries AS jsonb),
+    wallet_estimate = CAST(:wallet_estimate AS jsonb), special_needs = :special_needs,
+    anniversaries = CAST(:anniversaries AS jsonb),
     team = CAST(:team AS jsonb), attributes = CAST(:attributes AS jsonb), said_at = CAST(:said_at AS jsonb)
 WHERE customer_id = :customer_id
 """
@@ -101,7 +102,7 @@ ORDER BY customer_id
 _DECODERS = {
     field.name: msgspec.json.Decoder(field.type)
     for field in msgspec.structs.fields(CustomerFile)
-    if field.name in ("birthday", "anniversaries", "attributes", "team", "said_at")
+    if field.name in ("birthday", "wallet_estimate", "anniversaries", "attributes", "team", "said_at")
 }
 _LISTS = ("tags", "interests", "special_needs")
 _PLAIN = tuple(
@@ -162,6 +163,7 @@ async def update(tx: Tx, file: CustomerFile) -> None:
         "special_needs": list(file.special_needs),
         "anniversaries": _json(file.anniversaries),
         "birthday": _json(file.birthday) if file.birthday else None,
+        "wallet_estimate": _json(file.wallet_estimate) if file.wallet_estimate else None,
         "attributes": _json(file.attributes),
         "team": _json(file.team),
         "said_at": _json(file.said_at),

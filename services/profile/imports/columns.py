@@ -19,7 +19,9 @@ LISTS = ("emails", "phones", "messaging", "tags", "interests", "special_needs")
 """Their values are parted by semicolons."""
 KINDS: tuple[str, ...] = get_args(IdentifierKind)
 _CHANNELS, _PURPOSES, _ROLES = get_args(ContactChannel), get_args(Purpose), get_args(TeamRole)
-PLAIN = (*TEXT, *NUMBERS, *LISTS, "postal", "birthday", "consents.source", "consents.wording_version")
+PLAIN = (
+    *TEXT, *NUMBERS, *LISTS, "postal", "birthday", "wallet_estimate", "consents.source", "consents.wording_version",
+)  # fmt: skip
 MADE = (
     *(f"team.{role}" for role in _ROLES),
     *(f"identifiers.{kind}" for kind in KINDS),
@@ -27,6 +29,7 @@ MADE = (
 )
 _ATTRIBUTE = re.compile(r"attributes\.\S.{0,63}")
 _BIRTHDAY = re.compile(r"(lunar:)?(?:[0-9]{4}-)?(L)?([0-9]{1,2})-([0-9]{1,2})")
+_MONEY = re.compile(r"([0-9.]{1,22}) ?([A-Z]{3})")
 _YES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 Document = dict[str, Any]
 Setter = Callable[[Document, str], None]
@@ -92,6 +95,8 @@ def _setter(name: str, declared: Mapping[str, AttributeType]) -> Setter:
             return lambda said, cell: said.setdefault("team", {}).__setitem__(part, cell)
         case "birthday":
             return lambda said, cell: said.__setitem__(field, _birthday(cell))
+        case "wallet_estimate":
+            return lambda said, cell: said.__setitem__(field, _money(name, cell))
         case "postal":
             return lambda said, cell: said.__setitem__(field, [cell])
         case _ if name in LISTS:
@@ -132,6 +137,12 @@ def _birthday(cell: str) -> Document:
     lunar, leap, month, day = found.groups()
     calendar = "lunar" if lunar else "solar"
     return {"month": int(month), "day": int(day), "calendar": calendar, "leap_month": leap is not None}
+
+
+def _money(name: str, cell: str) -> Document:
+    if (found := _MONEY.fullmatch(cell)) is None:
+        raise Refused(Fault("invalid-request", _pointer(name), "an amount and its currency: 12000.00 TWD"))
+    return {"amount": found[1], "currency": found[2]}
 
 
 def _pointer(name: str) -> str:

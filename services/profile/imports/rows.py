@@ -28,7 +28,7 @@ Addresses = Annotated[list[Text], Field(max_length=MAX_POINTS)]
 _LISTS: dict[str, ContactKind] = {"emails": "email", "phones": "phone", "postal": "post", "messaging": "messaging"}
 _SINGLE: tuple[ContactKind, ...] = ("email", "phone")
 _OF_ADDRESSES = frozenset({*_LISTS, *_SINGLE, "contact_points"})
-_STRUCTURED = frozenset({"birthday", "anniversaries"})
+_STRUCTURED = frozenset({"birthday", "wallet_estimate", "anniversaries"})
 _PLAIN = frozenset(EDITABLE) - _STRUCTURED - {*MAPS, "contact_points"}
 
 

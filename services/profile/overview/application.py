@@ -1,8 +1,9 @@
 """Reading customers whole."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import msgspec
 
@@ -11,11 +12,12 @@ from services.profile.customers.domain import CustomerFile
 from services.profile.customers.quality import Quality, quality
 from services.profile.identities.domain import Person
 from services.profile.overview import store
-from services.profile.overview.domain import Judged, Listed, Said, judge
+from services.profile.overview.domain import SHARE_DAYS, Judged, Listed, Said, Share, judge, share_of
 from services.profile.overview.filling import filled
 from services.profile.policies.application import Remembered, in_force
 from services.profile.policies.domain import Policies
 from services.profile.purchases.domain import House
+from services.profile.rates.application import rate_on
 from services.profile.timeline.domain import ContactNews
 from shared.clock import Clock
 from shared.db import Reader, Tx
@@ -54,15 +56,32 @@ class Overviews:
             others = [one for one in person.ids if one != file.customer_id]
             file, filled_from = filled(file, await self.customers.find_all(tx, others))
         beside = await store.one(tx, file.customer_id, person.ids)
-        return self._judged(file, *beside, await in_force(tx), person.merged_into, filled_from)
+        share = await self._share(tx, file, person.ids)
+        return self._judged(file, *beside, await in_force(tx), person.merged_into, filled_from, share)
 
     async def alone(self, reader: Reader, customer_id: str) -> Overview | None:
-        """The same in one statement of somebody who has one id alone; None of who is joined, or has no file."""
+        """The same in one statement of somebody who has one id alone; None of who is joined, or has no file. Whose
+        wallet was estimated takes another."""
         row = await store.alone(reader, FILE_COLUMNS, customer_id)
         if row is None:
             return None
         policies = await self.policies.in_force(reader, row["policies"])
-        return self._judged(self.customers.file_of(row), *store.beside(row), policies, None, {})
+        file = self.customers.file_of(row)
+        share = await self._share(reader, file, [customer_id]) if file.wallet_estimate else None
+        return self._judged(file, *store.beside(row), policies, None, {}, share)
+
+    async def _share(self, reader: Reader, file: CustomerFile, ids: Sequence[str]) -> Share | None:
+        """Of an estimate that the file has."""
+        if (estimate := file.wallet_estimate) is None:
+            return None
+        today = self.house.day(self.clock.now())
+        spent = await store.spent(reader, ids, today - timedelta(days=SHARE_DAYS), today)
+        if spent is None:
+            return None
+        foreign = estimate.currency != self.house.currency
+        rate = await rate_on(reader, estimate.currency, today) if foreign else None
+        at = file.said_at.get("wallet_estimate", file.updated_at)
+        return share_of(spent, estimate, at, rate, self.house, today)
 
     def _judged(
         self,
@@ -73,9 +92,10 @@ class Overviews:
         policies: Policies,
         merged_into: str | None,
         filled_from: dict[str, str],
+        share: Share | None,
     ) -> Overview:
         now = self.clock.now()
-        judged = judge(said, policies, self.house, now)
+        judged = judge(said, policies, self.house, now, share)
         found = quality(file, self.house.day, now)
         return Overview(file, said, judged, next_contact, found, merged_into, segments, filled_from)
 

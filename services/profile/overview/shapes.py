@@ -51,6 +51,27 @@ class ValueView(BaseModel):
     last_purchase_at: datetime | None
 
 
+class ShareView(BaseModel):
+    """The part of what a customer spends in the house's field that he spends here: ``numerator``, net of returns in the
+    last ``days`` of the house up to ``last_day``, over ``denominator``, the ``estimate`` of his file for a year in the
+    house's currency, at the rate of that day."""
+
+    share: float
+    numerator: MoneyView
+    denominator: MoneyView
+    days: int
+    last_day: date
+    estimate: MoneyView
+    estimated_at: datetime
+
+
+class WholeValueView(ValueView):
+    """What a customer is worth, with his ``share``: null where the file has no estimate, or the estimate or an order of
+    the period has no rate. Orders are counted some seconds behind."""
+
+    share: ShareView | None
+
+
 class ReasonView(BaseModel):
     """Why a customer is at risk."""
 
@@ -97,7 +118,7 @@ class QualityView(BaseModel):
 class CustomerView(FileView):
     """A customer, whole: the file's fields beside what the facts and the other services say."""
 
-    value: ValueView
+    value: WholeValueView
     lifecycle: Stage
     segments: Annotated[
         list[str], Field(description="The shop's own by name, built-in ones with the class: `value:EI`")
@@ -140,7 +161,7 @@ def view(overview: Overview) -> CustomerView:
     return CustomerView(
         **file_view(overview.file),
         merged_into=overview.merged_into,
-        value=_value(overview.judged.value),
+        value=_whole(overview.judged.value),
         lifecycle=overview.judged.lifecycle,
         segments=overview.segments,
         tier=standing.tier,
@@ -217,6 +238,21 @@ def row(listed: Listed, judged: Judged) -> CustomerRow:
 def money_view(money: Sum) -> MoneyView:
     """Money as JSON."""
     return MoneyView(amount=money.amount, currency=money.currency)
+
+
+def _whole(value: Value) -> WholeValueView:
+    shown = WholeValueView(**_value(value).model_dump(), share=None)
+    if (known := value.share) is not None:
+        shown.share = ShareView(
+            share=known.share,
+            numerator=money_view(known.numerator),
+            denominator=money_view(known.denominator),
+            days=known.days,
+            last_day=known.last_day,
+            estimate=money_view(known.estimate),
+            estimated_at=known.estimated_at,
+        )
+    return shown
 
 
 def _value(value: Value) -> ValueView:

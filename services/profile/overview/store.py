@@ -100,6 +100,11 @@ UNION ALL
 SELECT status, contact_id, 0, customer_id, purpose || ' ' || channel, due_at FROM contacts
 ORDER BY 1, 2, 3
 """
+# Of an order without a rate the sum says nothing.
+_SPENT = """
+SELECT CAST(coalesce(sum(house_net), 0) AS bigint) AS spent, count(*) > count(house_net) AS unconverted
+FROM standing_orders WHERE customer_id = ANY(:ids) AND counts AND day > :after AND day <= :until
+"""
 _foreign = msgspec.json.Decoder(dict[str, Foreign])
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 _forecast = msgspec.json.Decoder(Forecast)
@@ -126,6 +131,13 @@ def beside(row: Row) -> tuple[Said, ContactNews | None, list[str]]:
     """What a row of ``one`` or ``alone`` says."""
     next_contact = ContactNews(*_news(row)) if row["contact_id"] is not None else None
     return _said(row), next_contact, labels(row["places"])
+
+
+async def spent(reader: Reader, ids: Sequence[str], after: date, until: date) -> int | None:
+    """What these ids' orders of the days behind ``after`` come to, net of returns, in minor units of the house's
+    currency; None where one has no rate."""
+    row = (await fetch(reader, _SPENT, ids=list(ids), after=after, until=until))[0]
+    return None if row["unconverted"] else row["spent"]
 
 
 async def many(

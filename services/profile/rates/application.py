@@ -9,7 +9,7 @@ from services.profile.rates import store
 from services.profile.rates.domain import NO_RATES, Rate, Rates
 from shared.clock import Clock
 from shared.contracts.orders import Order
-from shared.db import Tx
+from shared.db import Reader, Tx
 
 
 async def rates_of(tx: Tx, orders: Iterable[Order], house: House) -> Rates:
@@ -23,6 +23,11 @@ async def rates_of(tx: Tx, orders: Iterable[Order], house: House) -> Rates:
         if order.currency != house.currency
     ]
     return await store.pinned(tx, wanted) if wanted else NO_RATES
+
+
+async def rate_on(reader: Reader, currency: str, day: date) -> Rate | None:
+    """What a currency is worth on a day, as is stated now; nothing is pinned."""
+    return await store.on(reader, currency, day)
 
 
 async def forget(tx: Tx, orders: Iterable[str]) -> None:

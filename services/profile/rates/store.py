@@ -6,7 +6,7 @@ from datetime import date
 import msgspec
 
 from services.profile.rates.domain import LONGEST, Rate, Rates
-from shared.db import Tx, columns, execute, fetch
+from shared.db import Reader, Tx, columns, execute, fetch
 
 # Whoever gives orders their rates shares it, whoever states one has it alone: an order that found none has been
 # written down before the next rate is stated, so none is missed.
@@ -34,6 +34,11 @@ SELECT p.order_id, {_FIELDS}
 FROM unnest(CAST(:orders AS text[]), CAST(:currencies AS text[]), CAST(:days AS date[])) AS o (order_id, currency, day)
 JOIN order_rates AS p USING (order_id, currency, day)
 JOIN rates AS r ON (r.currency, r.valid_from, r.version) = (p.currency, p.valid_from, p.version)
+"""
+_ON = f"""
+SELECT {_FIELDS} FROM rates AS r JOIN ({_COVERING.format(currency="CAST(:currency AS text)",
+                                                          day="CAST(:day AS date)")}) AS c USING (valid_from, version)
+WHERE r.currency = :currency
 """
 _FORGET = "DELETE FROM order_rates WHERE order_id = ANY(:orders)"
 _ADD = """
@@ -76,6 +81,12 @@ async def pinned(tx: Tx, wanted: Sequence[Wanted]) -> Rates:
         row["order_id"]: msgspec.convert({name: row[name] for name in Rate.__struct_fields__}, Rate)
         for row in await fetch(tx, _PINNED, orders=orders, currencies=currencies, days=days)
     }
+
+
+async def on(reader: Reader, currency: str, day: date) -> Rate | None:
+    """The rate that a day has now, if there is one."""
+    found = await fetch(reader, _ON, currency=currency, day=day, longest=LONGEST)
+    return Rate(**found[0]) if found else None
 
 
 async def forget(tx: Tx, orders: Sequence[str]) -> None:

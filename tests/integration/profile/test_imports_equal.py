@@ -30,6 +30,7 @@ _FIELDS = st.fixed_dictionaries(
         "tags": st.sampled_from([[], ["tea"], ["tea", "vip"]]),
         "attributes": st.dictionaries(st.sampled_from(["shoe", "hat"]), st.integers(1, 3), max_size=2),
         "birthday": st.sampled_from([{"month": 8, "day": 15, "calendar": "lunar"}]),
+        "wallet_estimate": st.sampled_from([{"amount": "9.50", "currency": "TWD"}, {"amount": "8", "currency": "USD"}]),
         "team": st.sampled_from([{"analyst": "staff:1"}, {"after-sales": "staff:2"}]),
         "as_of": st.integers(1, 3).map(_days_ago),
     },
