@@ -48,11 +48,31 @@ def holding(person: Person, last: Mapping[str, AnyWord]) -> AnyWord | None:
     What he said since the last of them was joined decides. Before, a withdrawal under any id holds against every grant:
     a merge never widens consent.
     """
-    own = last.get(person.customer_id)
-    if own and person.joined_at and own.recorded_at > person.joined_at:
+    if own := _said_as_one(person, last):
         return own
     said = [last[customer] for customer in person.ids if customer in last]
     return max(said, key=lambda word: (not word.granted, word.recorded_at), default=None)
+
+
+def covered(person: Person, last: Mapping[str, AnyWord], purpose: str, by_default: tuple[str, ...]) -> list[str]:
+    """Whose addresses a purpose may use of somebody whom it may write to: the survivor's first.
+
+    Who agreed under one id agreed for the addresses that he had there; another file's came to him by a merge. What he
+    said since is for all of his. Where he said nothing, an address serves the purposes ``by_default``.
+    """
+    if _said_as_one(person, last):
+        return list(person.survivor_first)
+    return [
+        one
+        for one in person.survivor_first
+        if (last[one].granted if one in last else purpose in by_default)
+    ]
+
+
+def _said_as_one(person: Person, last: Mapping[str, AnyWord]) -> AnyWord | None:
+    """What was said under the survivor's id since the last of them was joined, so by the person that he is now."""
+    own = last.get(person.customer_id)
+    return own if own and person.joined_at and own.recorded_at > person.joined_at else None
 
 
 def repeats(person: Person, last: Mapping[str, Consent], consent: Consent) -> bool:

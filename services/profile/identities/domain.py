@@ -21,6 +21,11 @@ class Person(msgspec.Struct, frozen=True):
         """Who answers for the id that was asked for, where it isn't itself."""
         return self.customer_id if self.asked != self.customer_id else None
 
+    @property
+    def survivor_first(self) -> tuple[str, ...]:
+        """His ids, the one that answers for them before the others."""
+        return (self.customer_id, *(one for one in self.ids if one != self.customer_id))
+
 
 class Rule(msgspec.Struct, frozen=True):
     """Why two were joined by the policy ``merging``: the kinds of key that both have verified (see ``strong_keys``)."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from services.profile.consents.domain import allowed, holding
+from services.profile.consents.domain import allowed, covered, holding
 from services.profile.customers.sealing import opened_address
 from services.profile.identities.application import persons
 from services.profile.identities.domain import Person
@@ -56,12 +56,13 @@ async def reach(
 ) -> list[Reachable]:
     """Address and consent of each (customer_id, channel), in the order asked: one read over them all.
 
-    Of somebody who has several ids the survivor's file speaks; an address that it lacks is another's.
+    Of somebody who has several ids the survivor's file speaks; an address that it lacks is another's. Who agreed under
+    one of them before they were one did so for the addresses of that file, and has not for any other.
     """
     by_default = (await in_force(tx)).consent.granted_by_default
     known = await persons(tx, [customer for customer, _ in items])
     wanted = [
-        (place, one, channel) for place, (who, channel) in enumerate(items) for one in _survivor_first(known[who])
+        (place, one, channel) for place, (who, channel) in enumerate(items) for one in known[who].survivor_first
     ]
     rows = await store.reach(
         tx,
@@ -78,10 +79,6 @@ async def reach(
     ]
 
 
-def _survivor_first(person: Person) -> list[str]:
-    return [person.customer_id, *(one for one in person.ids if one != person.customer_id)]
-
-
 def _reachable(
     person: Person,
     channel: ContactChannel,
@@ -93,14 +90,18 @@ def _reachable(
     """``rows``: what is known under each of his ids, the survivor's first."""
     if any(row["restricted"] for row in rows):
         return Reachable(person.asked, channel, None, False, None, None, None, "restricted")
-    address = next((_address(row, channel, opener) for row in rows if row["address"] is not None), None)
     last = {row["customer_id"]: Said(row["granted"], row["recorded_at"]) for row in rows if row["granted"] is not None}
     held = holding(person, last)
+    with_address = [row for row in rows if row["address"] is not None]
+    usable = covered(person, last, purpose, by_default) if held and held.granted else person.ids
+    address = next((_address(row, channel, opener) for row in with_address if row["customer_id"] in usable), None)
     known = rows[0]["restricted"] is not None
     consent = allowed(held.granted if held else None, purpose, reachable=address is not None, by_default=by_default)
+    if with_address and address is None:
+        consent = False
     why_not: WhyNot | None = None
     if address is None or not consent:
-        why_not = "unknown" if not known else "no-address" if address is None else "no-consent"
+        why_not = "unknown" if not known else "no-consent" if with_address else "no-address"
     return Reachable(
         person.asked, channel, address, consent, rows[0]["locale"], rows[0]["time_zone"], rows[0]["name"], why_not
     )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.profile.consents.domain import Consent, holding
+from services.profile.consents.domain import Consent, covered, holding
 from services.profile.identities.domain import Person
 from tests.kit.builders import NOW
 
@@ -42,3 +42,15 @@ def test_a_person_who_is_parted_has_his_own_word_again(own: Consent, last: dict[
     alone = Person(asked="b", customer_id="b", ids=("b",))
     assert holding(alone, last | {"b": own}) is own
     assert holding(alone, last) is None
+
+
+@given(st.dictionaries(st.sampled_from(IDS), before))
+def test_a_grant_from_before_the_merge_covers_the_files_that_it_was_given_under(last: dict[str, Consent]) -> None:
+    granted = {customer for customer, word in last.items() if word.granted}
+    assert set(covered(MERGED, last, "marketing", ("service",))) == granted
+    assert set(covered(MERGED, last, "service", ("service",))) == granted | (set(IDS) - set(last))
+
+
+@given(st.dictionaries(st.sampled_from(["a", "c"]), st.one_of(before, after)), after)
+def test_what_he_says_as_one_covers_all_of_his_the_survivors_first(last: dict[str, Consent], own: Consent) -> None:
+    assert covered(MERGED, last | {"b": own}, "marketing", ()) == ["b", "a", "c"]
