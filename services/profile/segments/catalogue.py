@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
+from services.profile.attributes import application as attributes
 from services.profile.policies.application import in_force
 from services.profile.purchases.domain import House
 from services.profile.segments import rule_store, store
 from services.profile.segments.domain import BUILT_IN, OUT, Placement, Segment, built_in, class_on
-from services.profile.segments.facts import FROM_CONTACTS, FROM_STANDING, Book, Known
+from services.profile.segments.facts import ATTRIBUTE, Book, Known
 from services.profile.segments.reading import known_of
 from services.profile.segments.rules import Rule, read_rule
 from shared.clock import Clock
@@ -103,18 +104,19 @@ async def definitions(tx: Tx) -> list[Definition]:
 
 
 async def everybody(
-    db: Database, house: House, *, contacts: bool = False
+    db: Database, house: House, reads: frozenset[str] = frozenset()
 ) -> AsyncIterator[tuple[dict[str, Known], dict[tuple[str, str], Placement], Book]]:
     """Everybody who may be shown, a page a transaction: what is known of them, where they stand, and what is in force.
 
-    Restricted files are left out. Contacts are known where a rule in force asks for them, or with ``contacts``.
+    Restricted files are left out. Contacts and orders are known where a rule in force asks for them, or a fact of
+    ``reads`` is of them.
     """
     after = ""
     while True:
         async with db.transaction() as tx:
             page = await store.shown(tx, after, _PAGE)
             groups = await merges.groups_of(tx, page)
-            people = await known_of(tx, page, groups, house, contacts=contacts)
+            people = await known_of(tx, page, groups, house, reads)
             stood = await store.placements(tx, page)
             book = Book(await in_force(tx), house)
         if not page:
@@ -151,7 +153,7 @@ class OwnSegments:
 
     async def create(self, tx: Tx, name: str, title: str | None, rule: dict[str, Any]) -> Definition:
         """The first version; everybody is placed by it soon. Raises InvalidRule, SegmentExists, TooManySegments."""
-        read = read_rule(rule)
+        read = await _checked(tx, rule)
         await store.turn(tx)
         known = await definitions(tx)
         if name in BUILT_IN or any(found.name == name for found in known):
@@ -167,7 +169,7 @@ class OwnSegments:
 
         The same again is no new version.
         """
-        read = read_rule(rule)
+        read = await _checked(tx, rule)
         await store.turn(tx)
         before = await self.find(tx, name)
         if before is None:
@@ -179,10 +181,10 @@ class OwnSegments:
 
     async def preview(self, name: str, rule: dict[str, Any]) -> Preview:
         """Holds everybody against a rule, in pages, and writes nothing. Raises InvalidRule."""
-        segment = Segment(name, 1, read_rule(rule))
+        async with self.db.transaction() as tx:
+            segment = Segment(name, 1, await _checked(tx, rule))
         movers = Movers()
-        contacts = bool(segment.reads & FROM_CONTACTS)
-        async for people, stood, book in everybody(self.db, self.house, contacts=contacts):
+        async for people, stood, book in everybody(self.db, self.house, segment.reads):
             today = self.house.day(self.clock.now())
             for customer, person in people.items():
                 before = stood.get((customer, name))
@@ -192,11 +194,16 @@ class OwnSegments:
     async def _write(self, tx: Tx, definition: Definition, read: Rule) -> Definition:
         rule = msgspec.json.encode(definition.rule).decode()
         await rule_store.add(
-            tx, definition.name, definition.version, definition.title, rule, definition.created_at,
-            standing=bool(read.reads & FROM_STANDING), contacts=bool(read.reads & FROM_CONTACTS),
-        )  # fmt: skip
+            tx, definition.name, definition.version, definition.title, rule, definition.created_at, read.reads
+        )
         await store.start(tx, definition.name, definition.created_at)
         return definition
+
+
+async def _checked(tx: Tx, rule: dict[str, Any]) -> Rule:
+    """The rule, its values of the types that its attributes are declared of. Raises InvalidRule."""
+    named = [fact.removeprefix(ATTRIBUTE) for fact in read_rule(rule).reads if fact.startswith(ATTRIBUTE)]
+    return read_rule(rule, await attributes.types(tx, named))
 
 
 @lru_cache(maxsize=1024)

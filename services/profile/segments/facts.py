@@ -1,6 +1,6 @@
 """What a rule may ask of a customer: one flat mapping, for a day of the house's zone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal
@@ -13,17 +13,31 @@ from services.profile.purchases.domain import House, Purchases
 from services.profile.segments import value
 from services.profile.segments.value import Sign
 from shared.contracts.currencies import MINOR_UNITS
+from shared.contracts.types import Scalar
 
 Fact = str | int | float | Decimal | tuple[str, ...] | None
-FactKind = Literal["number", "text", "list"]
+FactKind = Literal["number", "text", "list", "attribute"]
+ATTRIBUTE = "attributes."
+"""How the facts begin that are attributes of the user's own."""
 _LATELY = timedelta(90)
+
+
+class Bought(msgspec.Struct, frozen=True, array_like=True):
+    """An order that counts: its day, its net in minor units of the house's currency if it has a rate, and of what was
+    kept of it the products and categories."""
+
+    day: date
+    channel: str
+    net: int | None
+    skus: tuple[str, ...]
+    categories: tuple[str, ...]
 
 
 class Known(msgspec.Struct, frozen=True):
     """All that is known of a customer, whatever the day.
 
-    ``contacted``: the day of each contact sent; these and the next one planned are known only where a rule asks for
-    them. ``signs``: activity of one who has bought nothing.
+    ``contacted``: the day of each contact sent. These, the next one planned and the ``orders`` are known only where a
+    rule asks for them. ``signs``: activity of one who has bought nothing.
     """
 
     customer_id: str
@@ -34,7 +48,14 @@ class Known(msgspec.Struct, frozen=True):
     birthday_month: int | None = None
     interests: tuple[str, ...] = ()
     price_sensitivity: str | None = None
-    expected_monthly: str | None = None
+    time_zone: str | None = None
+    industry: str | None = None
+    occupation: str | None = None
+    company_size: int | None = None
+    business_model: str | None = None
+    special_needs: tuple[str, ...] = ()
+    preferred_channel: str | None = None
+    attributes: Mapping[str, Scalar] = {}
     points: int = 0
     tier: str | None = None
     risk_band: str | None = None
@@ -42,8 +63,15 @@ class Known(msgspec.Struct, frozen=True):
     complaints: int = 0
     contacted: tuple[date, ...] = ()
     contact_planned: str | None = None
+    orders: tuple[Bought, ...] = ()
     purchases: Purchases = Purchases()
     signs: tuple[Sign, ...] = ()
+
+    @property
+    def expected_monthly(self) -> str | None:
+        """What somebody expects him to spend in a month, as it was written."""
+        said = self.attributes.get("expected_monthly_spend")
+        return None if said is None else str(said)
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -75,10 +103,52 @@ def _sent_lately(known: Known, today: date) -> int:
 
 
 def _spend(known: Known, book: Book) -> Decimal:
-    return Decimal(known.purchases.spend).scaleb(-MINOR_UNITS[book.house.currency])
+    return _money(known.purchases.spend, book)
+
+
+def _money(minor: int, book: Book) -> Decimal:
+    return Decimal(minor).scaleb(-MINOR_UNITS[book.house.currency])
+
+
+def _within(known: Known, today: date, days: int) -> list[Bought]:
+    return [order for order in known.orders if order.day <= today < order.day + timedelta(days)]
+
+
+def _spent(orders: Sequence[Bought], book: Book) -> Decimal:
+    return _money(sum(order.net or 0 for order in orders), book)
+
+
+def _average(known: Known, book: Book) -> Decimal | None:
+    sums = [order.net for order in known.orders if order.net is not None]
+    return round(_money(sum(sums), book) / len(sums), MINOR_UNITS[book.house.currency]) if sums else None
+
+
+def _named(orders: Sequence[Bought], part: Literal["skus", "categories"]) -> tuple[str, ...]:
+    return tuple(sorted({name for order in orders for name in getattr(order, part)}))
 
 
 Reader = Callable[[Known, Book, date], Fact]
+_ORDER_DAYS = (30, 90, 365)
+
+
+def _orders_in(days: int) -> Reader:
+    return lambda known, _, today: len(_within(known, today, days))
+
+
+def _spend_in(days: int) -> Reader:
+    return lambda known, book, today: _spent(_within(known, today, days), book)
+
+
+_OF_ORDERS: Mapping[str, tuple[FactKind, Reader]] = {
+    "average_order": ("number", lambda known, book, _: _average(known, book)),
+    "channels": ("list", lambda known, _, __: tuple(sorted({order.channel for order in known.orders}))),
+    "categories": ("list", lambda known, _, __: _named(known.orders, "categories")),
+    "categories_90_days": ("list", lambda known, _, today: _named(_within(known, today, 90), "categories")),
+    "skus": ("list", lambda known, _, __: _named(known.orders, "skus")),
+    "skus_90_days": ("list", lambda known, _, today: _named(_within(known, today, 90), "skus")),
+    **{f"orders_{days}_days": ("number", _orders_in(days)) for days in _ORDER_DAYS},
+    **{f"spend_{days}_days": ("number", _spend_in(days)) for days in _ORDER_DAYS},
+}
 FACTS: Mapping[str, tuple[FactKind, Reader]] = {
     "kind": ("text", lambda known, _, __: known.kind),
     "tags": ("list", lambda known, _, __: known.tags),
@@ -87,6 +157,13 @@ FACTS: Mapping[str, tuple[FactKind, Reader]] = {
     "birthday_month": ("number", lambda known, _, __: known.birthday_month),
     "interests": ("list", lambda known, _, __: known.interests),
     "price_sensitivity": ("text", lambda known, _, __: known.price_sensitivity),
+    "time_zone": ("text", lambda known, _, __: known.time_zone),
+    "industry": ("text", lambda known, _, __: known.industry),
+    "occupation": ("text", lambda known, _, __: known.occupation),
+    "company_size": ("number", lambda known, _, __: known.company_size),
+    "business_model": ("text", lambda known, _, __: known.business_model),
+    "special_needs": ("list", lambda known, _, __: known.special_needs),
+    "preferred_channel": ("text", lambda known, _, __: known.preferred_channel),
     "order_count": ("number", lambda known, _, __: known.purchases.orders),
     "lifetime_spend": ("number", lambda known, book, _: _spend(known, book)),
     "purchase_days": ("number", lambda known, _, __: known.purchases.days),
@@ -111,15 +188,28 @@ FACTS: Mapping[str, tuple[FactKind, Reader]] = {
         ),
     ),
     "class": ("text", lambda known, book, today: _class(known, book, today)),
+    **_OF_ORDERS,
 }
-"""name -> (kind, how it is read). Numbers of money are in units of the house's currency."""
+"""name -> (kind, how it is read), but for attributes. Numbers of money are in units of the house's currency."""
+MONEY = frozenset({"lifetime_spend", "average_order", *(f"spend_{days}_days" for days in _ORDER_DAYS)})
 FROM_STANDING = frozenset({"points", "tier", "risk_band", "risk_probability", "complaints"})
 FROM_CONTACTS = frozenset({"days_since_last_contact", "contacts_sent_90_days", "contact_planned"})
+FROM_ORDERS = frozenset(_OF_ORDERS)
+
+
+def kind_of(name: str) -> FactKind | None:
+    """What a fact is; None where there is none of this name."""
+    if name.startswith(ATTRIBUTE) and len(name) > len(ATTRIBUTE):
+        return "attribute"
+    return FACTS[name][0] if name in FACTS else None
 
 
 def facts_on(known: Known, names: frozenset[str], book: Book, today: date) -> dict[str, Fact]:
     """These facts of a customer on a day."""
-    return {name: FACTS[name][1](known, book, today) for name in names}
+    return {
+        name: FACTS[name][1](known, book, today) if name in FACTS else known.attributes.get(name[len(ATTRIBUTE) :])
+        for name in names
+    }
 
 
 def turning_days(known: Known, name: str, numbers: frozenset[int], book: Book) -> list[date]:
@@ -142,6 +232,9 @@ def turning_days(known: Known, name: str, numbers: frozenset[int], book: Book) -
             return _passing(max(known.contacted, default=None), numbers)
         case "contacts_sent_90_days":
             return [turn for day in set(known.contacted) for turn in (day, day + _LATELY)]
+        case _ if name in FROM_ORDERS and name.endswith("_days"):
+            lasts = timedelta(int(name.split("_")[1]))
+            return [turn for day in {order.day for order in known.orders} for turn in (day, day + lasts)]
         case _:
             return []
 

@@ -16,14 +16,14 @@ ACTIVITY = "activity-recorded"
 
 
 async def known_of(
-    tx: Tx, customers: Sequence[str], groups: merges.Groups, house: House, *, contacts: bool = False
+    tx: Tx, customers: Sequence[str], groups: merges.Groups, house: House, reads: frozenset[str] = frozenset()
 ) -> dict[str, Known]:
     """What rules may read of those of these who answer for themselves; a prospect's activity is his whole group's.
 
-    Their contacts are read where a rule in force asks for them, or with ``contacts``.
+    Their contacts and orders are read where a rule in force asks for them, or a fact of ``reads`` is of them.
     """
     alone = [who for who in customers if groups.survivor(who) == who]
-    people = await store.known(tx, alone, house, contacts=contacts)
+    people = await store.known(tx, alone, house, reads)
     prospects = [who for who, person in people.items() if not person.purchases.orders]
     if not prospects:
         return people

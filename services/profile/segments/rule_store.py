@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from services.profile.segments.facts import FROM_CONTACTS, FROM_ORDERS, FROM_STANDING
 from shared.db import Row, Tx, execute, fetch
 
 _DEFINITIONS = """
@@ -10,11 +11,12 @@ SELECT DISTINCT ON (name) name, version, title, CAST(rule AS text) AS rule, crea
 FROM segments ORDER BY name, version DESC
 """
 _DEFINE = """
-INSERT INTO segments (name, version, title, rule, reads_standing, reads_contacts, created_at)
-VALUES (:name, :version, :title, CAST(:rule AS jsonb), :standing, :contacts, :now)
+INSERT INTO segments (name, version, title, rule, reads_standing, reads_contacts, reads_orders, created_at)
+VALUES (:name, :version, :title, CAST(:rule AS jsonb), :standing, :contacts, :orders, :now)
 """
 _FORGET_READS = """
-UPDATE segments SET reads_standing = false, reads_contacts = false WHERE name = :name AND version < :version
+UPDATE segments SET reads_standing = false, reads_contacts = false, reads_orders = false
+WHERE name = :name AND version < :version
 """
 
 
@@ -24,10 +26,19 @@ async def newest(tx: Tx) -> Sequence[Row]:
 
 
 async def add(
-    tx: Tx, name: str, version: int, title: str | None, rule: str, now: datetime, *, standing: bool, contacts: bool
+    tx: Tx, name: str, version: int, title: str | None, rule: str, now: datetime, reads: frozenset[str]
 ) -> None:
-    """Writes a version of an own segment; of older ones nobody asks any more what they read."""
+    """Writes a version of an own segment, and what it reads that changes often; of older ones nobody asks any more."""
     await execute(
-        tx, _DEFINE, name=name, version=version, title=title, rule=rule, standing=standing, contacts=contacts, now=now
+        tx,
+        _DEFINE,
+        name=name,
+        version=version,
+        title=title,
+        rule=rule,
+        standing=not reads.isdisjoint(FROM_STANDING),
+        contacts=not reads.isdisjoint(FROM_CONTACTS),
+        orders=not reads.isdisjoint(FROM_ORDERS),
+        now=now,
     )
     await execute(tx, _FORGET_READS, name=name, version=version)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
-from services.profile.segments.facts import FACTS, Fact, FactKind
+from services.profile.attributes.domain import AttributeType
+from services.profile.segments.facts import ATTRIBUTE, FACTS, MONEY, Fact, FactKind, kind_of
 
 MAX_DEPTH, MAX_NODES, MAX_VALUES = 10, 200, 200
 _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
@@ -14,7 +15,10 @@ OPERATORS: Mapping[FactKind, tuple[str, ...]] = {
     "number": ("=", "!=", "<", "<=", ">", ">=", "in", "known"),
     "text": ("=", "!=", "in", "known"),
     "list": ("contains", "known"),
+    "attribute": ("=", "!=", "<", "<=", ">", ">=", "in", "known"),
 }
+_UNORDERED = ("=", "!=", "in")
+_NO_TYPES: Mapping[str, AttributeType] = {}
 _DAYS = frozenset({"days_since_last_purchase", "days_since_first_purchase", "days_since_last_contact"})
 _LARGEST = 10**18
 
@@ -42,6 +46,8 @@ class Condition:
         fact = facts[self.fact]
         if self.op == "known":
             return (fact not in (None, ())) is self.value
+        if self.fact.startswith(ATTRIBUTE):
+            fact = _as(self.value[0] if self.op == "in" else self.value, fact)
         if fact is None:
             return False
         if self.op == "in":
@@ -116,10 +122,13 @@ class Rule:
         return self.root.holds(facts)
 
 
-def read_rule(document: Any) -> Rule:
-    """The rule of a JSON document. Raises InvalidRule."""
+def read_rule(document: Any, declared: Mapping[str, AttributeType] = _NO_TYPES) -> Rule:
+    """The rule of a JSON document. ``declared``: types of attributes, which what they are held against has to be of.
+
+    Raises InvalidRule.
+    """
     count = [0]
-    root = _node(document, "", 1, count)
+    root = _node(document, "", 1, count, declared)
     conditions = list(root.conditions())
     numbers: dict[str, set[int]] = {}
     for condition in conditions:
@@ -133,7 +142,7 @@ def read_rule(document: Any) -> Rule:
     )
 
 
-def _node(document: Any, at: str, depth: int, count: list[int]) -> Node:
+def _node(document: Any, at: str, depth: int, count: list[int], declared: Mapping[str, AttributeType]) -> Node:
     count[0] += 1
     if count[0] > MAX_NODES:
         raise InvalidRule(at, f"a rule has {MAX_NODES} nodes at most")
@@ -145,25 +154,25 @@ def _node(document: Any, at: str, depth: int, count: list[int]) -> Node:
     if len(named) != 1:
         raise InvalidRule(at, "a node has exactly one of all, any, not and fact")
     if named[0] == "fact":
-        return _condition(document, at)
+        return _condition(document, at, declared)
     if unknown := sorted(document.keys() - set(named)):
         raise InvalidRule(f"{at}/{_escaped(unknown[0])}", f"beside {named[0]} nothing else is allowed")
     inner = document[named[0]]
     if named[0] == "not":
-        return Negation(_node(inner, f"{at}/not", depth + 1, count))
+        return Negation(_node(inner, f"{at}/not", depth + 1, count, declared))
     if not isinstance(inner, list) or not inner:
         raise InvalidRule(f"{at}/{named[0]}", "a list of one node or more")
-    parts = tuple(_node(part, f"{at}/{named[0]}/{n}", depth + 1, count) for n, part in enumerate(inner))
+    parts = tuple(_node(part, f"{at}/{named[0]}/{n}", depth + 1, count, declared) for n, part in enumerate(inner))
     return Every(parts) if named[0] == "all" else Some(parts)
 
 
-def _condition(document: Mapping[str, Any], at: str) -> Condition:
+def _condition(document: Mapping[str, Any], at: str, declared: Mapping[str, AttributeType]) -> Condition:
     if unknown := sorted(document.keys() - {"fact", "op", "value"}):
         raise InvalidRule(f"{at}/{_escaped(unknown[0])}", "a condition has fact, op and value")
     fact, op = document["fact"], document.get("op")
-    if not isinstance(fact, str) or fact not in FACTS:
-        raise InvalidRule(f"{at}/fact", f"one of {', '.join(FACTS)}")
-    kind = FACTS[fact][0]
+    kind = kind_of(fact) if isinstance(fact, str) else None
+    if kind is None or not isinstance(fact, str):
+        raise InvalidRule(f"{at}/fact", f"one of {', '.join(FACTS)}, or an attribute as attributes.shoe")
     if not isinstance(op, str) or op not in OPERATORS[kind]:
         raise InvalidRule(f"{at}/op", f"one of {' '.join(OPERATORS[kind])} for {fact}")
     place = f"{at}/value"
@@ -174,11 +183,45 @@ def _condition(document: Mapping[str, Any], at: str) -> Condition:
         if not isinstance(value, bool):
             raise InvalidRule(place, "true or false")
         return Condition(fact, op, value)
+    if op == "in" and (not isinstance(value, list) or not 1 <= len(value) <= MAX_VALUES):
+        raise InvalidRule(place, f"a list of 1 to {MAX_VALUES} values")
+    if kind == "attribute":
+        _check_type(value if op == "in" else [value], op, declared.get(fact.removeprefix(ATTRIBUTE)), at)
     if op != "in":
         return Condition(fact, op, _scalar(value, kind, fact, place))
-    if not isinstance(value, list) or not 1 <= len(value) <= MAX_VALUES:
-        raise InvalidRule(place, f"a list of 1 to {MAX_VALUES} values")
     return Condition(fact, op, _scalars(value, kind, fact, place))
+
+
+_LITERALS: Mapping[AttributeType, type] = {"boolean": bool, "integer": Decimal, "decimal": Decimal}
+
+
+def _check_type(values: Sequence[Any], op: str, declared: AttributeType | None, at: str) -> None:
+    found = {_literal(value) for value in values}
+    if len(found) > 1:
+        raise InvalidRule(f"{at}/value", "values of one type")
+    if declared and found != {_LITERALS.get(declared, str)}:
+        raise InvalidRule(f"{at}/value", f"the attribute is declared as {declared}")
+    if op not in _UNORDERED and (found == {bool} or declared == "string"):
+        raise InvalidRule(f"{at}/op", "what has no order is = or !=, or in")
+
+
+def _literal(value: Any) -> type:
+    if isinstance(value, bool):
+        return bool
+    return Decimal if isinstance(value, int | float) else str
+
+
+def _as(value: Any, fact: Fact) -> Fact:
+    """The value of an attribute, which may be of any type, as one of the type that it is held against, or None."""
+    if _literal(value) is not Decimal and not isinstance(value, Decimal):
+        return fact if type(fact) is type(value) else None
+    if isinstance(fact, bool) or not isinstance(fact, int | float | str):
+        return None
+    try:
+        number = Decimal(str(fact))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
 
 
 def _scalars(values: Sequence[Any], kind: FactKind, fact: str, at: str) -> tuple[Any, ...]:
@@ -186,7 +229,9 @@ def _scalars(values: Sequence[Any], kind: FactKind, fact: str, at: str) -> tuple
 
 
 def _scalar(value: Any, kind: FactKind, fact: str, at: str) -> Any:
-    if kind != "number":
+    if kind == "attribute" and isinstance(value, bool):
+        return value
+    if kind in ("text", "list") or (kind == "attribute" and not isinstance(value, int | float)):
         if not isinstance(value, str) or not 1 <= len(value) <= 128 or "\0" in value:
             raise InvalidRule(at, "a text of 1 to 128 characters")
         return value
@@ -195,7 +240,7 @@ def _scalar(value: Any, kind: FactKind, fact: str, at: str) -> Any:
     if fact in _DAYS and not -36_500 <= value <= 36_500:
         raise InvalidRule(at, "a number of days within a hundred years")
     # Money is compared as written: 12.1 as a float isn't 12.10.
-    return Decimal(str(value)) if fact == "lifetime_spend" else value
+    return Decimal(str(value)) if fact in MONEY or kind == "attribute" else value
 
 
 def _escaped(key: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from services.profile.purchases.domain import Foreign, House, Purchases
 from services.profile.segments.domain import Move, Placement
-from services.profile.segments.facts import Known
+from services.profile.segments.facts import FROM_CONTACTS, FROM_ORDERS, Bought, Known
 from shared.contracts.segments import SegmentCause
 from shared.contracts.types import Scalar
 from shared.db import Row, Tx, columns, copy, execute, fetch
@@ -64,20 +64,33 @@ SELECT EXISTS (SELECT 1 FROM placement_marks) OR EXISTS (SELECT 1 FROM placement
        OR EXISTS (SELECT 1 FROM replacements WHERE finished_at IS NULL) AS now,
        (SELECT min(next_transition_at) FROM placements) AS at
 """
-# The contacts of all ids of a person.
-_THEIRS = """
+# All ids of a person.
+_IDS = """
 (SELECT c.customer_id UNION ALL SELECT v.customer_id FROM survivors AS v WHERE v.survivor_id = c.customer_id) AS ids
-JOIN contacts AS k USING (customer_id)
 """
-# A CASE runs what it yields only where it yields it: contacts are looked at where a rule asks, and nowhere else.
+_KEPT = """
+ARRAY(SELECT DISTINCT l.{0} FROM unnest(o.line_skus, o.line_categories, o.line_sold, o.line_returned)
+          AS l (sku, category, sold, returned)
+      WHERE l.{0} <> '' AND l.returned < l.sold)
+"""
+# A CASE runs what it yields only where it yields it: contacts and orders are looked at where a rule asks.
 _KNOWN = f"""
 SELECT c.customer_id, c.kind, c.tags, c.locale, c.owner, CAST(c.birthday ->> 'month' AS int), c.interests,
-       c.price_sensitivity, c.attributes ->> 'expected_monthly_spend',
+       c.price_sensitivity, c.time_zone, c.industry, c.occupation, c.company_size, c.business_model, c.special_needs,
+       c.preferred_channel, CAST(nullif(c.attributes, '{{}}') AS text),
        coalesce(t.points, 0) + others.points, t.tier, t.risk_band, t.risk_probability,
        coalesce(t.complaints, 0) + others.complaints,
-       CASE WHEN rules.ask THEN ARRAY(SELECT k.sent_at FROM {_THEIRS} WHERE k.sent_at IS NOT NULL) END,
-       CASE WHEN rules.ask THEN (SELECT k.purpose FROM {_THEIRS} WHERE k.status = 'planned'
-                                 ORDER BY k.due_at, k.contact_id LIMIT 1) END,
+       CASE WHEN rules.contacts
+            THEN ARRAY(SELECT k.sent_at FROM {_IDS} JOIN contacts AS k USING (customer_id)
+                       WHERE k.sent_at IS NOT NULL) END,
+       CASE WHEN rules.contacts
+            THEN (SELECT k.purpose FROM {_IDS} JOIN contacts AS k USING (customer_id) WHERE k.status = 'planned'
+                  ORDER BY k.due_at, k.contact_id LIMIT 1) END,
+       CASE WHEN rules.orders
+            THEN (SELECT CAST(jsonb_agg(jsonb_build_array(
+                             o.day, o.channel, o.house_net, {_KEPT.format("sku")}, {_KEPT.format("category")}
+                         )) AS text)
+                  FROM {_IDS} JOIN standing_orders AS o USING (customer_id) WHERE o.counts) END,
        coalesce(s.orders, 0), coalesce(s.spend, 0), coalesce(s.days, 0), s.first_day, s.previous_day, s.last_day,
        s.first_at, s.last_at, s.last_source, s.last_event_id, s.elsewhere
 FROM customers AS c
@@ -89,11 +102,12 @@ CROSS JOIN LATERAL (
     FROM survivors AS v JOIN standings AS o USING (customer_id) WHERE v.survivor_id = c.customer_id
 ) AS others
 CROSS JOIN (
-    SELECT CAST(:contacts AS boolean) OR EXISTS (SELECT 1 FROM segments WHERE reads_contacts) AS ask
+    SELECT CAST(:contacts AS boolean) OR EXISTS (SELECT 1 FROM segments WHERE reads_contacts) AS contacts,
+           CAST(:orders AS boolean) OR EXISTS (SELECT 1 FROM segments WHERE reads_orders) AS orders
 ) AS rules
 WHERE c.customer_id = ANY(:customers)
 """
-_OF_FILE, _TAGS, _INTERESTS = 14, 2, 6
+_OF_FILE, _TAGS, _INTERESTS, _NEEDS, _ATTRIBUTES = 21, 2, 6, 13, 15
 _PLACEMENTS = """
 SELECT customer_id, segment, class, since, rule_version, next_transition_at,
        CASE WHEN class IN ('dormant', 'lost') THEN CAST(inputs AS text) END AS inputs
@@ -161,6 +175,8 @@ SELECT from_class, to_class, at, rule_version, cause, CAST(inputs AS text) AS in
 WHERE customer_id = :customer AND segment = :segment ORDER BY at DESC, id DESC LIMIT 1
 """
 _foreign = msgspec.json.Decoder(dict[str, Foreign])
+_attributes = msgspec.json.Decoder(dict[str, Scalar])
+_bought = msgspec.json.Decoder(tuple[Bought, ...])
 _NO_INPUTS: Mapping[str, Scalar] = {}
 _NOWHERE_ELSE: Mapping[str, Foreign] = {}
 _by_id = attrgetter("customer_id")
@@ -223,10 +239,13 @@ async def next_due(tx: Tx) -> tuple[bool, datetime | None]:
     return row["now"], row["at"]
 
 
-async def known(tx: Tx, customers: Sequence[str], house: House, *, contacts: bool = False) -> dict[str, Known]:
-    """What is known of those of these customers who have a file, but for their activity; of their contacts only where
-    a rule in force asks, or with ``contacts``."""
-    rows = await fetch(tx, _KNOWN, customers=customers, contacts=contacts)
+async def known(
+    tx: Tx, customers: Sequence[str], house: House, reads: frozenset[str] = frozenset()
+) -> dict[str, Known]:
+    """What is known of those of these customers who have a file, but for their activity; of their contacts and orders
+    only where a rule in force asks, or a fact of ``reads`` is of them."""
+    contacts, orders = not reads.isdisjoint(FROM_CONTACTS), not reads.isdisjoint(FROM_ORDERS)
+    rows = await fetch(tx, _KNOWN, customers=customers, contacts=contacts, orders=orders)
     return dict(_known(house, *row) for row in rows)
 
 
@@ -328,9 +347,12 @@ async def last_move(tx: Tx, customer: str, segment: str) -> Row | None:
 
 def _known(house: House, *row: Any) -> tuple[str, Known]:
     file: list[Any] = list(row[:_OF_FILE])
-    sent, planned, *state = row[_OF_FILE:]
+    sent, planned, orders, *state = row[_OF_FILE:]
     contacted = tuple(sorted(map(house.day, sent))) if sent else ()
+    bought = _bought.decode(orders) if orders else ()
     state[-1] = _foreign.decode(state[-1]) if state[-1] else _NOWHERE_ELSE
-    file[_TAGS], file[_INTERESTS] = tuple(file[_TAGS]), tuple(file[_INTERESTS])
-    fields: Any = (*file, contacted, planned, Purchases(*state))
+    for place in (_TAGS, _INTERESTS, _NEEDS):
+        file[place] = tuple(file[place])
+    file[_ATTRIBUTES] = _attributes.decode(file[_ATTRIBUTES]) if file[_ATTRIBUTES] else _NO_INPUTS
+    fields: Any = (*file, contacted, planned, bought, Purchases(*state))
     return row[0], Known(*fields)

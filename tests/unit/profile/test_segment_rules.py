@@ -29,7 +29,7 @@ from services.profile.segments.domain import (
     place,
     start_of,
 )
-from services.profile.segments.facts import FACTS, Book, Known, facts_on
+from services.profile.segments.facts import FACTS, Book, Bought, Known, facts_on
 from services.profile.segments.rules import MAX_DEPTH, InvalidRule, read_rule
 from services.profile.segments.value import Sign
 
@@ -72,13 +72,25 @@ signs = st.lists(
     ),
     max_size=6,
 )
+orders = st.lists(
+    st.builds(
+        Bought,
+        st.integers(-3, 400).map(lambda ago: DAY - timedelta(ago)),
+        st.sampled_from(["web", "store"]),
+        st.sampled_from([None, 0, 90_000]),
+        st.just(("a",)),
+        st.sampled_from([(), ("tea",), ("coffee", "tea")]),
+    ),
+    max_size=5,
+)
 people = st.builds(
     Known,
     customer_id=st.just("a"),
     tags=st.lists(st.sampled_from(["tea", "vip"]), max_size=2).map(tuple),
     locale=st.sampled_from([None, "en", "zh-TW"]),
     points=st.integers(0, 100),
-    expected_monthly=st.sampled_from([None, "99", "nonsense", "NaN"]),
+    attributes=st.sampled_from([{}, *({"expected_monthly_spend": said} for said in ("99", "nonsense", "NaN"))]),
+    orders=orders.map(tuple),
     purchases=st.one_of(st.just(Purchases()), purchases()),
     signs=signs.map(tuple),
     complaints=st.integers(0, 3),
@@ -111,6 +123,15 @@ conditions = st.one_of(
     st.builds(condition, st.just("days_since_last_purchase"), st.just("in"), st.lists(st.integers(0, 60), min_size=1)),
     st.builds(condition, st.just("contacts_sent_90_days"), st.sampled_from(["=", "<", ">="]), st.integers(0, 4)),
     st.builds(condition, st.just("contact_planned"), st.just("="), st.just("win-back")),
+    st.builds(
+        condition,
+        st.sampled_from(["orders_30_days", "orders_365_days", "spend_90_days", "average_order"]),
+        st.sampled_from(["=", "<", ">="]),
+        st.sampled_from([0, 1, 2, 900, 1800]),
+    ),
+    st.builds(
+        condition, st.sampled_from(["categories", "categories_90_days"]), st.just("contains"), st.just("tea")
+    ),
     st.builds(condition, st.just("lifecycle"), st.just("="), st.sampled_from(["new", "active", "dormant", "lost"])),
     st.builds(condition, st.just("value"), st.just("in"), st.just(["PI", "PII", "EI"])),
     st.builds(condition, st.just("tags"), st.just("contains"), st.just("tea")),
@@ -243,7 +264,8 @@ def test_customers_are_classed_by_contribution_and_stability(
 def test_prospects_are_classed_by_what_they_may_bring_and_how_much_they_mean_it(
     expected_monthly: str | None, kinds: list[str], cart: int, expected: str
 ) -> None:
-    known = Known("a", expected_monthly=expected_monthly, signs=tuple(Sign(DAY, kind, cart) for kind in kinds))
+    said = {"expected_monthly_spend": expected_monthly}
+    known = Known("a", attributes=said, signs=tuple(Sign(DAY, kind, cart) for kind in kinds))
     assert class_on(known, Segment("value", 1), BOOK, DAY) == expected
 
 
@@ -253,7 +275,39 @@ def test_prospects_are_classed_by_what_they_may_bring_and_how_much_they_mean_it(
      ("9" * 400, "PIV"), ("a lot", "PIV"), ("", "PIV")],
 )  # fmt: skip
 def test_what_a_prospect_is_expected_to_spend_may_be_any_text(said: str, place: str) -> None:
-    assert class_on(Known("a", expected_monthly=said), Segment("value", 1), BOOK, DAY) == place
+    assert class_on(Known("a", attributes={"expected_monthly_spend": said}), Segment("value", 1), BOOK, DAY) == place
+
+
+@pytest.mark.parametrize(
+    ("value", "op", "against", "holds"),
+    [
+        ("gold", "=", "gold", True), ("gold", "in", ["silver", "gold"], True), ("gold", "=", 7, False),
+        (42, ">=", 42, True), (42, ">", 41.5, True), ("12.50", "=", 12.5, True), ("12.5x", "<", 100, False),
+        ("NaN", "<", 100, False), (True, "=", True, True), (True, "=", 1, False), (1, "=", True, False),
+        ("2026-03-01", "<", "2026-04-01", True), (None, "!=", "gold", False), ("gold", "!=", "silver", True),
+        (None, "known", False, True), ("", "known", True, True),
+    ],
+)  # fmt: skip
+def test_an_attribute_is_held_against_values_of_its_own_type_alone(
+    value: Any, op: str, against: Any, holds: bool
+) -> None:
+    rule = read_rule(condition("attributes.card", op, against))
+    known = Known("a", attributes={} if value is None else {"card": value})
+    assert rule.holds(facts_on(known, rule.reads, BOOK, DAY)) is holds
+
+
+@pytest.mark.parametrize(
+    ("declared", "op", "against", "pointer"),
+    [
+        ("integer", "=", "7", "/all/0/value"), ("boolean", "=", 1, "/all/0/value"), ("date", ">", 7, "/all/0/value"),
+        ("string", "<", "m", "/all/0/op"), (None, ">", True, "/all/0/op"), (None, "in", [1, "a"], "/all/0/value"),
+        (None, "=", None, "/all/0/value"), (None, "=", ["a"], "/all/0/value"),
+    ],
+)  # fmt: skip
+def test_what_an_attribute_cant_be_is_refused_at_its_place(declared: Any, op: str, against: Any, pointer: str) -> None:
+    with pytest.raises(InvalidRule) as refused:
+        read_rule({"all": [condition("attributes.card", op, against)]}, {"card": declared} if declared else {})
+    assert refused.value.pointer == pointer
 
 
 def test_a_word_for_where_somebody_stands_is_read_back() -> None:

@@ -1,0 +1,100 @@
+"""Rules over what was bought and over the shop's own attributes: by events, by time, in silence where it was loaded."""
+
+from datetime import timedelta
+from typing import Any
+
+from tests.integration.profile.house import Profile
+from tests.integration.profile.test_counting import count
+from tests.integration.profile.test_filling import patch
+from tests.integration.profile.test_identities import make, merge
+from tests.integration.profile.test_segments import changes, live_until, places, placing
+from tests.kit.builders import NOW, line, purchase, record, returned
+
+SERVICE = "profile"
+TEA = {"fact": "categories_90_days", "op": "contains", "value": "tea"}
+
+
+async def segment(profile: Profile, name: str, rule: dict[str, Any]) -> None:
+    answer = await profile.client.post("/segments", json={"name": name, "rule": rule})
+    assert answer.status_code == 201, answer.text
+
+
+async def buy(profile: Profile, customer: str, order: str, category: str, days_ago: float = 0, **said: Any) -> None:
+    data = purchase(customer, order, lines=[line(sku=f"sku-{category}", category=category)], days_ago=days_ago)
+    await profile.take(record("purchase-recorded", data, **said))
+
+
+async def settled(profile: Profile) -> None:
+    await count(profile)
+    await placing(profile).run()
+
+
+async def test_who_bought_of_a_category_is_in_until_ninety_days_have_passed(profile: Profile) -> None:
+    await buy(profile, "a", "o-1", "tea", days_ago=10)
+    await buy(profile, "b", "o-2", "coffee")
+    await settled(profile)
+    preview = (await profile.client.post("/segments/tea/preview", json={"rule": TEA})).json()
+    assert [(move["count"], move["examples"]) for move in preview["moves"]] == [(1, ["a"])]
+    await segment(profile, "tea", TEA)
+    await placing(profile).run()
+    assert ((await places(profile, "a"))["tea"], "tea" in await places(profile, "b")) == ("in", False)
+    await buy(profile, "b", "o-3", "tea")
+    await settled(profile)
+    assert (await places(profile, "b"))["tea"] == "in"
+    await live_until(profile, NOW + timedelta(days=81))
+    assert [(await places(profile, who))["tea"] for who in "ab"] == ["out", "in"]
+    [left] = await changes(profile, segment="tea", to="out")
+    assert (left["customer_id"], left["cause"], left["inputs"]["categories_90_days"]) == ("a", "time", "")
+    assert await placing(profile).recompute() == 0
+
+
+async def test_what_was_given_back_is_bought_no_more_and_what_a_joined_id_bought_is_his(profile: Profile) -> None:
+    often = {"all": [{"fact": "orders_365_days", "op": ">=", "value": 2}, {"fact": "skus", "op": "contains",
+             "value": "sku-tea"}, {"fact": "average_order", "op": ">", "value": 0}]}  # fmt: skip
+    await segment(profile, "tea", TEA)
+    await segment(profile, "often", often)
+    await buy(profile, "a", "o-1", "tea")
+    await buy(profile, "web", "o-2", "coffee")
+    await settled(profile)
+    await merge(profile, "web", "a")
+    await settled(profile)
+    stands = await places(profile, "a")
+    assert (stands["tea"], stands["often"]) == ("in", "in")
+    await profile.take(record("purchase-returned", returned("o-1", customer_id="a")))
+    await settled(profile)
+    stands = await places(profile, "a")
+    assert (stands["tea"], stands["often"]) == ("out", "out")
+    assert await placing(profile).recompute() == 0
+
+
+async def test_loaded_orders_are_placed_in_silence_and_live_ones_are_told(profile: Profile) -> None:
+    await segment(profile, "tea", TEA)
+    await buy(profile, "old", "o-1", "tea", days_ago=20, backfill=True)
+    await buy(profile, "new", "o-2", "tea")
+    await settled(profile)
+    assert [(await places(profile, who))["tea"] for who in ("old", "new")] == ["in", "in"]
+    assert [told["customer_id"] for told in await changes(profile, segment="tea")] == ["new"]
+
+
+async def test_a_rule_reads_attributes_and_the_fields_of_a_file(profile: Profile) -> None:
+    declared = {"type": "integer", "description": "Of the shoe"}
+    assert (await profile.client.put("/attributes/shoe", json=declared)).is_success
+    rule = {"all": [{"fact": "attributes.shoe", "op": ">=", "value": 42}, {"fact": "industry", "op": "=",
+            "value": "hotel"}, {"fact": "company_size", "op": "<", "value": 50}, {"fact": "special_needs",
+            "op": "contains", "value": "quiet room"}]}  # fmt: skip
+    await segment(profile, "large", rule)
+    fields = {"industry": "hotel", "company_size": 12, "special_needs": ["quiet room"], "attributes": {"shoe": 41}}
+    await make(profile, "a", **fields)
+    await settled(profile)
+    assert "large" not in await places(profile, "a")
+    await patch(profile, "a", attributes={"shoe": 43})
+    await placing(profile).run()
+    assert (await places(profile, "a"))["large"] == "in"
+    why = (await profile.client.get("/customers/a/segments/large/explanation")).json()
+    assert why["inputs"]["attributes.shoe"] == 43
+
+    wrong = {"any": [{"fact": "attributes.shoe", "op": "=", "value": "large"}]}
+    for path, body in (("/segments", {"name": "wrong", "rule": wrong}), ("/segments/wrong/preview", {"rule": wrong})):
+        refused = await profile.client.post(path, json=body)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["pointer"] == "/rule/any/0/value"
