@@ -96,7 +96,8 @@ def imports_router(imports: Imports, db: Database, clock: Clock) -> Router:
 
         A CSV file has a header of the columns in profile's README; UTF-8, or GB18030 if `charset` says so. A row is a
         customer by `customer_id` or an identifier: who isn't known is made, of who is the fields are written that the
-        row names. An unknown column refuses the file before a row of it is looked at.
+        row names. It is history: nobody is welcomed, or written to, because his file was imported; `POST /customers`
+        is for who is new. An unknown column refuses the file before a row of it is looked at.
         """
         format_, charset = _media(request.headers.get("content-type", ""))
         upload = await imports.begin(

@@ -29,12 +29,8 @@ RUSH = 500
 PATIENCE_SECONDS = 20.0
 NOBODY_JOINED = Groups()
 FILES, PURCHASES, STANDINGS, CONTACTS = "customers", "purchase_states", "standings", "contacts"
-_MATTERS = {
-    ACTIVITY: ACTIVITY,
-    **dict.fromkeys(("contact-planned", "contact-suppressed", "contact-sent", "contact-failed"), CONTACTS),
-    # They move nobody.
-    **dict.fromkeys(("consent-changed", "purchase-rhythm-dropped"), FILES),
-}
+# The last two move nobody.
+_MATTERS = {ACTIVITY: ACTIVITY, "consent-changed": FILES, "purchase-rhythm-dropped": FILES}
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -79,7 +75,8 @@ async def note_story(tx: Tx, fresh: Sequence[Event], met: Iterable[str]) -> None
         strangers = set(met)
         of: dict[str, list[Event]] = {}
         for event in fresh:
-            matter = _MATTERS.get(event.topic.name, STANDINGS)
+            topic = event.topic.name
+            matter = _MATTERS.get(topic, CONTACTS if topic.startswith("contact-") else STANDINGS)
             if matter != FILES or event.key in strangers:
                 of.setdefault(matter, []).append(event)
         for matter, events in of.items():

@@ -133,14 +133,20 @@ async def test_who_was_made_known_by_history_is_neither_planned_nor_welcomed(wit
 
 
 async def test_who_was_loaded_and_buys_is_no_new_customer(without_mail: Engagement) -> None:
-    await without_mail.take_records([record(*registered(who), backfill=True) for who in ("pos:1", "pos:2")])
-    await without_mail.take_records([record("purchase-recorded", purchase("pos:2", days_ago=100), backfill=True)])
-    await without_mail.take(("purchase-recorded", purchase("pos:1")), ("purchase-recorded", purchase("pos:2")))
-    assert await without_mail.run("plan") == 2
-    [one, two] = await without_mail.contacts()
-    assert (one["purpose"], two["purpose"]) == ("cadence", "cadence")
-    told = {contact["customer_id"]: msgspec.json.decode(contact["reasons"])[0]["text"] for contact in (one, two)}
-    assert told == {"pos:1": "tenure unknown: every 30 days", "pos:2": "100 days of tenure: every 14 days"}
+    everybody = ("pos:1", "pos:2", "pos:3")
+    await without_mail.take_records([record(*registered(who), backfill=True) for who in everybody])
+    loaded = [purchase("pos:2", days_ago=100), purchase("pos:3", days_ago=0.5)]
+    await without_mail.take_records([record("purchase-recorded", one, backfill=True) for one in loaded])
+    await without_mail.take(*(("purchase-recorded", purchase(who)) for who in everybody))
+    assert await without_mail.run("plan") == 3
+    contacts = await without_mail.contacts()
+    assert [contact["purpose"] for contact in contacts] == ["cadence"] * 3
+    told = {contact["customer_id"]: msgspec.json.decode(contact["reasons"])[0]["text"] for contact in contacts}
+    assert told == {
+        "pos:1": "tenure unknown: every 30 days",
+        "pos:2": "100 days of tenure: every 14 days",
+        "pos:3": "0 days of tenure: every 7 days",
+    }
 
 
 async def test_a_loaded_file_that_says_since_when_he_is_a_customer_is_believed(without_mail: Engagement) -> None:
