@@ -12,6 +12,8 @@ from services.profile.counting.application import Counting
 from services.profile.customers.application import SERVICE, Customers
 from services.profile.customers.hand_over import hand_over_router
 from services.profile.customers.http import customers_router
+from services.profile.demand.application import Demands
+from services.profile.demand.http import demand_router
 from services.profile.duplicates.application import Duplicates
 from services.profile.duplicates.http import duplicates_router
 from services.profile.duplicates.matching import Matching
@@ -95,6 +97,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
     counting = Counting(db, clock, house)
     catalogue = Catalogue(clock)
     placing = Placing(db, clock, house, wake)
+    own_segments = OwnSegments(db, clock, house)
     converting = Converting(history, db, clock)
     metrics, reports = Metrics(counting, house, clock), Reports(clock)
     reporting = Reporting(metrics, reports, counting, db)
@@ -126,6 +129,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             notes_router(Notes(customers), customers, db),
             timeline_router(timeline, customers, db),
             patterns_router(Patterns(house, clock), customers, db),
+            demand_router(Demands(house, clock), own_segments, db),
             products_router(catalogue, db, wake),
             rates_router(RateBook(clock, house), db),
             recommendations_router(
@@ -135,9 +139,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             accesses_router(record, customers, db),
             exports_router(Exports(customers, ContactPersons(customers), identifiers, record), customers, record, db),
             metrics_router(metrics, reports, db),
-            segments_router(
-                OwnSegments(db, clock, house), Explaining(clock, house), Recalibrations(clock, house), db, wake
-            ),
+            segments_router(own_segments, Explaining(clock, house), Recalibrations(clock, house), db, wake),
             policies_router(table(Policing(db, clock, house)), db, wake),
             reachability_router(vault, db),
         ],

@@ -43,7 +43,7 @@ class ConsentView(Saying):
     recorded_at: datetime
 
 
-class EntryView(ConsentView):
+class ConsentEntryView(ConsentView):
     """A line of the ledger, under the id of his that it was written for."""
 
     customer_id: str
@@ -78,7 +78,7 @@ def consents_router(consents: Consents, customers: Customers, db: Database, cloc
     )
     async def read_ledger(
         who: Annotated[Principal, requires("profile:read")], customer_id: CustomerInPath, paging: PageRequest
-    ) -> Page[EntryView]:
+    ) -> Page[ConsentEntryView]:
         """All that a customer ever agreed to or took back, under all his ids, the last written first: the proof that
         he was asked, where and in which words."""
         after = paging.after(tuple[int])
@@ -90,7 +90,7 @@ def consents_router(consents: Consents, customers: Customers, db: Database, cloc
             found = await consents.page(tx, asked, after[0] if after else None, paging.limit + 1)
         cursor = paging.next_cursor(found, lambda entry: (entry.entry_id,))
         items = [
-            EntryView(customer_id=one.customer_id, **_view(one.consent).model_dump()) for one in found[: paging.limit]
+            ConsentEntryView(customer_id=one.customer_id, **_view(one.consent).model_dump()) for one in found[: paging.limit]
         ]
         return Page(items=items, next_cursor=cursor)
 

@@ -132,9 +132,9 @@ def _comparison(told: Comparison, before: PatternView, period: Period) -> Compar
         period=period_view(period),
         before=before,
         level=LEVEL,
-        frequency=_tested(told.frequency),
-        basket=_tested(told.basket),
-        categories=_tested(told.categories),
+        frequency=tested_view(told.frequency),
+        basket=tested_view(told.basket),
+        categories=tested_view(told.categories),
         category_shift=[
             ShiftView(category=one.category, before=one.before, now=one.now, change=one.now - one.before)
             for one in told.shifts
@@ -152,7 +152,8 @@ def _group(group: Group, currency: str) -> GroupView:
     )
 
 
-def _tested(one: Tested) -> TestedView:
+def tested_view(one: Tested) -> TestedView:
+    """A test as it is shown."""
     return TestedView(test=one.test, p_value=one.p_value, significant=one.significant)
 
 

@@ -28,20 +28,25 @@ def frequency(before: int, now: int) -> float | None:
 def basket(before: Sequence[int], now: Sequence[int]) -> float | None:
     """The p-value of two sets of amounts being drawn alike: the rank-sum test of Mann and Whitney (1947), two-sided,
     normal with corrections for ties and continuity. None with fewer than 8 in one of them, or with all alike."""
-    n, m = len(before), len(now)
-    if min(n, m) < LEAST_BASKETS:
-        return None
     everything = sorted([*((amount, 0) for amount in before), *((amount, 1) for amount in now)])
-    rank_sum, ties, place = 0.0, 0, 0
+    ranks, ties, place = 0.0, 0, 0
     for _, same in groupby(everything, key=lambda one: one[0]):
         group = [of for _, of in same]
-        rank_sum += sum(of == 0 for of in group) * (place + (len(group) + 1) / 2)
+        ranks += sum(of == 0 for of in group) * (place + (len(group) + 1) / 2)
         ties += len(group) ** 3 - len(group)
         place += len(group)
+    return rank_sum(len(before), len(now), ranks, ties)
+
+
+def rank_sum(n: int, m: int, ranks: float, ties: int) -> float | None:
+    """The same of sets of ``n`` and ``m`` amounts, of which the ``ranks`` of the former are summed already, and over
+    all groups of equal amounts the ``ties``, each its number's cube less the number."""
+    if min(n, m) < LEAST_BASKETS:
+        return None
     spread = n * m / 12 * (n + m + 1 - ties / ((n + m) * (n + m - 1)))
     if spread <= 0:
         return None
-    distance = abs(rank_sum - n * (n + 1) / 2 - n * m / 2)
+    distance = abs(ranks - n * (n + 1) / 2 - n * m / 2)
     return min(1.0, math.erfc(max(0.0, distance - 0.5) / math.sqrt(2 * spread)))
 
 
