@@ -89,9 +89,8 @@ def consents_router(consents: Consents, customers: Customers, db: Database, cloc
                 raise not_found()
             found = await consents.page(tx, asked, after[0] if after else None, paging.limit + 1)
         cursor = paging.next_cursor(found, lambda entry: (entry.entry_id,))
-        items = [
-            ConsentEntryView(customer_id=one.customer_id, **_view(one.consent).model_dump()) for one in found[: paging.limit]
-        ]
+        shown = found[: paging.limit]
+        items = [ConsentEntryView(customer_id=one.customer_id, **_view(one.consent).model_dump()) for one in shown]
         return Page(items=items, next_cursor=cursor)
 
     @router.put("/customers/{customer_id}/consents/{channel}/{purpose}", responses=examples.answer(_ENTRY))
