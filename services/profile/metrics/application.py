@@ -69,25 +69,25 @@ class Metrics:
         """Who came again, by the month of his first order."""
         return await store.cohorts(tx, asked, of)
 
-    async def figures(self, tx: Tx, name: Name, asked: Period) -> Figures:
-        """The figure of everybody over a period."""
+    async def figures(self, tx: Tx, name: Name, asked: Period, of: Filters) -> Figures:
+        """A figure over a period, without what makes it up."""
         match name:
             case "retention":
-                return (await self.retention(tx, asked, {})).figures
+                return (await self.retention(tx, asked, of)).figures
             case "repurchase":
-                return (await self.repurchase(tx, asked, {})).figures
+                return (await self.repurchase(tx, asked, of)).figures
             case "referral":
-                return (await self.referral(tx, asked, {})).figures
+                return (await self.referral(tx, asked, of)).figures
             case "churn":
-                return (await self.churn(tx, asked, {})).ratio.figures
+                return (await self.churn(tx, asked, of)).ratio.figures
             case "satisfaction":
-                return (await self.satisfaction(tx, asked, {})).ratio.figures
+                return (await self.satisfaction(tx, asked, of)).ratio.figures
             case "sales":
-                return (await self.sales(tx, asked, {})).figures(self.house.currency)
+                return (await self.sales(tx, asked, of)).figures(self.house.currency)
             case "products":
-                return (await self.products(tx, asked, {})).figures
+                return (await self.products(tx, asked, of)).figures
             case "cohorts":
-                return (await self.cohorts(tx, asked, {}))[0].figures
+                return (await self.cohorts(tx, asked, of))[0].figures
 
     def _instants(self, asked: Period) -> tuple[datetime, datetime]:
         return self.house.start_of(asked.since), self.house.start_of(asked.until)

@@ -33,6 +33,7 @@ from services.profile.metrics.shapes import (
 )
 from services.profile.periods import Period
 from services.profile.reports.application import Reports
+from services.profile.reports.domain import Slice
 from shared.db import Database, Tx
 from shared.http.auth import Principal, staff_only
 from shared.http.etags import Precondition, etag, if_match_or_new, require_or_new
@@ -44,6 +45,8 @@ Reader = Annotated[Principal, staff_only("profile:read")]
 
 _TARGET: dict[str, Any] = {
     "period": {"from": "2026-11-01", "to": "2026-12-01"},
+    "segment": None,
+    "owner": "staff:7",
     "target": "0.45",
     "version": 1,
     "set_at": "2026-10-20T08:15:00Z",
@@ -70,10 +73,9 @@ class Question:
     owner: str | None
 
     @property
-    def of(self) -> dict[str, str]:
-        """The filters."""
-        given = {"segment": self.segment, "owner": self.owner}
-        return {name: value for name, value in given.items() if value is not None}
+    def of(self) -> Slice:
+        """Whose orders count."""
+        return Slice(self.segment or "", self.owner or "")
 
 
 async def _question(
@@ -101,11 +103,10 @@ def metrics_router(metrics: Metrics, reports: Reports, db: Database) -> Router:
         except ValueError as error:
             raise invalid("/query/from", str(error)) from error
         async with db.transaction() as tx:
-            # What was reported, and what is aimed at, is of everybody.
-            beside = (None, None) if question.of else await reports.beside(tx, name, period)
+            beside = await reports.beside(tx, name, period, question.of)
             said = await metrics.assumption(tx, name)
             asked = Asked(period, question.segment, question.owner, await metrics.as_of(tx), *beside, said)
-            yield tx, asked, question.of
+            yield tx, asked, question.of.filters
 
     @router.get("/kpis/retention", responses=examples.answer(_example("retention")))
     async def read_retention(_: Reader, question: Asking) -> RatioView:
@@ -173,10 +174,11 @@ def metrics_router(metrics: Metrics, reports: Reports, db: Database) -> Router:
 
     @router.get("/kpis/{name}/targets", responses=examples.answer({"items": [_TARGET], "next_cursor": None}))
     async def list_targets(_: Reader, name: Name, paging: PageRequest) -> Page[TargetView]:
-        """What a figure is meant to become, by period."""
+        """What a figure is meant to become, by period, segment and owner."""
+        after = paging.after(tuple[date, date, str, str])
         async with db.transaction() as tx:
-            found = await reports.targets(tx, name, paging.after(tuple[date, date]), paging.limit + 1)
-        cursor = paging.next_cursor(found, lambda target: (target.since, target.until))
+            found = await reports.targets(tx, name, after, paging.limit + 1)
+        cursor = paging.next_cursor(found, lambda one: (one.since, one.until, one.segment, one.owner))
         return Page(items=[target_view(one) for one in found[: paging.limit]], next_cursor=cursor)
 
     @router.put("/kpis/{name}/targets", responses=examples.answer(_TARGET, **_ETAG))
@@ -188,14 +190,20 @@ def metrics_router(metrics: Metrics, reports: Reports, db: Database) -> Router:
         match: Annotated[Precondition | None, if_match_or_new()],
         aim: Aim,
         response: Response,
+        segment: Annotated[Id | None, Query(description="Of who is in it alone")] = None,
+        owner: Annotated[Id | None, Query(description="Of this owner's customers alone")] = None,
     ) -> TargetView:
-        """Sets what a figure is meant to become over a period; another target for it needs If-Match."""
+        """Sets what a figure is meant to become over a period; another target for it needs If-Match.
+
+        Of a segment or an owner who has any target for a calendar month the figures are kept as first reported, too.
+        """
         if since >= until:
             raise invalid("/query/from", "from is a day before to")
 
         required = partial(require_or_new, match)
         async with db.transaction() as tx:
-            target = await reports.aim(tx, name, Period(since, until), aim.target, required)
+            of = Slice(segment or "", owner or "")
+            target = await reports.aim(tx, name, Period(since, until), of, aim.target, required)
         response.headers["ETag"] = etag(target.version)
         return target_view(target)
 

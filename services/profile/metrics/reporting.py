@@ -33,8 +33,10 @@ class Reporting:
                 month = await self.reports.unreported(tx, seen, today)
                 if month is None:
                     return done
-                figures: dict[str, tuple[int, Figures]] = {
-                    name: (DEFINITIONS[name][0], await self.metrics.figures(tx, name, month)) for name in NAMES
-                }
-                await self.reports.report(tx, month, figures)
+                for of in await self.reports.slices(tx, month):
+                    figures: dict[str, tuple[int, Figures]] = {
+                        name: (DEFINITIONS[name][0], await self.metrics.figures(tx, name, month, of.filters))
+                        for name in NAMES
+                    }
+                    await self.reports.report(tx, month, of, figures)
             done += 1

@@ -28,6 +28,8 @@ class TargetView(BaseModel):
     """What the figure was meant to become over this period, as a decimal: its ``value``, but of sales its numerator."""
 
     period: PeriodView
+    segment: str | None
+    owner: str | None
     target: str
     version: int
     set_at: datetime
@@ -245,7 +247,14 @@ def products_view(asked: Asked, told: Products) -> ProductsView:
 def target_view(target: Target) -> TargetView:
     """A target."""
     period = period_view(Period(target.since, target.until))
-    return TargetView(period=period, target=target.target, version=target.version, set_at=target.set_at)
+    return TargetView(
+        period=period,
+        segment=target.segment or None,
+        owner=target.owner or None,
+        target=target.target,
+        version=target.version,
+        set_at=target.set_at,
+    )
 
 
 def sales_view(asked: Asked, sales: Sales, currency: str) -> SalesView:

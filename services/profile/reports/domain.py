@@ -5,6 +5,21 @@ from datetime import date, datetime
 import msgspec
 
 
+class Slice(msgspec.Struct, frozen=True):
+    """Whose figures: of who is in a segment, of an owner's customers, of both at once; everybody's without names."""
+
+    segment: str = ""
+    owner: str = ""
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The names that there are."""
+        return {name: value for name, value in (("segment", self.segment), ("owner", self.owner)) if value}
+
+
+EVERYBODY = Slice()
+
+
 class Figures(msgspec.Struct, frozen=True):
     """The numbers of a key figure; a decimal string is money in major units, or pieces."""
 
@@ -31,3 +46,5 @@ class Target(msgspec.Struct, frozen=True):
     target: str
     version: int
     set_at: datetime
+    segment: str = ""
+    owner: str = ""

@@ -84,6 +84,10 @@ async def test_a_month_is_told_as_first_reported_beside_what_it_is_now(profile: 
         record("purchase-recorded", purchase("pos:1", "old", days_ago=30)),
         record("purchase-recorded", purchase("pos:1", "a", total="100")),
     )
+    month = {"from": "2026-11-01", "to": "2026-12-01"}
+    await profile.client.patch("/customers/pos:1", json={"owner": "staff:7"}, headers={"If-Match": "*"})
+    aimed = await profile.client.put("/kpis/sales/targets", params={**month, "owner": "staff:7"}, json={"target": "80"})
+    assert aimed.status_code == 200, aimed.text
     report = job(profile, "report-months")
     closed = datetime(2026, 11, 30, 20, tzinfo=UTC)
     while (due := await report.next_due()) is not None and due < closed:
@@ -100,10 +104,15 @@ async def test_a_month_is_told_as_first_reported_beside_what_it_is_now(profile: 
     assert sales["first_reported"]["definition_version"] == sales["definition_version"]
     for name in ("retention", "repurchase", "referral", "churn", "satisfaction", "products", "cohorts"):
         assert (await kpi(profile, name, november, december))["first_reported"] is not None, name
-    # Nobody saw October close; of a part of a month, of a segment or an owner nothing is reported.
+    of_owner = await kpi(profile, "sales", november, december, owner="staff:7")
+    assert (of_owner["target"]["target"], of_owner["target"]["owner"]) == ("80", "staff:7")
+    assert (of_owner["numerator"], of_owner["first_reported"]["numerator"]) == ("60.00", "100.00")
+    assert (await kpi(profile, "repurchase", november, december, owner="staff:7"))["first_reported"] is not None
+    # Nobody saw October close; of a part of a month, of a segment or owner without a target nothing is reported.
     assert (await kpi(profile, "sales", october, november))["first_reported"] is None
     assert (await kpi(profile, "sales", november, date(2026, 11, 30)))["first_reported"] is None
-    assert (await kpi(profile, "sales", november, december, owner="staff:7"))["first_reported"] is None
+    for other in ({"owner": "staff:8"}, {"segment": "lifecycle:new"}):
+        assert (await kpi(profile, "sales", november, december, **other))["first_reported"] is None
 
 
 async def test_a_target_stands_beside_the_figure_of_its_period(profile: Profile) -> None:
@@ -116,7 +125,15 @@ async def test_a_target_stands_beside_the_figure_of_its_period(profile: Profile)
     second = await profile.client.put(path, params=period, json={"target": "0.5"}, headers=etag)
     assert second.json()["version"] == 2
     assert (await profile.client.put(path, params=period, json={"target": "0.6"}, headers=etag)).status_code == 412
-    assert [one["target"] for one in (await profile.client.get(path)).json()["items"]] == ["0.5"]
+    ours = await profile.client.put(path, params={**period, "segment": "lifecycle:new"}, json={"target": "0.9"})
+    assert (ours.status_code, ours.json()["version"]) == (200, 1)
+    listed: list[tuple[str | None, str | None, str]] = []
+    cursor: dict[str, Any] = {}
+    for _ in range(2):
+        page = (await profile.client.get(path, params={"limit": 1, **cursor})).json()
+        listed += [(one["segment"], one["owner"], one["target"]) for one in page["items"]]
+        cursor = {"cursor": page["next_cursor"]}
+    assert (listed, cursor) == ([(None, None, "0.5"), ("lifecycle:new", None, "0.9")], {"cursor": None})
     profile.clock.set(datetime(2026, 12, 1, tzinfo=UTC))
     asked = (date(2026, 11, 1), date(2026, 12, 1))
     assert (await kpi(profile, "retention", *asked))["target"]["target"] == "0.5"
