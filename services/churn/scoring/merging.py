@@ -1,6 +1,6 @@
 """Ids joined to one person, and parted again: who answers is folded and judged at once, the others are left alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.churn.models import application as models
@@ -38,12 +38,18 @@ class Merging:
         await store.save(tx, {id: folded.get(id, Statistics()) for id in concerned})
         await store.join(tx, {id: groups.survivor(id) != id for id in concerned})
         # A base that fills is not scored half-way, by a merge neither.
+        loaded = {groups.survivor(id) for id, one in held.items() if one.loaded}
         if any(one.published is not None for one in held.values()):
-            await self._judge(tx, folded, _standing(persons, groups, held), _causes(persons, groups, events))
+            await self._judge(tx, folded, _standing(persons, groups, held), _causes(persons, groups, events), loaded)
         return Outcome()
 
     async def _judge(
-        self, tx: Tx, folded: Mapping[str, Statistics], standing: Standing, causes: Mapping[str, Event]
+        self,
+        tx: Tx,
+        folded: Mapping[str, Statistics],
+        standing: Standing,
+        causes: Mapping[str, Event],
+        loaded: Container[str],
     ) -> None:
         scoring, persons = self.scoring, sorted(folded)
         model, policy = await models.active(tx), (await policies.current(tx)).policy
@@ -58,7 +64,7 @@ class Merging:
         reasons = dict(zip(risen, told, strict=True))
         await store.write(tx, verdicts, ground)
         events = [
-            Outgoing(data, by.traceparent)
+            Outgoing(data, by.traceparent, verdict.customer_id in loaded)
             for verdict in verdicts
             for by in (causes[verdict.customer_id],)
             for data in announcements(verdict, reasons.get(verdict.customer_id, ()), by.cause, ground)

@@ -19,7 +19,7 @@ INSERT INTO customers (customer_id)
 SELECT id FROM unnest(CAST(:ids AS text[])) id ORDER BY id COLLATE "C" ON CONFLICT DO NOTHING
 """
 _LOCK = """
-SELECT customer_id, statistics, band, published, joined FROM customers
+SELECT customer_id, statistics, band, published, joined, loaded FROM customers
 WHERE customer_id = ANY(:ids) ORDER BY customer_id FOR UPDATE
 """
 _SAVE = """
@@ -35,16 +35,20 @@ UPDATE customers SET joined = new.joined
 FROM unnest(CAST(:ids AS text[]), CAST(:joined AS boolean[])) AS new (id, joined)
 WHERE customer_id = new.id AND customers.joined <> new.joined
 """
+_LOADED = """
+UPDATE customers SET loaded = :loaded
+WHERE customer_id = ANY(:ids) AND loaded <> :loaded
+"""
 # Column by column: the driver makes lists of arrays several times faster than rows of values.
 _CHUNK = """
 SELECT array_agg(customer_id) AS customer_id, array_agg(n_occasions) AS n_occasions, array_agg(first_day) AS first_day,
     array_agg(last_day) AS last_day, array_agg(n_valued) AS n_valued, array_agg(net_minor) AS net_minor,
     array_agg(band) AS band, array_agg(coalesce(published, 'NaN')) AS published,
     array_agg(coalesce(probability, 'NaN')) AS probability, array_agg(coalesce(value_at_risk, -1)) AS value_at_risk,
-    array_agg(coalesce(model_version, '')) AS model_version
+    array_agg(coalesce(model_version, '')) AS model_version, array_agg(loaded) AS loaded
 FROM (
     SELECT customer_id, n_occasions, first_day, last_day, n_valued, net_minor, band, published, probability,
-        value_at_risk, model_version
+        value_at_risk, model_version, loaded
     FROM customers WHERE customer_id > :after AND NOT joined ORDER BY customer_id LIMIT :limit FOR UPDATE
 ) held
 """
@@ -94,19 +98,22 @@ _encoder = msgspec.json.Encoder()
 @dataclass(frozen=True, slots=True)
 class Held:
     """A customer whose row this transaction holds. ``band`` is a code, ``published`` None before a first score.
-    ``joined``: another id answers for him; his band is that of before."""
+    ``joined``: another id answers for him; his band is that of before. ``loaded``: history was, since he was scored."""
 
     statistics: Statistics
     band: int
     published: float | None
     joined: bool = False
+    loaded: bool = False
 
 
 async def lock(tx: Tx, customers: Sequence[str]) -> dict[str, Held]:
     """The customers' states, made where there are none, held to the end of the transaction in the order of ids."""
     await execute(tx, _CREATE, ids=customers)
     return {
-        row["customer_id"]: Held(_statistics.decode(row["statistics"]), row["band"], row["published"], row["joined"])
+        row["customer_id"]: Held(
+            _statistics.decode(row["statistics"]), row["band"], row["published"], row["joined"], row["loaded"]
+        )
         for row in await fetch(tx, _LOCK, ids=customers)
     }
 
@@ -125,6 +132,12 @@ async def join(tx: Tx, joined: Mapping[str, bool]) -> None:
     """Notes of customers held whether another id answers for them."""
     ids, flags = columns(sorted(joined.items()), 2)
     await execute(tx, _JOIN, ids=ids, joined=flags)
+
+
+async def note_loaded(tx: Tx, customers: Sequence[str], *, loaded: bool) -> None:
+    """Notes of customers held whether history was loaded of them since they were scored."""
+    if customers:
+        await execute(tx, _LOADED, ids=customers, loaded=loaded)
 
 
 async def hold_chunk(tx: Tx, after: str, limit: int) -> Row | None:

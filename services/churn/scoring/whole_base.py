@@ -108,6 +108,8 @@ class WholeBase:
         # In a thread: the numbers of some thousand customers would keep the loop from its other work.
         verdicts = await asyncio.to_thread(_judge, held, run)
         counts.customers += len(held["customer_id"])
+        loaded = {id for id, new in zip(held["customer_id"], held["loaded"], strict=True) if new}
+        await store.note_loaded(tx, sorted(loaded), loaded=False)
         if not verdicts:
             return
         risen = [verdict.customer_id for verdict in verdicts if verdict.rose]
@@ -118,7 +120,7 @@ class WholeBase:
         reasons = dict(zip(risen, told, strict=True))
         await store.write(tx, verdicts, run.ground)
         events = [
-            Outgoing(data)
+            Outgoing(data, backfill=verdict.customer_id in loaded)
             for verdict in verdicts
             for data in announcements(verdict, reasons.get(verdict.customer_id, ()), run.cause, run.ground)
         ]

@@ -39,6 +39,6 @@ class Merging:
         joined = {id: triggers[id] for id in concerned if id not in persons}
         await self._planner.join(tx, joined)
         await self._planner.part(tx, {id: triggers[id] for id in sorted(parted)})
-        planned = sorted(await customers.in_planning(tx, persons))
+        planned = await customers.in_planning(tx, persons, self._clock.now())
         await self._planner.plan(tx, [(id, persons[id], triggers[id]) for id in planned], "merged")
         return Outcome()

@@ -99,16 +99,19 @@ class Customers:
         return Outcome()
 
     async def apply_forecasts(self, tx: Tx, events: Sequence[Event]) -> Outcome:
-        """Customers at risk get their win-back contact planned here and now; who no longer is, loses it."""
+        """Customers at risk get their win-back contact planned here and now, unless history alone tells that they are;
+        who no longer is, loses it."""
         groups, before, after = await _folded(tx, events)
         triggers = {groups.survivor(event.key): by_event(event) for event in events}
         await self._save(tx, after, {}, groups)
         was, now = _persons(after, groups, before), _persons(after, groups, before | after)
         lowered = {p: triggers[p] for p in now if now[p].risk.band == "low" != was[p].risk.band}
-        raised = [(p, now[p], triggers[p]) for p in sorted(now) if _raised(was[p], now[p])]
+        live = {groups.survivor(event.key) for event in events if not event.backfill}
+        raised = [(p, now[p], triggers[p]) for p in sorted(now) if p in live and _raised(was[p], now[p])]
         if lowered:
             await self._withdraw(tx, lowered, "risk-lowered")
         if raised:
+            await store.note_planned(tx, [person for person, _, _ in raised], self._clock.now() - store.APART)
             await self._plan(tx, raised)
         return Outcome()
 
@@ -174,17 +177,18 @@ async def flag(tx: Tx, flagged: Mapping[str, Trigger], now: datetime) -> None:
 
 
 async def flag_all(tx: Tx, trigger: Trigger, now: datetime) -> None:
-    """Makes everybody due for planning, as a new policy does."""
+    """Makes everybody due for planning, as a new policy does, but for who was only loaded."""
     await store.flag_all(tx, trigger, now)
 
 
-async def in_planning(tx: Tx, persons: Mapping[str, Customer]) -> set[str]:
-    """Those of the locked persons, by survivor, who were or are to be planned under any id of theirs, or are at risk.
-    The others were only loaded."""
+async def in_planning(tx: Tx, persons: Mapping[str, Customer], now: datetime) -> list[str]:
+    """Those of the locked persons, by survivor, who were or are to be planned under any id of theirs, and are from now
+    on: the others were only loaded."""
     groups = await merges.groups_of(tx, persons)
     found = await store.planned(tx, sorted({id for person in persons for id in groups.members(person)}))
-    at_risk = {person for person, state in persons.items() if state.risk.episode}
-    return at_risk | {groups.survivor(id) for id in found}
+    planned = sorted({groups.survivor(id) for id in found})
+    await store.note_planned(tx, planned, now - store.APART)
+    return planned
 
 
 async def take_flagged(tx: Tx, now: datetime, limit: int) -> list[Flagged]:

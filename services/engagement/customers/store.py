@@ -59,13 +59,19 @@ SET plan_due_at = least(c.plan_due_at, greatest(:at, c.planned_at + :apart)), pl
 FROM unnest(CAST(:ids AS text[]), CAST(:triggers AS text[])) AS new (customer_id, trigger)
 WHERE c.customer_id = new.customer_id AND c.planned_at IS NOT NULL
 """
+_NOTE_PLANNED = """
+UPDATE customers SET planned_at = :at WHERE customer_id = ANY(:ids) AND planned_at IS NULL
+"""
 _PLANNED = """
 SELECT customer_id FROM customers
 WHERE customer_id = ANY(:ids) AND (planned_at IS NOT NULL OR plan_due_at IS NOT NULL)
 """
 # Locked in key order first: a bare UPDATE over all rows would lock them in table order, against the consumers.
 _FLAG_ALL = """
-WITH locked AS (SELECT customer_id FROM customers ORDER BY customer_id FOR UPDATE)
+WITH locked AS (
+    SELECT customer_id FROM customers WHERE planned_at IS NOT NULL OR plan_due_at IS NOT NULL
+    ORDER BY customer_id FOR UPDATE
+)
 UPDATE customers AS c SET plan_due_at = least(c.plan_due_at, :at), plan_trigger = :trigger
 FROM locked WHERE c.customer_id = locked.customer_id
 """
@@ -150,13 +156,18 @@ async def flag_planned(tx: Tx, flagged: Mapping[str, Trigger], now: datetime) ->
         await execute(tx, _FLAG_PLANNED, ids=ids, triggers=triggers, at=now, apart=APART)
 
 
+async def note_planned(tx: Tx, customers: Sequence[str], at: datetime) -> None:
+    """Notes of these locked customers that they are planned, unless they were."""
+    await execute(tx, _NOTE_PLANNED, ids=customers, at=at)
+
+
 async def planned(tx: Tx, customers: Sequence[str]) -> set[str]:
     """Those of the customers who were planned before, or are to be."""
     return {row["customer_id"] for row in await fetch(tx, _PLANNED, ids=customers)}
 
 
 async def flag_all(tx: Tx, trigger: Trigger, now: datetime) -> None:
-    """Makes everybody due for planning."""
+    """Makes everybody due for planning who was planned before, or is to be."""
     await execute(tx, _FLAG_ALL, at=now, trigger=write_trigger(trigger))
 
 

@@ -5,12 +5,14 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.churn.policies import application as policies
 from services.churn.scoring import store
 from services.churn.scoring.policy import Policy
-from shared.db import Row, Tx
+from shared.db import Row, Tx, fetch
+from shared.messaging.records import Record
 from tests.integration.churn.house import Churn
 from tests.kit.builders import purchase, record
 
@@ -27,6 +29,32 @@ async def regulars(churn: Churn, customers: int = 1, last: int = 100) -> None:
             for times in range(6)
         ]
     )
+
+
+async def events(churn: Churn) -> list[tuple[str, str, bool]]:
+    """(topic, customer, of loaded history alone) of what was announced."""
+    async with churn.service.db.transaction() as tx:
+        rows = await fetch(tx, "SELECT topic, value FROM outbox ORDER BY id")
+    said = [(row["topic"], msgspec.json.decode(row["value"])) for row in rows]
+    return [(topic, event["data"]["customer_id"], event.get("backfill", False)) for topic, event in said]
+
+
+async def test_a_risk_that_loaded_history_shows_is_announced_as_history_and_what_time_raises_then_is_not(
+    churn: Churn,
+) -> None:
+    def history(last: int, who: str, **attributes: Any) -> list[Record]:
+        days = range(last, last + 60, 10)
+        return [record("purchase-recorded", purchase(who, days_ago=day), **attributes) for day in days]
+
+    await churn.take_records(
+        [*history(100, "old", backfill=True), *history(100, "live"), *history(5, "new", backfill=True)]
+    )
+    await churn.score_all()
+    risen = [event for event in await events(churn) if event[0] == "customer-at-risk"]
+    assert sorted(risen) == [("customer-at-risk", "live", False), ("customer-at-risk", "old", True)]
+    churn.clock.set(churn.clock.now() + timedelta(days=100))
+    await churn.score_all()
+    assert ("customer-at-risk", "new", False) in await events(churn)
 
 
 async def set_policy(churn: Churn, **thresholds: Any) -> None:

@@ -10,7 +10,7 @@ from services.churn.scoring.statistics import Statistics
 from services.churn.training import store as training
 from shared.messaging.records import Record
 from tests.integration.churn.house import HOUSE, Churn, open_churn
-from tests.integration.churn.test_crossings import RISK, regulars
+from tests.integration.churn.test_crossings import RISK, events, regulars
 from tests.integration.churn.test_statistics_by_events import a_shop, complaint, statistics
 from tests.kit.builders import at, purchase, record, returned
 from tests.kit.databases import Databases
@@ -179,3 +179,16 @@ async def test_the_old_id_answers_the_survivor_s_risk_to_both_his_tokens(churn: 
     async with churn.client("churn:read", "pos:000") as http:
         assert (await http.get("/customers/pos:000")).json()["customer_id"] == "pos:000"
         assert (await http.get("/customers/pos:001")).status_code == 404
+
+
+async def test_who_is_joined_to_loaded_history_is_judged_by_it_as_history(churn: Churn) -> None:
+    await churn.take_records([record("purchase-recorded", purchase("live", days_ago=20))])
+    await churn.score_all()
+    before = len(await events(churn))
+    history = [purchase("old", days_ago=day) for day in range(22, 80, 2)]
+    await churn.take_records([record("purchase-recorded", order, backfill=True) for order in history])
+    await churn.take_records([merged("m", "live", "old")])
+    await churn.score_all()
+    told = (await events(churn))[before:]
+    assert ("customer-at-risk", "old", True) in told
+    assert {loaded for topic, _, loaded in told if topic in ("churn-scored", *RISK)} == {True}

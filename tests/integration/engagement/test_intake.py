@@ -132,6 +132,36 @@ async def test_who_was_made_known_by_history_is_neither_planned_nor_welcomed(wit
     assert [(c["customer_id"], c["purpose"]) for c in await without_mail.contacts()] == [("pos:1", "cadence")]
 
 
+async def test_a_risk_that_history_alone_tells_wins_nobody_back_and_one_that_rises_later_does(
+    without_mail: Engagement,
+) -> None:
+    await without_mail.take_records([record("purchase-recorded", purchase(days_ago=200), backfill=True)])
+    await without_mail.take_records([record(*at_risk(), backfill=True)])
+    async with without_mail.client() as http:
+        policy = (await http.get("/policies/caps")).json()["policy"]
+        answer = await http.put("/policies/caps", json={"policy": policy | {"per_day": 5}}, headers={"If-Match": "*"})
+        assert answer.is_success, answer.text
+        assert await without_mail.run("plan") == 0
+        assert await without_mail.contacts() == []
+        await without_mail.take(at_risk(band="critical"))
+        assert "win-back" in {contact["purpose"] for contact in await without_mail.contacts()}
+        answer = await http.put("/policies/caps", json={"policy": policy | {"per_day": 6}}, headers={"If-Match": "*"})
+        assert answer.is_success, answer.text
+    assert await without_mail.run("plan") == 1
+
+
+async def test_who_was_loaded_and_is_joined_to_somebody_live_is_planned_with_him(without_mail: Engagement) -> None:
+    await without_mail.take_records([record("purchase-recorded", purchase("pos:1", days_ago=40), backfill=True)])
+    await without_mail.take(("purchase-recorded", purchase("pos:2", days_ago=5)))
+    await without_mail.take(merged("pos:2", "pos:1"))
+    assert [contact["customer_id"] for contact in await without_mail.contacts(status="planned")] == ["pos:1"]
+    await without_mail.take_records([record(*changed("pos:2", preferred_every_days=60), backfill=True)])
+    without_mail.clock.set(without_mail.clock.now() + APART)
+    assert await without_mail.run("plan") >= 1
+    [contact] = await without_mail.contacts(status="planned")
+    assert contact["due_at"] > without_mail.clock.now() + timedelta(days=50)
+
+
 async def test_who_was_loaded_and_buys_is_no_new_customer(without_mail: Engagement) -> None:
     everybody = ("pos:1", "pos:2", "pos:3")
     await without_mail.take_records([record(*registered(who), backfill=True) for who in everybody])
