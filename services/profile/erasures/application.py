@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from services.profile.customers.application import SERVICE, Customers
 from services.profile.erasures import store
 from services.profile.erasures.domain import ErasureFile, Policy, claims
+from services.profile.erasures.forgotten import remember
 from services.profile.erasures.receipts import sign
 from services.profile.identities.application import person
 from services.profile.policies import application as policies
@@ -78,6 +79,7 @@ class Erasures:
     async def destroy(self, tx: Tx, erasure: Erasure) -> Counts:
         """Profile's own part, in the consumer's transaction. A rebuilt profile learns of the erasure here."""
         await self._keep(tx, erasure.erasure_id, erasure.ids, erasure.now, None, None, SERVICE)
+        await remember(tx, self.customers, erasure.ids, erasure.now)
         return await store.destroy(tx, erasure)
 
     async def acknowledge(self, tx: Tx, events: Sequence[Event]) -> Outcome:

@@ -65,6 +65,19 @@ WITH fresh AS (
 _COUNT = f"SELECT count(*) AS overdue FROM erasures AS e WHERE {_OVERDUE}"
 _NEXT = "SELECT min(deadline_at) AS at FROM erasures WHERE completed_at IS NULL AND alarmed_at IS NULL"
 
+_KNOWN_BY = """
+SELECT kind, digest FROM contact_points WHERE customer_id = ANY(:ids)
+UNION SELECT kind, digest FROM identifiers WHERE customer_id = ANY(:ids)
+"""
+_FORGET = """
+INSERT INTO forgotten (kind, digest, erased_at)
+SELECT kind, digest, :now FROM unnest(CAST(:kinds AS text[]), CAST(:digests AS bytea[])) AS new (kind, digest)
+ON CONFLICT (kind, digest) DO UPDATE SET erased_at = greatest(forgotten.erased_at, excluded.erased_at)
+"""
+_FORGOTTEN = """
+SELECT kind, digest, erased_at FROM forgotten
+JOIN unnest(CAST(:kinds AS text[]), CAST(:digests AS bytea[])) AS asked (kind, digest) USING (kind, digest)
+"""
 _FILES = "SELECT 1 FROM customers WHERE customer_id = ANY(:ids) ORDER BY customer_id FOR UPDATE"
 _CONSENTS = "SELECT erase_consents(:erasure, :now) AS entries"
 # Before the orders change their name: whoever counts holds these rows first, too.
@@ -88,6 +101,31 @@ _MARKS = """
 DELETE FROM {0}
 WHERE ctid = ANY(ARRAY(SELECT ctid FROM {0} WHERE customer_id = ANY(:ids) FOR UPDATE SKIP LOCKED))
 """
+
+
+Digest = tuple[str, bytes]
+"""A kind, and the digest of a value of it."""
+
+
+async def known_by(tx: Tx, ids: Sequence[str]) -> list[Digest]:
+    """By which addresses and identifiers these are found."""
+    return [(row["kind"], bytes(row["digest"])) for row in await fetch(tx, _KNOWN_BY, ids=list(ids))]
+
+
+async def forget(tx: Tx, digests: Sequence[Digest], now: datetime) -> None:
+    """Keeps that whom these stood for was erased."""
+    if digests:
+        kinds, values = columns(digests, 2)
+        await execute(tx, _FORGET, kinds=kinds, digests=values, now=now)
+
+
+async def forgotten(tx: Tx, asked: Sequence[Digest]) -> dict[Digest, datetime]:
+    """When somebody was erased whom each of these stood for; nothing of the others."""
+    if not asked:
+        return {}
+    kinds, values = columns(asked, 2)
+    rows = await fetch(tx, _FORGOTTEN, kinds=kinds, digests=values)
+    return {(row["kind"], bytes(row["digest"])): row["erased_at"] for row in rows}
 
 
 async def insert(tx: Tx, erasure: ErasureFile) -> None:

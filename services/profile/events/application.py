@@ -41,7 +41,8 @@ class Events:
         """
         now = self.clock.now()
         read_as_sent = read(items, now, self.references.customers.phone_region)
-        found = await self.references.signed(tx, await self._without_erased(tx, read_as_sent))
+        known_by = await self.references.without_forgotten(tx, await self._without_erased(tx, read_as_sent))
+        found = await self.references.signed(tx, known_by)
         first: dict[store.Identity, int] = {}
         for index, (event, _) in found.events.items():
             first.setdefault((event.source, event.id), index)

@@ -9,13 +9,15 @@ import msgspec
 from services.profile.customers.application import Customers
 from services.profile.customers.contact_points import ContactPoint
 from services.profile.customers.domain import Saying
+from services.profile.erasures.forgotten import forgotten
 from services.profile.events import store
-from services.profile.events.reading import Read
-from services.profile.events.references import Reference, digest
+from services.profile.events.reading import Read, Refused
+from services.profile.events.references import POINTER, Reference, digest
 from services.profile.identifiers.application import Identifiers
 from services.profile.identities.domain import Person
 from services.profile.segments.application import note_loaded
 from shared.db import Tx
+from shared.messaging.erased import CODE
 from shared.messaging.events import Event
 
 
@@ -36,6 +38,30 @@ class References:
             event, item = events[place]
             events[place] = (msgspec.structs.replace(event, digest=digest(event, reference, index)), item)
         return Read(events, found.references, found.refused)
+
+    async def without_forgotten(self, tx: Tx, found: Read) -> Read:
+        """The events without those that refer to nobody but somebody erased since: they would make him anew."""
+        if not found.references:
+            return found
+        index = await self.customers.vault.index(tx)
+        wanted = {one: index.digest(one.kind, one.value) for one in set(found.references.values())}
+        erased = await forgotten(tx, ((one.kind, value) for one, value in wanted.items()))
+        if not erased:
+            return found
+        gone = {one: erased[one.kind, value] for one, value in wanted.items() if (one.kind, value) in erased}
+        for somebodys in await store.holders(tx, {one: wanted[one] for one in gone}):
+            del gone[somebodys]
+        refused = [
+            Refused(place, CODE, POINTER, "whoever had it then was erased")
+            for place, one in found.references.items()
+            if one in gone and found.events[place][0].time <= gone[one]
+        ]
+        left = found.events.keys() - {one.index for one in refused}
+        return Read(
+            {place: found.events[place] for place in sorted(left)},
+            {place: one for place, one in found.references.items() if place in left},
+            [*found.refused, *refused],
+        )
 
     async def resolve(
         self, tx: Tx, referring: Mapping[Reference, Event], trace: str | None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
+from services.profile.erasures.forgotten import forgotten
 from services.profile.identifiers import loading
 from services.profile.identifiers.domain import IdentifierKind, sealed
 from services.profile.identifiers.loading import Digest, Held
@@ -24,6 +25,7 @@ class IdentifierBatch:
     now: datetime
     _index: Index
     _holders: dict[Digest, Held]
+    _erased: dict[Digest, datetime]
     _promised: dict[Digest, str] = field(default_factory=dict)
     _new: list[tuple[str, str, IdentifierKind, str, Digest]] = field(default_factory=list)
 
@@ -31,8 +33,9 @@ class IdentifierBatch:
     async def of(cls, vault: Vault, tx: Tx, named: Iterable[Named], now: datetime) -> "IdentifierBatch":
         """Looks up whose these are, in one statement."""
         index = await vault.index(tx)
-        asked = {(kind, index.digest(kind, value)) for kind, value in named}
-        return cls(vault, now, index, await loading.holders(tx, asked))
+        asked: set[Digest] = {(kind, index.digest(kind, value)) for kind, value in named}
+        holders = await loading.holders(tx, asked)
+        return cls(vault, now, index, holders, await forgotten(tx, asked - holders.keys()))
 
     @property
     def everybody(self) -> set[str]:
@@ -47,6 +50,10 @@ class IdentifierBatch:
     def kept(self, kind: IdentifierKind, value: str) -> Held | None:
         """It as it stands."""
         return self._holders.get(self._digest(kind, value))
+
+    def erased_at(self, kind: IdentifierKind, value: str) -> datetime | None:
+        """When somebody was erased who had it, if nobody has it now."""
+        return self._erased.get(self._digest(kind, value))
 
     def holder(self, kind: IdentifierKind, value: str) -> str | None:
         """Under whose id it stands, or to whom it was promised."""

@@ -14,6 +14,7 @@ from services.profile.customers.application import SERVICE, Customers, TrueTooLa
 from services.profile.customers.batches import FileBatch, Write, standing_part
 from services.profile.customers.domain import Saying
 from services.profile.identifiers.batches import IdentifierBatch, Named
+from services.profile.identifiers.domain import IdentifierKind
 from services.profile.identifiers.loading import Held
 from services.profile.identities.application import persons
 from services.profile.identities.domain import Person
@@ -159,12 +160,19 @@ class _Chunk:
         for kind, value in dict.fromkeys((one.kind, one.value) for one in prepared.row.identifiers):
             held = self.identifiers.kept(kind, value)
             if held is None:
+                self._check_forgotten(prepared, kind, value)
                 fresh.append((kind, value))
             elif held.customer_id in person.ids:
                 named.append(held)
             else:
                 raise Refused(Fault("identifier-taken", "/identifiers", f"somebody else has this {kind}"))
         return fresh, named
+
+    def _check_forgotten(self, prepared: Prepared, kind: IdentifierKind, value: str) -> None:
+        """A file from before his erasure, or of nobody knows when, brings nobody back by his number alone."""
+        since, as_of = self.identifiers.erased_at(kind, value), prepared.row.as_of or self.job.as_of
+        if since and prepared.row.customer_id is None and (as_of is None or as_of <= since):
+            raise Refused(Fault(ERASED, "/identifiers", f"whoever had this {kind} was erased"))
 
     def _said(self, prepared: Prepared) -> list[Consent]:
         at = min(prepared.row.as_of or self.job.as_of or self.job.created_at, self.now)

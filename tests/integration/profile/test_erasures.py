@@ -1,6 +1,7 @@
 """A person is forgotten in profile: nothing that says who he was stays, the shop's figures do, and he never comes
 back."""
 
+import json
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -71,6 +72,51 @@ async def test_nobody_meets_him_again_whatever_still_arrives(profile: Profile) -
     settled = ("applied", "duplicate", "parked", "dead", "refused")
     assert all(row["received"] == sum(row[name] for name in settled) for row in flow)
     assert sum(row["refused"] for row in flow) >= 3
+
+
+async def test_an_old_event_or_file_that_knows_him_by_something_else_does_not_make_him_anew(profile: Profile) -> None:
+    await planted(profile)
+    etag = {"If-Match": (await profile.client.get(f"/customers/{TILL}")).headers["ETag"]}
+    assert (await profile.client.patch(f"/customers/{TILL}", json={"phone": "0987654321"}, headers=etag)).is_success
+    await erase(profile, TILL)
+    await applied(profile)
+    profile.clock.set(profile.clock.now() + timedelta(days=400))
+
+    def sale(id: str, kind: str, value: str, days_ago: float = 1) -> Any:
+        event = cloud_event("purchase-recorded", purchase(order_id=f"o-{id}", days_ago=days_ago), id=id)
+        del event["data"]["customer_id"]
+        event["data"]["customer_ref"] = {"kind": kind, "value": value}
+        return event
+
+    # His number of before and of last, his card; an address that somebody else has, too, is somebody else's.
+    phones = (f"+{PLANTED[1]}", "0987654321")
+    batch = [sale(number, "phone", number) for number in phones] + [sale("card", "member-number", PLANTED[4])]
+    batch += [sale("shared", "email", PLANTED[2]), sale("again", "member-number", PLANTED[4], days_ago=-399)]
+    answer = await profile.client.post(
+        "/events", content=json.dumps(batch), headers={"Content-Type": "application/cloudevents-batch+json"}
+    )
+    told = [(one["index"], one["code"], one["pointer"]) for one in answer.json()["rejected"]]
+    assert (answer.json()["accepted"], told) == (2, [(n, "customer-erased", "/data/customer_ref") for n in range(3)])
+    sold = {row["event"]["id"]: row["key"] for row in await profile.published("purchase-recorded")}
+    assert sold["shared"] == b"pos:other"
+    assert sold["again"].startswith(b"c_"), "who comes back after his erasure is somebody new"
+
+    assert await places_of(profile.service.db, PLANTED[:2]) == []
+
+
+async def test_an_old_import_that_names_his_member_number_is_refused_by_row(profile: Profile) -> None:
+    await planted(profile)
+    await erase(profile, TILL)
+    await applied(profile)
+    body = f"identifiers.member-number,name,as_of\n{PLANTED[4]},{PLANTED[0]},\nM-2,Somebody New,\n"
+    file = await profile.client.post("/imports", content=body, headers={"Content-Type": "text/csv"})
+    [job] = [job for job in profile.service.runner.jobs if job.name == "import"]
+    await profile.service.runner.run_once(job)
+    done = (await profile.client.get(f"/imports/{file.json()['id']}")).json()
+    assert (done["created"], done["failed"]) == (1, 1)
+    [fault] = (await profile.client.get(f"/imports/{done['id']}/errors")).json()["items"]
+    assert (fault["row"], fault["code"], fault["pointer"]) == (1, "customer-erased", "/identifiers")
+    assert await places_of(profile.service.db, PLANTED[:1]) == []
 
 
 async def test_his_id_is_gone_to_staff_unknown_to_customers_and_refused_to_whoever_uses_it(profile: Profile) -> None:
