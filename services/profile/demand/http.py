@@ -2,19 +2,18 @@
 
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Path, Query
 from pydantic import BaseModel, Field
 
 from services.profile import examples
-from services.profile.answers import MoneyView, PeriodView, money_view, period_view
+from services.profile.answers import MoneyView, PeriodView, TestedView, money_view, period_view, tested_view
 from services.profile.demand.application import Demands
 from services.profile.demand.domain import Change, Demand, Part, share
 from services.profile.fields import FromDay, Id, ToDay
 from services.profile.patterns.domain import LEVEL
-from services.profile.patterns.http import TestedView, tested_view
 from services.profile.segments.catalogue import OwnSegments
 from services.profile.segments.domain import BUILT_IN, IN
-from services.profile.segments.http import NameInPath
+from services.profile.segments.shapes import NAME
 from shared.db import Database
 from shared.http.auth import Principal, staff_only
 from shared.http.problems import invalid, not_found
@@ -91,7 +90,7 @@ def demand_router(demands: Demands, catalogue: OwnSegments, db: Database) -> Rou
     @router.get("/segments/{name}/purchase-pattern", responses=examples.answer(_EXAMPLE))
     async def read_segment_pattern(
         _: Annotated[Principal, staff_only("profile:read")],
-        name: NameInPath,
+        name: Annotated[str, Path(pattern=NAME)],
         place: Annotated[
             Id | None, Query(alias="class", description="Of a built-in segment, such as `dormant` or `5-2-1`")
         ] = None,

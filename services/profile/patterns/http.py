@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 
 from services.profile import examples
-from services.profile.answers import MoneyView, PeriodView, money_view, period_view
+from services.profile.answers import MoneyView, PeriodView, TestedView, money_view, period_view, tested_view
 from services.profile.customers.application import Customers
 from services.profile.fields import CustomerInPath, FromDay, ToDay
 from services.profile.identities.application import person
 from services.profile.patterns.application import Patterns
-from services.profile.patterns.domain import LEVEL, Comparison, Group, Pattern, Tested
+from services.profile.patterns.domain import LEVEL, Comparison, Group, Pattern
 from services.profile.periods import Period
 from shared.db import Database
 from shared.http.auth import Principal, own_or_404, requires
@@ -42,14 +42,6 @@ class PatternView(BaseModel):
     weekdays: list[int]
     hours: list[int]
     unconverted: list[MoneyView]
-
-
-class TestedView(BaseModel):
-    """``p_value`` is null where there is too little to tell; below the level the difference is significant."""
-
-    test: str
-    p_value: float | None
-    significant: bool | None
 
 
 class ShiftView(BaseModel):
@@ -150,11 +142,6 @@ def _group(group: Group, currency: str) -> GroupView:
         share=group.share,
         average_basket=_basket(group.average_basket, currency),
     )
-
-
-def tested_view(one: Tested) -> TestedView:
-    """A test as it is shown."""
-    return TestedView(test=one.test, p_value=one.p_value, significant=one.significant)
 
 
 def _basket(minor: int | None, currency: str) -> MoneyView | None:
