@@ -1,4 +1,4 @@
-"""What engagement publishes: contacts planned, made, failed, and why not."""
+"""What engagement publishes: contacts planned, made, failed, and why not; whether they arrived, and were answered."""
 
 from typing import Annotated, Literal
 
@@ -44,3 +44,15 @@ class ContactFailed(Contact):
 
     provider: Id
     reason: str
+
+
+class ContactDelivered(Contact):
+    """It arrived, as the provider says."""
+
+    provider: Id
+
+
+class ContactAnswered(Contact):
+    """The customer did something about it: what he wrote or said stays with whoever has it."""
+
+    how: Literal["opened", "clicked", "replied", "spoken", "opted-out", "other"]

@@ -27,6 +27,17 @@ class PointsReversed(Derived):
     programme_version: Annotated[int, Meta(ge=1)]
 
 
+class PointsSpent(Derived):
+    """A redemption took ``points``; ``rolled_back``: it was taken back, and they are the customer's again."""
+
+    occurred_at: Instant
+    redemption_id: Id
+    points: Points
+    reward_id: Id | None = None
+    order_id: Id | None = None
+    rolled_back: bool = False
+
+
 class PointsExpired(Derived):
     """Lots of an account passed their expiry unused."""
 

@@ -3,7 +3,22 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.contracts import behaviour, contacts, customers, demand, erasures, merges, points, purchases, risk, segments
+from shared.contracts import (
+    behaviour,
+    complaints,
+    contacts,
+    customers,
+    demand,
+    erasures,
+    merges,
+    points,
+    promises,
+    purchases,
+    rewards,
+    risk,
+    segments,
+    surveys,
+)
 from shared.contracts.types import Struct
 
 Service = Literal["profile", "engagement", "loyalty", "churn"]
@@ -58,8 +73,13 @@ _DECLARED = (
     Topic("category-demand-changed", demand.CategoryDemandChanged, ("profile",), key="category"),
     Topic("points-earned", points.PointsEarned, ("loyalty",)),
     Topic("points-reversed", points.PointsReversed, ("loyalty",)),
+    Topic("points-spent", points.PointsSpent, ("loyalty",)),
     Topic("points-expired", points.PointsExpired, ("loyalty",)),
     Topic("tier-changed", points.TierChanged, ("loyalty",)),
+    Topic("coupon-issued", rewards.CouponIssued, ("loyalty",)),
+    Topic("coupon-redeemed", rewards.CouponRedeemed, ("loyalty",)),
+    Topic("reward-redeemed", rewards.RewardRedeemed, ("loyalty",)),
+    Topic("referral-qualified", rewards.ReferralQualified, ("loyalty",)),
     Topic("churn-scored", risk.ChurnScored, ("churn",), compacted=True),
     Topic("customer-at-risk", risk.CustomerAtRisk, ("churn",)),
     Topic("risk-lowered", risk.RiskLowered, ("churn",)),
@@ -67,6 +87,16 @@ _DECLARED = (
     Topic("contact-suppressed", contacts.ContactSuppressed, ("engagement",)),
     Topic("contact-sent", contacts.ContactSent, ("engagement",)),
     Topic("contact-failed", contacts.ContactFailed, ("engagement",)),
+    Topic("contact-delivered", contacts.ContactDelivered, ("engagement",)),
+    Topic("contact-answered", contacts.ContactAnswered, ("engagement",)),
+    Topic("complaint-opened", complaints.ComplaintOpened, ("engagement",)),
+    Topic("complaint-resolved", complaints.ComplaintResolved, ("engagement",)),
+    Topic("complaint-reopened", complaints.ComplaintReopened, ("engagement",)),
+    Topic("complaint-closed", complaints.ComplaintClosed, ("engagement",)),
+    Topic("survey-answered", surveys.SurveyAnswered, ("engagement",)),
+    Topic("promise-made", promises.PromiseMade, ("engagement",)),
+    Topic("promise-kept", promises.PromiseKept, ("engagement",)),
+    Topic("promise-broken", promises.PromiseBroken, ("engagement",)),
 )
 
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in _DECLARED}

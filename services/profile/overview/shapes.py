@@ -172,7 +172,7 @@ def view(overview: Overview) -> CustomerView:
         )
         if contact and contact.due_at
         else None,
-        open_complaints=standing.complaints,
+        open_complaints=standing.open_complaints,
         quality=_quality(overview.quality),
         restricted=overview.said.restricted,
         filled_from=overview.filled_from,
@@ -204,7 +204,7 @@ def encoded(overview: Overview) -> bytes:
             "points": standing.points,
             "risk": None if None in (risk["band"], risk["probability"], risk["scored_at"]) else risk,
             "next_contact": next_contact if contact and contact.due_at else None,
-            "open_complaints": standing.complaints,
+            "open_complaints": standing.open_complaints,
             "quality": overview.quality,
             "restricted": overview.said.restricted,
             "filled_from": overview.filled_from,

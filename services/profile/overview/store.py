@@ -21,6 +21,7 @@ _STATES = """
     s.first_day, s.previous_day, s.last_day, s.first_at, s.last_at, s.last_source, s.last_event_id, s.elsewhere,
     coalesce(t.points, 0) + coalesce(others.points, 0) AS points,
     coalesce(t.complaints, 0) + coalesce(others.complaints, 0) AS complaints,
+    coalesce(t.open_complaints, 0) + coalesce(others.open_complaints, 0) AS open_complaints,
     coalesce(t.tier_sequence, 0) AS tier_sequence, t.tier, coalesce(t.risk_sequence, 0) AS risk_sequence,
     t.risk_band, t.risk_probability, t.risk_scored_at, coalesce(t.reasons_sequence, 0) AS reasons_sequence, t.reasons,
     coalesce(t.scored_sequence, 0) AS scored_sequence, t.forecast
@@ -30,7 +31,8 @@ _STATES = """
 _JOINED = """
 LEFT JOIN purchase_states AS s USING (customer_id)
 LEFT JOIN standings AS t USING (customer_id)
-LEFT JOIN LATERAL (SELECT CAST(sum(o.points) AS bigint) AS points, CAST(sum(o.complaints) AS int) AS complaints
+LEFT JOIN LATERAL (SELECT CAST(sum(o.points) AS bigint) AS points, CAST(sum(o.complaints) AS int) AS complaints,
+                          CAST(sum(o.open_complaints) AS int) AS open_complaints
                    FROM survivors AS v JOIN standings AS o ON o.customer_id = v.customer_id
                    WHERE v.survivor_id = c.customer_id) AS others ON true
 """
@@ -55,7 +57,7 @@ LEFT JOIN standings AS t USING (customer_id)
 LEFT JOIN LATERAL (SELECT contact_id, sequence, status, purpose, channel, due_at FROM contacts
                    WHERE contacts.customer_id = c.customer_id AND status = 'planned'
                    ORDER BY due_at LIMIT 1) AS n ON true
-CROSS JOIN (SELECT 0 AS points, 0 AS complaints) AS others
+CROSS JOIN (SELECT 0 AS points, 0 AS complaints, 0 AS open_complaints) AS others
 WHERE c.customer_id = $1
   AND NOT EXISTS (SELECT 1 FROM survivors WHERE customer_id = $1)
   AND NOT EXISTS (SELECT 1 FROM survivors WHERE survivor_id = $1)
@@ -97,7 +99,10 @@ _UNRESTRICTED = "c.customer_id NOT IN (SELECT r.customer_id FROM restricted_pers
 _FACTS_AND_CONTACTS = """
 SELECT kind, key, version, customer_id, encode(digest, 'hex') AS content, NULL AS due_at FROM facts
 UNION ALL
-SELECT status, contact_id, 0, customer_id, purpose || ' ' || channel, due_at FROM contacts
+SELECT status, contact_id, 0, customer_id, concat_ws(' ', purpose, channel, extract(epoch FROM sent_at)), due_at
+FROM contacts
+UNION ALL
+SELECT begun_as, id, 0, customer_id, CAST(open AS text), NULL FROM complaints
 ORDER BY 1, 2, 3
 """
 # Of an order without a rate the sum says nothing.
@@ -164,7 +169,7 @@ async def many(
 
 
 async def facts_and_contacts(tx: Tx) -> Sequence[Row]:
-    """Every fact by its natural key and content, every contact by its last word; sorted."""
+    """Every fact by its natural key and content, every contact and complaint by its last word; sorted."""
     return await fetch(tx, _FACTS_AND_CONTACTS)
 
 

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from services.profile.customers.application import Customers
 from services.profile.segments.application import note_story
 from services.profile.timeline import store
-from services.profile.timeline.domain import NOTE, Entry, contact_news, standings
+from services.profile.timeline.domain import NOTE, Entry, Standing, complaint_news, contact_news, standings
 from shared.db import Tx
 from shared.messaging import facts
 from shared.messaging.events import Event
@@ -21,12 +23,16 @@ class Timeline:
     customers: Customers
 
     async def record(self, tx: Tx, events: Sequence[Event]) -> Outcome:
-        """Keeps the facts and makes files for strangers; what was new moves points, tier, risk and contacts."""
+        """Keeps the facts and makes files for strangers; what was new moves points, tier, risk, contacts and
+        complaints."""
         recorded = await facts.record(tx, events)
         met = await self.customers.meet(tx, recorded.fresh)
         await note_story(tx, recorded.fresh, met)
         said = [event.data for event in recorded.fresh]
-        await store.add(tx, standings(said))
+        added = standings(said)
+        for customer, more in (await store.complain(tx, complaint_news(said))).items():
+            added[customer] = msgspec.structs.replace(added.get(customer, Standing()), open_complaints=more)
+        await store.add(tx, added)
         await store.tell(tx, contact_news(said))
         return Outcome(duplicates=recorded.duplicates, rejected=recorded.conflicts)
 

@@ -1,24 +1,36 @@
 """What the other services last said of a customer, in a form where the order of arrival makes no difference.
 
-Points and complaints are sums. Tier, risk, forecast and contacts follow the publisher's ``sequence``: the highest wins.
+Points and complaints are sums. Tier, risk, forecast, contacts and whether a complaint is open follow the publisher's
+``sequence``: the highest wins.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from shared.contracts.behaviour import FeedbackReceived
-from shared.contracts.contacts import Contact, ContactFailed, ContactPlanned, ContactSent, ContactSuppressed
-from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed, TierChanged
+from shared.contracts.complaints import Complaint, ComplaintClosed, ComplaintOpened
+from shared.contracts.contacts import (
+    Contact,
+    ContactAnswered,
+    ContactDelivered,
+    ContactFailed,
+    ContactPlanned,
+    ContactSent,
+    ContactSuppressed,
+)
+from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed, PointsSpent, TierChanged
 from shared.contracts.risk import ChurnScored, CustomerAtRisk, Reason, RiskLowered
 from shared.contracts.types import Money, Struct
 
 NOTE = "note"
 """The kind of what staff wrote, in a story: no event brought it, and customers aren't told."""
 
-ContactStatus = Literal["planned", "suppressed", "sent", "failed"]
+ContactStatus = Literal["planned", "suppressed", "sent", "failed", "delivered", "answered"]
+ComplaintKey = tuple[Literal["feedback", "complaint"], str]
+"""Feedback that complains, or a complaint that somebody is answerable for, by its id."""
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -34,10 +46,11 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """A customer's standing, or what a batch adds to it. Sequence 0: nothing was said."""
+    """A customer's standing, or what a batch adds to it. Sequence 0: nothing was said. ``complaints``: ever made."""
 
     points: int = 0
     complaints: int = 0
+    open_complaints: int = 0
     tier_sequence: int = 0
     tier: str | None = None
     risk_sequence: int = 0
@@ -73,9 +86,18 @@ class ContactNews(msgspec.Struct, frozen=True):
 
 
 class ContactWord(ContactNews, frozen=True):
-    """The same as it is kept, with when it was sent, if it was."""
+    """The same as it is kept, with when it was handed over, if it was: which may be known before the last word is, or
+    after."""
 
-    sent_at: datetime | None
+    handed_at: datetime | None
+
+
+class ComplaintWord(msgspec.Struct, frozen=True):
+    """The last word on whether something is an open complaint of a customer's."""
+
+    customer_id: str
+    sequence: int
+    open: bool
 
 
 def standings(said: Iterable[Struct]) -> dict[str, Standing]:
@@ -95,7 +117,9 @@ def told(standing: Standing, data: Struct) -> Standing:
     match data:
         case PointsEarned():
             return msgspec.structs.replace(standing, points=standing.points + data.points)
-        case PointsReversed() | PointsExpired():
+        case PointsSpent(rolled_back=True):
+            return msgspec.structs.replace(standing, points=standing.points + data.points)
+        case PointsReversed() | PointsExpired() | PointsSpent():
             return msgspec.structs.replace(standing, points=standing.points - data.points)
         case FeedbackReceived(kind="complaint"):
             return msgspec.structs.replace(standing, complaints=standing.complaints + 1)
@@ -113,6 +137,9 @@ def contact_news(said: Iterable[Struct]) -> dict[str, ContactWord]:
     for data in said:
         if isinstance(data, Contact):
             before = found.get(data.contact_id)
+            handed_at = before.handed_at if before else None
+            if isinstance(data, ContactSent):
+                handed_at = data.occurred_at
             if before is None or data.sequence > before.sequence:
                 found[data.contact_id] = ContactWord(
                     data.contact_id,
@@ -122,9 +149,35 @@ def contact_news(said: Iterable[Struct]) -> dict[str, ContactWord]:
                     data.purpose,
                     data.channel,
                     data.due_at if isinstance(data, ContactPlanned) else None,
-                    data.occurred_at if isinstance(data, ContactSent) else None,
+                    handed_at,
                 )
+            elif handed_at != before.handed_at:
+                found[data.contact_id] = msgspec.structs.replace(before, handed_at=handed_at)
     return found
+
+
+def complaint_news(said: Iterable[Struct]) -> dict[ComplaintKey, ComplaintWord]:
+    """The last word of these events on each complaint.
+
+    Feedback is one from when it comes, unless a complaint was opened for it: then that is the one, until it is closed.
+    """
+    found: dict[ComplaintKey, ComplaintWord] = {}
+    for data in said:
+        for key, word in _words(data):
+            if key not in found or word.sequence > found[key].sequence:
+                found[key] = word
+    return found
+
+
+def _words(data: Struct) -> Iterator[tuple[ComplaintKey, ComplaintWord]]:
+    match data:
+        case FeedbackReceived(kind="complaint"):
+            yield ("feedback", data.feedback_id), ComplaintWord(data.customer_id, 0, True)
+        case Complaint():
+            word = ComplaintWord(data.customer_id, data.sequence, not isinstance(data, ComplaintClosed))
+            yield ("complaint", data.complaint_id), word
+            if isinstance(data, ComplaintOpened) and data.feedback_id is not None:
+                yield ("feedback", data.feedback_id), ComplaintWord(data.customer_id, 1, False)
 
 
 _STATUS: dict[type[Contact], ContactStatus] = {
@@ -132,6 +185,8 @@ _STATUS: dict[type[Contact], ContactStatus] = {
     ContactSuppressed: "suppressed",
     ContactSent: "sent",
     ContactFailed: "failed",
+    ContactDelivered: "delivered",
+    ContactAnswered: "answered",
 }
 
 

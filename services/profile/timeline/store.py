@@ -5,22 +5,25 @@ from datetime import datetime
 
 import msgspec
 
-from services.profile.timeline.domain import ContactWord, Entry, Standing
+from services.profile.timeline.domain import ComplaintKey, ComplaintWord, ContactWord, Entry, Standing
 from shared.db import Tx, columns, execute, fetch
 
 _ADD = """
-INSERT INTO standings AS s (customer_id, points, complaints, tier_sequence, tier, risk_sequence, risk_band,
-                            risk_probability, risk_scored_at, reasons_sequence, scored_sequence, reasons, forecast)
+INSERT INTO standings AS s (customer_id, points, complaints, open_complaints, tier_sequence, tier, risk_sequence,
+                            risk_band, risk_probability, risk_scored_at, reasons_sequence, scored_sequence, reasons,
+                            forecast)
 SELECT * FROM unnest(
     CAST(:customer_id AS text[]), CAST(:points AS bigint[]), CAST(:complaints AS int[]),
-    CAST(:tier_sequence AS bigint[]), CAST(:tier AS text[]), CAST(:risk_sequence AS bigint[]),
-    CAST(:risk_band AS text[]), CAST(:risk_probability AS float8[]), CAST(:risk_scored_at AS timestamptz[]),
-    CAST(:reasons_sequence AS bigint[]), CAST(:scored_sequence AS bigint[]), CAST(:reasons AS bytea[]),
+    CAST(:open_complaints AS int[]), CAST(:tier_sequence AS bigint[]), CAST(:tier AS text[]),
+    CAST(:risk_sequence AS bigint[]), CAST(:risk_band AS text[]), CAST(:risk_probability AS float8[]),
+    CAST(:risk_scored_at AS timestamptz[]), CAST(:reasons_sequence AS bigint[]),
+    CAST(:scored_sequence AS bigint[]), CAST(:reasons AS bytea[]),
     CAST(:forecast AS bytea[])) AS new (customer_id)
 ORDER BY customer_id
 ON CONFLICT (customer_id) DO UPDATE SET
     points = s.points + excluded.points,
     complaints = s.complaints + excluded.complaints,
+    open_complaints = s.open_complaints + excluded.open_complaints,
     tier_sequence = greatest(s.tier_sequence, excluded.tier_sequence),
     tier = CASE WHEN excluded.tier_sequence > s.tier_sequence THEN excluded.tier ELSE s.tier END,
     risk_sequence = greatest(s.risk_sequence, excluded.risk_sequence),
@@ -35,17 +38,43 @@ ON CONFLICT (customer_id) DO UPDATE SET
     forecast = CASE WHEN excluded.scored_sequence > s.scored_sequence THEN excluded.forecast ELSE s.forecast END
 """
 _COLUMNS = ("customer_id", *Standing.__struct_fields__)
-_TELL = """
-INSERT INTO contacts AS c (contact_id, customer_id, sequence, status, purpose, channel, due_at, sent_at)
-SELECT * FROM unnest(
+# A contact counts as sent where its last word is one of these, at the instant it was handed over.
+_SENT_AT = "CASE WHEN {0}.status IN ('sent', 'delivered', 'answered') THEN {0}.handed_at END"
+_CONTACT = "customer_id, sequence, status, purpose, channel, due_at"
+_TELL = f"""
+INSERT INTO contacts AS c (contact_id, {_CONTACT}, handed_at, sent_at)
+SELECT new.*, {_SENT_AT.format("new")} FROM unnest(
     CAST(:contact_id AS text[]), CAST(:customer_id AS text[]), CAST(:sequence AS bigint[]), CAST(:status AS text[]),
     CAST(:purpose AS text[]), CAST(:channel AS text[]), CAST(:due_at AS timestamptz[]),
-    CAST(:sent_at AS timestamptz[])) AS new (contact_id)
+    CAST(:handed_at AS timestamptz[])) AS new (contact_id, {_CONTACT}, handed_at)
 ORDER BY contact_id
-ON CONFLICT (contact_id) DO UPDATE SET
-    customer_id = excluded.customer_id, sequence = excluded.sequence, status = excluded.status,
-    purpose = excluded.purpose, channel = excluded.channel, due_at = excluded.due_at, sent_at = excluded.sent_at
-WHERE excluded.sequence > c.sequence
+ON CONFLICT (contact_id) DO UPDATE SET ({_CONTACT}, handed_at, sent_at) = (
+    SELECT {_CONTACT}, handed_at, {_SENT_AT.format("word")} FROM (
+        SELECT {_CONTACT}, greatest(c.handed_at, excluded.handed_at) AS handed_at
+        FROM (VALUES (c.customer_id, c.sequence, c.status, c.purpose, c.channel, c.due_at),
+                     (excluded.customer_id, excluded.sequence, excluded.status, excluded.purpose, excluded.channel,
+                      excluded.due_at)) AS words ({_CONTACT})
+        ORDER BY sequence DESC LIMIT 1) AS word)
+WHERE excluded.sequence > c.sequence OR c.handed_at IS DISTINCT FROM greatest(c.handed_at, excluded.handed_at)
+"""
+# An absent row locks nothing: rows of which nothing is known come first.
+_COMPLAINED = """
+INSERT INTO complaints (begun_as, id, customer_id, sequence, open)
+SELECT begun_as, id, customer_id, -1, false FROM unnest(
+    CAST(:begun_as AS text[]), CAST(:id AS text[]), CAST(:customer_id AS text[])) AS new (begun_as, id, customer_id)
+ORDER BY begun_as, id
+ON CONFLICT DO NOTHING
+"""
+_COMPLAINTS = """
+SELECT begun_as, id, customer_id, sequence, open FROM complaints
+JOIN unnest(CAST(:begun_as AS text[]), CAST(:id AS text[])) AS asked (begun_as, id) USING (begun_as, id)
+ORDER BY begun_as, id FOR UPDATE OF complaints
+"""
+_TURN = """
+UPDATE complaints AS c SET customer_id = new.customer_id, sequence = new.sequence, open = new.open
+FROM unnest(CAST(:begun_as AS text[]), CAST(:id AS text[]), CAST(:customer_id AS text[]), CAST(:sequence AS bigint[]),
+            CAST(:open AS boolean[])) AS new (begun_as, id, customer_id, sequence, open)
+WHERE (c.begun_as, c.id) = (new.begun_as, new.id)
 """
 # An id at a time by the index on (customer_id, occurred_at), backwards; a superseded order version falls out by the
 # primary key.
@@ -77,7 +106,7 @@ async def add(tx: Tx, standings: Mapping[str, Standing]) -> None:
     """Adds what a batch said to the standings, in the order of customers."""
     rows = [
         (
-            customer, s.points, s.complaints, s.tier_sequence, s.tier, s.risk_sequence, s.risk_band,
+            customer, s.points, s.complaints, s.open_complaints, s.tier_sequence, s.tier, s.risk_sequence, s.risk_band,
             s.risk_probability, s.risk_scored_at, s.reasons_sequence, s.scored_sequence,
             msgspec.json.encode(s.reasons) if s.reasons_sequence else None,
             msgspec.json.encode(s.forecast) if s.forecast else None,
@@ -94,6 +123,27 @@ async def tell(tx: Tx, news: Mapping[str, ContactWord]) -> None:
     if rows:
         names = ContactWord.__struct_fields__
         await execute(tx, _TELL, **dict(zip(names, columns(rows, len(names)), strict=True)))
+
+
+async def complain(tx: Tx, news: Mapping[ComplaintKey, ComplaintWord]) -> dict[str, int]:
+    """The last word on complaints, unless a later one is known; answers how many more each customer has open."""
+    more: dict[str, int] = {}
+    if not news:
+        return more
+    begun_as, ids, customers = columns([(*key, news[key].customer_id) for key in sorted(news)], 3)
+    await execute(tx, _COMPLAINED, begun_as=begun_as, id=ids, customer_id=customers)
+    turned = []
+    for row in await fetch(tx, _COMPLAINTS, begun_as=begun_as, id=ids):
+        key: ComplaintKey = row["begun_as"], row["id"]
+        word = news[key]
+        if word.sequence > row["sequence"]:
+            turned.append((*key, *msgspec.structs.astuple(word)))
+            more[row["customer_id"]] = more.get(row["customer_id"], 0) - row["open"]
+            more[word.customer_id] = more.get(word.customer_id, 0) + word.open
+    if turned:
+        names = ("begun_as", "id", *ComplaintWord.__struct_fields__)
+        await execute(tx, _TURN, **dict(zip(names, columns(turned, len(names)), strict=True)))
+    return {customer: count for customer, count in more.items() if count}
 
 
 async def page(

@@ -24,7 +24,7 @@ from tests.kit.databases import Databases
 SERVICE = "profile"
 SEEDS = int(os.environ.get("ROOST_TEST_SEEDS", "4"))
 RATE = "32.145"
-SIGN = {"points-earned": 1, "points-reversed": -1}
+SIGN = {"points-earned": 1, "points-reversed": -1, "points-spent": -1}
 CUSTOMERS = [f"pos:{n}" for n in range(6)]
 """Those of a small story."""
 
@@ -62,7 +62,10 @@ async def totals(tx: Tx, records: Sequence[Record]) -> Conserved:
             spent[order.currency] += order.net
     said = [msgspec.json.decode(made.value or b"")["data"] for made in records if made.topic in SIGN]
     signs = [SIGN[made.topic] for made in records if made.topic in SIGN]
-    points = sum(sign * data["points"] for sign, data in zip(signs, said, strict=True))
+    points = sum(
+        -sign * data["points"] if data.get("rolled_back") else sign * data["points"]
+        for sign, data in zip(signs, said, strict=True)
+    )
     return len(orders), {currency: minor for currency, minor in spent.items() if minor}, points
 
 

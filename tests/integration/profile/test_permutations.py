@@ -35,11 +35,11 @@ def derived(customer: str, sequence: int, days_ago: float, **fields: Any) -> dic
 def story(seed: int, events: int = 0) -> list[Record]:
     """A shop's events, without conflicts: orders in several currencies, higher versions (some of which move the
     customer), returns of lines and amounts, cancellations, deliveries, and what the other services say. At least so
-    many events, of 25 to a customer; by default few."""
+    many events, of 35 to a customer; by default few."""
     dice = random.Random(seed)
     records: list[Record] = []
-    customers = [f"pos:{n}" for n in range(max(6, events // 25))]
-    said = 9 * len(customers)
+    customers = [f"pos:{n}" for n in range(max(6, events // 35))]
+    said = 19 * len(customers)
     least = dice.randrange(3, 14)
     number = 0
     while number < least or len(records) + said < events:
@@ -76,12 +76,26 @@ def story(seed: int, events: int = 0) -> list[Record]:
             record("tier-changed", derived(customer, 4, 7, direction="up", from_tier="silver", to_tier="gold")),
             record("contact-planned", derived(customer, 1, 5, **contact(customer), due_at=NOW.isoformat())),
             record("contact-suppressed", derived(customer, 2, 4, **contact(customer), reason="bought")),
+            record("contact-planned", derived(customer, 3, 5, **contact("x" + customer), due_at=NOW.isoformat())),
+            record("contact-sent", derived(customer, 4, 4, **contact("x" + customer), provider="smtp")),
+            record("contact-delivered", derived(customer, 5, 3, **contact("x" + customer), provider="smtp")),
+            record("points-spent", derived(customer, 5, 6, points=30, redemption_id="r")),
+            record("points-spent", derived(customer, 6, 5, points=30, redemption_id="r", rolled_back=True)),
+            record("feedback-received", {"customer_id": customer, "feedback_id": f"f-{customer}", "channel": "web",
+                                         "kind": "complaint", "occurred_at": builders.at(4)}),
+            record("complaint-opened", derived(customer, 6, 4, **complaint(customer), feedback_id=f"f-{customer}")),
+            record("complaint-closed", derived(customer, 7, 3, **complaint(customer), by="staff")),
+            record("complaint-reopened", derived(customer, 8, 2, **complaint(customer))),
             record("churn-scored", derived(customer, 1, 3, probability=0.4, band="low", **expected("900.00"))),
             record("churn-scored", derived(customer, 2, 3, probability=0.7, band="at-risk", **expected("70.00"))),
             record("risk-lowered", derived(customer, 3, 3, probability=0.3, from_band="at-risk", to_band="low",
                                            cause="purchase", model_version="m")),
         ]  # fmt: skip
     return records
+
+
+def complaint(customer: str) -> dict[str, Any]:
+    return {"complaint_id": f"c-{customer}"}
 
 
 def expected(worth: str) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def test_of_a_contact_that_was_moved_the_last_time_is_told() -> None:
 
 
 def test_a_kind_of_event_that_is_new_is_told_by_its_name() -> None:
-    assert told([entry("coupon-issued", 0)], TAIPEI) == [("Sun 22 Nov", "coupon issued")]
+    assert told([entry("subscription-started", 0)], TAIPEI) == [("Sun 22 Nov", "subscription started")]
 
 
 @pytest.mark.parametrize(("amount", "text"), [("1203", "1,203 TWD"), ("1203.00", "1,203 TWD"), ("0.50", "0.50 TWD")])

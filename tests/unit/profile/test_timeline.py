@@ -6,10 +6,18 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.profile.timeline.domain import Forecast, Standing, contact_news, standings
+from services.profile.timeline.domain import (
+    ComplaintWord,
+    Forecast,
+    Standing,
+    complaint_news,
+    contact_news,
+    standings,
+)
 from shared.contracts.behaviour import FeedbackReceived
-from shared.contracts.contacts import ContactPlanned, ContactSuppressed
-from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed, TierChanged
+from shared.contracts.complaints import ComplaintClosed, ComplaintOpened, ComplaintReopened
+from shared.contracts.contacts import ContactAnswered, ContactDelivered, ContactPlanned, ContactSent, ContactSuppressed
+from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed, PointsSpent, TierChanged
 from shared.contracts.risk import ChurnScored, CustomerAtRisk, Reason, RiskLowered
 from shared.contracts.types import Cause, Money, Struct
 
@@ -54,6 +62,9 @@ STORY: list[Struct] = [
     earned(50),
     PointsReversed(**DERIVED, sequence=2, order_id="o", points=20, programme_version=1),
     PointsExpired(**DERIVED, sequence=3, points=5),
+    PointsSpent(**DERIVED, sequence=4, redemption_id="r", points=12),
+    PointsSpent(**DERIVED, sequence=5, redemption_id="s", points=7),
+    PointsSpent(**DERIVED, sequence=6, redemption_id="s", points=7, rolled_back=True),
     FeedbackReceived(customer_id="c", feedback_id="f", channel="web", kind="complaint", occurred_at=NOW),
     FeedbackReceived(customer_id="c", feedback_id="g", channel="web", kind="praise", occurred_at=NOW),
     TierChanged(**DERIVED, sequence=4, direction="up", to_tier="silver"),
@@ -70,7 +81,7 @@ STORY: list[Struct] = [
 def test_a_standing_is_the_same_in_any_order(story: list[Struct]) -> None:
     assert standings(story) == {
         "c": Standing(
-            points=25, complaints=1, tier_sequence=6, tier="gold", risk_sequence=4, risk_band="at-risk",
+            points=13, complaints=1, tier_sequence=6, tier="gold", risk_sequence=4, risk_band="at-risk",
             risk_probability=0.74, risk_scored_at=NOW, reasons_sequence=4, scored_sequence=3, reasons=(SILENCE,),
             forecast=Forecast(Money.of(300, "TWD"), 365, 1.5, 90, "m3", NOW),
         )
@@ -106,3 +117,45 @@ def test_the_last_word_on_a_contact_wins(said: list[Struct]) -> None:
 def test_a_suppressed_contact_is_no_longer_due() -> None:
     news = contact_news([suppressed(2), planned(1)])["k"]
     assert (news.status, news.due_at) == ("suppressed", None)
+
+
+HANDED: dict[str, Any] = {"contact_id": "k", "purpose": "win-back", "channel": "email", "policy_version": 1}
+
+
+@given(
+    st.permutations(
+        [
+            planned(1),
+            ContactSent(**DERIVED | {"occurred_at": NOW.replace(hour=3)}, sequence=2, **HANDED, provider="smtp"),
+            ContactDelivered(**DERIVED, sequence=3, **HANDED, provider="smtp"),
+            ContactAnswered(**DERIVED, sequence=4, **HANDED, how="replied"),
+        ]
+    )
+)
+def test_a_contact_that_was_answered_was_sent_when_it_was_handed_over(said: list[Struct]) -> None:
+    news = contact_news(said)["k"]
+    assert (news.status, news.handed_at, news.due_at) == ("answered", NOW.replace(hour=3), None)
+
+
+OF: dict[str, Any] = {**DERIVED, "complaint_id": "cp"}
+
+
+@given(
+    st.permutations(
+        [
+            FeedbackReceived(customer_id="c", feedback_id="f", channel="web", kind="complaint", occurred_at=NOW),
+            FeedbackReceived(customer_id="c", feedback_id="g", channel="web", kind="complaint", occurred_at=NOW),
+            FeedbackReceived(customer_id="c", feedback_id="h", channel="web", kind="praise", occurred_at=NOW),
+            ComplaintOpened(**OF, sequence=2, feedback_id="f"),
+            ComplaintClosed(**OF, sequence=3, by="staff"),
+            ComplaintReopened(**OF, sequence=4),
+            ComplaintClosed(**OF, sequence=5, by="customer"),
+        ]
+    )
+)
+def test_feedback_is_open_until_the_complaint_that_was_opened_for_it_is_closed(said: list[Struct]) -> None:
+    assert complaint_news(said) == {
+        ("feedback", "f"): ComplaintWord("c", 1, False),
+        ("feedback", "g"): ComplaintWord("c", 0, True),
+        ("complaint", "cp"): ComplaintWord("c", 5, False),
+    }
