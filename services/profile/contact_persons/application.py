@@ -7,13 +7,25 @@ from uuid import uuid4
 
 import msgspec
 
+from services.profile.consents.domain import Consent
 from services.profile.contact_persons import store
 from services.profile.contact_persons.domain import ContactPerson, NoCompany
 from services.profile.customers.application import Customers
 from services.profile.customers.contact_points import all_normalised
+from services.profile.vault.domain import Opener
 from shared.db import Tx
 
 Fields = Mapping[str, Any]
+
+
+async def spokesmen(
+    tx: Tx, opener: Opener, ids: Sequence[str], purpose: str
+) -> dict[str, list[tuple[ContactPerson, dict[str, bool]]]]:
+    """By company who speaks for it, the main person first, each with what he last said of a purpose by channel."""
+    found: dict[str, list[tuple[ContactPerson, dict[str, bool]]]] = {}
+    for person, granted in await store.spokesmen(tx, opener, ids, purpose):
+        found.setdefault(person.customer_id, []).append((person, granted))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,7 @@ class ContactPersons:
             return None
         if file.kind != "company":
             raise NoCompany(customer_id)
+        await store.hold(tx, [customer_id])
         person = ContactPerson(person_id=f"p_{uuid4().hex}", customer_id=customer_id, **self._clean(fields))
         await self._put(tx, person)
         return person
@@ -48,6 +61,7 @@ class ContactPersons:
 
         Raises what ``edit`` raises, InvalidContactPoint.
         """
+        await store.hold(tx, ids)
         before = await store.find(tx, self.customers.vault.opener, ids, person_id, lock=True)
         if before is None:
             return None
@@ -65,7 +79,22 @@ class ContactPersons:
             await store.delete(tx, person_id)
         return person
 
+    async def say(self, tx: Tx, ids: Sequence[str], person_id: str, consent: Consent) -> bool:
+        """Adds to what a person agrees to, for his own addresses; False if there is no such person."""
+        person = await store.find(tx, self.customers.vault.opener, ids, person_id, lock=True)
+        if person is not None:
+            await store.say(tx, person, consent)
+        return person is not None
+
+    async def said(self, tx: Tx, ids: Sequence[str], person_id: str) -> list[Consent] | None:
+        """What holds of a person, by channel and purpose; None if there is no such person."""
+        if await self.find(tx, ids, person_id) is None:
+            return None
+        return await store.said(tx, person_id)
+
     async def _put(self, tx: Tx, person: ContactPerson) -> None:
+        if person.main:
+            await store.demote(tx, person)
         sealers = await self.customers.vault.sealers(tx, [person.customer_id])
         await store.put(tx, person, sealers[person.customer_id])
 

@@ -9,6 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.profile import examples
+from services.profile.consents.domain import Consent
+from services.profile.consents.shapes import ConsentsView, ConsentView, Saying, consent_view
 from services.profile.contact_persons.application import ContactPersons
 from services.profile.contact_persons.domain import ContactPerson, NoCompany
 from services.profile.customers.application import Customers
@@ -17,6 +19,7 @@ from services.profile.customers.shapes import ContactPointShape, merged
 from services.profile.fields import PRINTABLE, CustomerInPath
 from services.profile.identities.application import person as who_is
 from services.profile.identities.domain import Person
+from shared.contracts.customers import ContactChannel, Purpose
 from shared.db import Database, Tx
 from shared.http.auth import Principal, staff_only
 from shared.http.etags import Precondition, etag, if_match
@@ -28,10 +31,13 @@ from shared.http.routing import Router
 _FIELDS: dict[str, Any] = {
     "name": "Example Buyer",
     "role": "buyer",
+    "main": True,
     "contact_points": [{"kind": "phone", "value": "+886223456789", "verified": True}],
 }
 _PERSON = {"person_id": "p_51c0", "customer_id": "crm:88", **_FIELDS}
 _PATCH = {"role": None}
+_SAID = {"granted": True, "source": "trade-fair", "wording_version": "2026-1"}
+_CONSENT = {"channel": "email", "purpose": "marketing", **_SAID, "recorded_at": "2026-11-20T08:15:00Z"}
 _PATCH_BODY = {"application/merge-patch+json": {"schema": {"type": "object"}, "example": _PATCH}}
 _ETAG = examples.etag("the person")
 Reader = Annotated[Principal, staff_only("profile:read")]
@@ -40,12 +46,14 @@ PersonInPath = Annotated[str, Path(pattern=PRINTABLE)]
 
 
 class PersonFields(BaseModel):
-    """A person of a company. The first contact point of a kind is the one that is used."""
+    """A person of a company. The first contact point of a kind is the one that is used. ``main``: whom greetings and
+    calls go to before the others; one at most, so that a new one takes the place of the last."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _FIELDS})
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     role: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    main: bool = False
     contact_points: list[ContactPointShape] = Field(default=[], max_length=MAX_POINTS)
 
 
@@ -59,7 +67,8 @@ class PersonView(PersonFields):
 
 
 def contact_persons_router(persons: ContactPersons, customers: Customers, db: Database) -> Router:
-    """``GET|POST /customers/{customer_id}/contact-persons``, ``GET|PATCH|DELETE …/{person_id}``."""
+    """``GET|POST /customers/{customer_id}/contact-persons``, ``GET|PATCH|DELETE …/{person_id}``, and what he agrees
+    to: ``GET …/consents``, ``PUT …/consents/{channel}/{purpose}``."""
     router = Router(tags=["contact persons"])
     path = "/customers/{customer_id}/contact-persons"
 
@@ -145,6 +154,34 @@ def contact_persons_router(persons: ContactPersons, customers: Customers, db: Da
         async with db.transaction() as tx:
             return _shown(await persons.remove(tx, (await _company(tx, customer_id)).ids, person_id), response)
 
+    @router.get(f"{path}/{{person_id}}/consents", responses=examples.answer({"items": [_CONSENT]}))
+    async def read_person_consents(
+        _: Reader, customer_id: CustomerInPath, person_id: PersonInPath
+    ) -> ConsentsView:
+        """What a person of a company agreed to, by channel and purpose: for his own addresses, not the company's."""
+        async with db.transaction() as tx:
+            said = await persons.said(tx, (await _company(tx, customer_id)).ids, person_id)
+        if said is None:
+            raise not_found()
+        return ConsentsView(items=[consent_view(one) for one in said])
+
+    @router.put(f"{path}/{{person_id}}/consents/{{channel}}/{{purpose}}", responses=examples.answer(_CONSENT))
+    async def put_person_consent(
+        _: Writer,
+        customer_id: CustomerInPath,
+        person_id: PersonInPath,
+        channel: ContactChannel,
+        purpose: Purpose,
+        saying: Annotated[Saying, Body(examples=[_SAID])],
+    ) -> ConsentView:
+        """Adds an entry to the ledger of a person. What the company itself refuses holds for all of its persons."""
+        said = (saying.granted, saying.source, saying.wording_version, customers.clock.now())
+        consent = Consent(channel, purpose, *said)
+        async with db.transaction() as tx:
+            if not await persons.say(tx, (await _company(tx, customer_id)).ids, person_id, consent):
+                raise not_found()
+        return consent_view(consent)
+
     async def _company(tx: Tx, customer_id: str) -> Person:
         company = await who_is(tx, customer_id)
         if not await customers.exists(tx, company.customer_id):
@@ -156,7 +193,7 @@ def contact_persons_router(persons: ContactPersons, customers: Customers, db: Da
 
 def _fields(given: PersonFields) -> dict[str, Any]:
     points = tuple(ContactPoint(point.kind, point.value, point.verified) for point in given.contact_points)
-    return {"name": given.name, "role": given.role, "contact_points": points}
+    return {"name": given.name, "role": given.role, "main": given.main, "contact_points": points}
 
 
 def _document(person: ContactPerson) -> dict[str, Any]:

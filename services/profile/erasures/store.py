@@ -11,8 +11,8 @@ from shared.db import Row, Tx, columns, execute, fetch
 from shared.messaging.erasures import Counts, Erasure, delete
 
 OF_THE_FILE = (
-    "customer_keys", "contact_points", "file_fields", "notes", "contact_persons", "identifiers", "restrictions",
-    "match_keys",
+    "customer_keys", "contact_points", "file_fields", "notes", "contact_persons", "contact_person_consents",
+    "identifiers", "restrictions", "match_keys",
 )  # fmt: skip
 OF_THE_STORY = (
     "purchase_states", "standings", "contacts", "complaints", "placements", "placement_history", "rhythm_drops",

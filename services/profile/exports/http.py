@@ -29,6 +29,7 @@ _EXAMPLE: dict[str, Any] = {
     "files": [{"customer_id": examples.CUSTOMER_ID, "name": "Example Customer", "tags": ["tea"]}],
     "history": [{"field": "name", "value": "Example Customer", "source": "pos", "true_at": _AT, "stands": True}],
     "contact_persons": [],
+    "contact_person_consents": [],
     "identifiers": [],
     "notes": [{"note_id": "n_7f3a", "text": "Asked for the spring tea.", "written_by": "staff", "written_at": _AT}],
     "consents": [{"channel": "email", "purpose": "marketing", "granted": True, **_SAID}],
@@ -65,6 +66,7 @@ class ExportView(BaseModel):
     files: Rows
     history: Rows
     contact_persons: Rows
+    contact_person_consents: Rows
     identifiers: Rows
     notes: Rows
     consents: Rows

@@ -13,6 +13,9 @@ SECTIONS = {
     "consents": """
         SELECT customer_id, channel, purpose, granted, source, wording_version, recorded_at
         FROM consents WHERE customer_id = ANY(:ids) ORDER BY id""",
+    "contact_person_consents": """
+        SELECT customer_id, person_id, channel, purpose, granted, source, wording_version, recorded_at
+        FROM contact_person_consents WHERE customer_id = ANY(:ids) ORDER BY id""",
     "merges": """
         SELECT m.*, ARRAY(SELECT v.occurred_at FROM merge_versions AS v WHERE v.merge_id = m.merge_id
                           ORDER BY v.version) AS changed_at
@@ -61,7 +64,8 @@ STAFF = {
 """The columns of sections that name staff: for staff alone."""
 TABLES = frozenset(
     {
-        "notes", "consents", "restrictions", "standing_orders", "facts", "purchase_states", "standings", "contacts",
+        "notes", "consents", "contact_person_consents",
+        "restrictions", "standing_orders", "facts", "purchase_states", "standings", "contacts",
         "complaints", "placements", "placement_history", "rhythm_drops", "import_customers", "import_leftovers",
         "import_faults",
     }

@@ -1,6 +1,6 @@
 """May this customer be written to over this channel for this purpose, and where?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Literal
@@ -8,6 +8,9 @@ from typing import Literal
 import msgspec
 
 from services.profile.consents.domain import allowed, covered, holding
+from services.profile.contact_persons.application import spokesmen
+from services.profile.contact_persons.domain import ContactPerson
+from services.profile.customers.contact_points import ContactKind, primary
 from services.profile.customers.sealing import opened_address
 from services.profile.identities.application import persons
 from services.profile.identities.domain import Person
@@ -17,7 +20,7 @@ from services.profile.vault.domain import Opener
 from shared.contracts.customers import ContactChannel, Purpose
 from shared.db import Row, Tx
 
-_ADDRESS_OF: dict[str, str] = {
+_ADDRESS_OF: dict[str, ContactKind] = {
     "email": "email",
     "sms": "phone",
     "phone": "phone",
@@ -32,7 +35,7 @@ WhyNot = Literal["unknown", "restricted", "no-consent", "no-address"]
 
 class Reachable(msgspec.Struct, frozen=True):
     """The answer for one customer and channel. Nobody unknown consents to anything. ``why_not``: he isn't to be
-    written to."""
+    written to. ``person_id``: whose address and name they are, where a person speaks for a company."""
 
     customer_id: str
     channel: ContactChannel
@@ -42,6 +45,7 @@ class Reachable(msgspec.Struct, frozen=True):
     time_zone: str | None
     name: str | None
     why_not: WhyNot | None
+    person_id: str | None = None
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -73,8 +77,18 @@ async def reach(
     )
     of_item = groupby(zip(wanted, rows, strict=True), key=lambda pair: pair[0][0])
     found = [[row for _, row in pairs] for _, pairs in of_item]
+    companies = sorted({row["customer_id"] for row in rows if row["kind"] == "company"})
+    speaking = await spokesmen(tx, opener, companies, purpose) if companies else {}
     return [
-        _reachable(known[customer], channel, mine, purpose, by_default, opener)
+        _reachable(
+            known[customer],
+            channel,
+            mine,
+            purpose,
+            by_default,
+            opener,
+            [spokesman for one in known[customer].survivor_first for spokesman in speaking.get(one, ())],
+        )
         for (customer, channel), mine in zip(items, found, strict=True)
     ]
 
@@ -86,16 +100,27 @@ def _reachable(
     purpose: Purpose,
     by_default: tuple[str, ...],
     opener: Opener,
+    speaking: Sequence[tuple[ContactPerson, Mapping[str, bool]]],
 ) -> Reachable:
-    """``rows``: what is known under each of his ids, the survivor's first."""
+    """``rows``: what is known under each of his ids, the survivor's first. ``speaking``: of a company, who speaks for
+    it: the first who can be reached and agrees himself, unless the company refuses."""
     if any(row["restricted"] for row in rows):
         return Reachable(person.asked, channel, None, False, None, None, None, "restricted")
     last = {row["customer_id"]: Said(row["granted"], row["recorded_at"]) for row in rows if row["granted"] is not None}
     held = holding(person, last)
+    first = rows[0]
+    if held is None or held.granted:
+        for one, said in speaking:
+            address = primary(one.contact_points, _ADDRESS_OF[channel])
+            if address and allowed(said.get(channel), purpose, reachable=True, by_default=by_default):
+                return Reachable(
+                    person.asked, channel, address, True, first["locale"], first["time_zone"], one.name, None,
+                    one.person_id,
+                )  # fmt: skip
     with_address = [row for row in rows if row["address"] is not None]
     usable = covered(person, last, purpose, by_default) if held and held.granted else person.ids
     address = next((_address(row, channel, opener) for row in with_address if row["customer_id"] in usable), None)
-    known = rows[0]["restricted"] is not None
+    known = first["restricted"] is not None
     consent = allowed(held.granted if held else None, purpose, reachable=address is not None, by_default=by_default)
     if with_address and address is None:
         consent = False
@@ -103,7 +128,7 @@ def _reachable(
     if address is None or not consent:
         why_not = "unknown" if not known else "no-consent" if with_address else "no-address"
     return Reachable(
-        person.asked, channel, address, consent, rows[0]["locale"], rows[0]["time_zone"], rows[0]["name"], why_not
+        person.asked, channel, address, consent, first["locale"], first["time_zone"], first["name"], why_not
     )
 
 

@@ -26,6 +26,7 @@ _TOLD = {
     "time_zone": "Asia/Taipei",
     "name": "Example Customer",
     "why_not": None,
+    "person_id": None,
 }
 
 
@@ -49,7 +50,7 @@ class ReachRequest(BaseModel):
 
 class ReachView(BaseModel):
     """``address`` is null and ``consent`` false where nothing is known, and where the file is restricted. ``why_not``:
-    he isn't to be written to."""
+    he isn't to be written to. ``person_id``: of a company the person whose name and address they are."""
 
     customer_id: str
     channel: ContactChannel
@@ -59,6 +60,7 @@ class ReachView(BaseModel):
     time_zone: str | None
     name: str | None
     why_not: WhyNot | None
+    person_id: str | None
 
 
 class ReachAnswer(BaseModel):
@@ -92,6 +94,7 @@ def reachability_router(vault: Vault, db: Database) -> Router:
                     time_zone=one.time_zone,
                     name=one.name,
                     why_not=one.why_not,
+                    person_id=one.person_id,
                 )
                 for one in found
             ]

@@ -6,7 +6,7 @@ from shared.db import Row, Tx, fetch
 
 # Per item one probe each into customers, their keys, contact_points and consents by their leading index columns.
 _REACH = """
-SELECT w.customer_id, w.channel, c.name, c.locale, c.time_zone, c.restricted, address.sealed AS address,
+SELECT w.customer_id, w.channel, c.kind, c.name, c.locale, c.time_zone, c.restricted, address.sealed AS address,
        k.wrapped, k.wrapped_by,
        said.granted, said.recorded_at
 FROM unnest(CAST(:customers AS text[]), CAST(:channels AS text[]), CAST(:kinds AS text[]))

@@ -94,8 +94,8 @@ async def test_reachability_tells_address_and_consent_item_by_item(profile: Prof
     await make(profile, "b", email="b@example.com", time_zone="Asia/Tokyo")
     await say(profile, YES)
     await say(profile, YES | {"granted": False}, "sms/service")
-    known = {"locale": "zh-TW", "time_zone": None, "name": "A", "why_not": None}
-    nothing = {"address": None, "consent": False, "locale": None, "time_zone": None, "name": None}
+    known = {"locale": "zh-TW", "time_zone": None, "name": "A", "why_not": None, "person_id": None}
+    nothing = {"address": None, "consent": False, "locale": None, "time_zone": None, "name": None, "person_id": None}
     mute = {"why_not": "no-consent"}
     assert await reach(profile, "marketing", ("b", "email"), ("a", "email"), ("a", "sms"), ("no", "email")) == [
         nothing | mute
