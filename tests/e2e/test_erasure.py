@@ -14,16 +14,17 @@ from deploy.system import System
 from shared.contracts.topics import SERVICES, TOPICS, dead_letter_topic
 from shared.messaging import kafka
 from tests.e2e.test_one_purchase import bought
-from tests.kit.builders import record
+from tests.kit.builders import cloud_event, record
 from tests.kit.scanning import places_of
 from tests.kit.system import answer, client, publish
 from tests.kit.waiting import until
 
-TILL, WEB = "e2e:zz-forget-1", "e2e:zz-forget-2"
+TILL, WEB, COMPANY = "e2e:zz-forget-1", "e2e:zz-forget-2", "e2e:zz-forget-3"
 NAME, PHONE, EMAIL, NOTE, TEXT = (
     "Planted Forgetme", "886912345678", "forgetme@example.com", "prefers to be called late", "The cup came in shards",
 )  # fmt: skip
-PERSONAL = [NAME, PHONE, EMAIL, NOTE, TEXT]
+IMPORTED = ["Imported Forgetme", "imported-forgetme@example.com", "Failed Forgetme", "failed-forgetme@example.com"]
+PERSONAL = [NAME, PHONE, EMAIL, NOTE, TEXT, *IMPORTED]
 
 
 async def test_a_person_is_forgotten_everywhere_and_never_met_again(
@@ -32,10 +33,16 @@ async def test_a_person_is_forgotten_everywhere_and_never_met_again(
     await planted(system, http)
     for service, db in system.databases.items():
         assert {TILL, WEB} <= {word for _, word in await places_of(db, [TILL, WEB])}, f"{service} knows both ids"
+    kept = {word for name in ("profile", "engagement") for _, word in await places_of(system.databases[name], PERSONAL)}
+    assert kept == {NAME, NOTE, TEXT, EMAIL, IMPORTED[0]}, "what isn't sealed the scan finds; an e-mail in a text"
 
-    started = await http.post(f"/profile/customers/{WEB}/erasure", json={"reason": "asked by letter"})
-    assert started.status_code == 202, started.text
-    id = started.json()["id"]
+    said = await everything(system)
+    assert [word for word in PERSONAL if word.encode() in said] == [], "no topic ever had a word of it"
+    # The company whose contact he is goes first: it is a customer of its own.
+    for customer in (COMPANY, WEB):
+        started = await http.post(f"/profile/customers/{customer}/erasure", json={"reason": f"a letter of {NAME}"})
+        assert started.status_code == 202, started.text
+        id = started.json()["id"]
 
     async def completed() -> Any:
         erasure = await answer(http, f"/profile/erasures/{id}")
@@ -92,8 +99,34 @@ async def planted(system: System, http: httpx.AsyncClient) -> None:
     )
     written = {"customer_id": WEB, "channel": "web", "kind": "complaint", "text": f"{TEXT}. {NAME}, {EMAIL}"}
     await command(http, "/engagement/feedback", written)
+    await command(http, "/profile/customers", {"customer_id": COMPANY, "kind": "company", "name": "Trading Company"})
+    speaks = {"name": NAME, "role": "buyer", "contact_points": [{"kind": "email", "value": EMAIL}]}
+    await command(http, f"/profile/customers/{COMPANY}/contact-persons", speaks)
+    sale = cloud_event("purchase-recorded", bought(TILL, "zz-3", total="90.00"))
+    sale["data"] = {name: value for name, value in sale["data"].items() if name != "customer_id"}
+    sale["data"]["customer_ref"] = {"kind": "phone", "value": f"+{PHONE}"}
+    await command(http, "/profile/events", sale)
+    await imported(http)
     await command(http, "/profile/merges", {"from_id": WEB, "into_id": TILL})
     await system.until_quiet(seconds=60)
+
+
+async def imported(http: httpx.AsyncClient) -> None:
+    """A row that is taken in, and one that is at fault."""
+    name, email, failed_name, failed_email = IMPORTED
+    rows = f"{WEB},{name},{email},\n{TILL},{failed_name},{failed_email},not a phone\n"
+    content = f"customer_id,name,email,phone\n{rows}"
+    sent = await http.post("/profile/imports", content=content, headers={"Content-Type": "text/csv"})
+    assert sent.status_code == 202, sent.text
+
+    async def done() -> Any:
+        found = await answer(http, f"/profile/imports/{sent.json()['id']}")
+        return found if found["state"] == "done" else None
+
+    job = await until(done, 60, what="the import")
+    assert (job["changed"], job["failed"]) == (1, 1)
+    back = await http.get(f"/profile/imports/{job['id']}/failed-rows")
+    assert failed_name in back.text
 
 
 async def command(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
