@@ -158,7 +158,7 @@ OUTCOMES = ("applied", "duplicate", "parked", "dead", "refused")
 
 def made(customer: str, id: str, **fields: Any) -> Record:
     """A purchase of a source that publishes nothing else; of one id always the same bytes."""
-    data = bought(customer, f"e2e:{id}", occurred_at="2026-01-01T00:00:00+00:00", **fields)
+    data = bought(customer, f"e2e:counted-{id}", occurred_at="2026-01-01T00:00:00+00:00", **fields)
     return record(TOPIC, data, id=id, source=COUNTED)
 
 
