@@ -1,9 +1,10 @@
 """Open complaints, points and contacts in the view, by events that may come in any order, in any batches, and twice."""
 
 import random
+from importlib import import_module
 from typing import Any
 
-from shared.db import fetch
+from shared.db import execute, fetch
 from shared.messaging.records import Record
 from tests.integration.profile.house import Profile, in_batches
 from tests.integration.profile.test_identities import merge
@@ -67,6 +68,21 @@ async def test_open_complaints_are_those_of_all_ids_and_are_exported(profile: Pr
     exported = (await profile.client.get("/customers/new/export")).json()["complaints"]
     assert sum(one["open"] for one in exported) == 3
     assert {one["customer_id"] for one in exported} == {"old", "new"}
+
+
+async def test_complaints_from_before_are_open_as_events_would_have_them(profile: Profile) -> None:
+    praise = {"customer_id": "a", "feedback_id": "p", "channel": "web", "kind": "praise", "occurred_at": at(1)}
+    await profile.take(*(complains(who, one) for who in "ab" for one in "xy"), record("feedback-received", praise))
+    kept = "SELECT * FROM complaints ORDER BY id", "SELECT customer_id, open_complaints FROM standings ORDER BY 1"
+    async with profile.service.db.transaction() as tx:
+        told = [await fetch(tx, sql) for sql in kept]
+        await execute(tx, "DELETE FROM complaints")
+        await execute(tx, "UPDATE standings SET open_complaints = 0")
+        migration = import_module("services.profile.migrations.versions.0015_forecasts")
+        for statement in migration.OPENED.split(";\n")[:2]:
+            await execute(tx, statement)
+        assert [await fetch(tx, sql) for sql in kept] == told
+    assert len(told[0]) == 4
 
 
 async def test_points_that_were_spent_are_gone_until_it_is_rolled_back_in_whatever_order_it_comes(
