@@ -21,6 +21,7 @@ from shared.messaging.records import Record
 from shared.service import Surroundings
 from shared.settings import HouseSettings, KafkaSettings
 from tests.integration.profile.house import SECRET, Profile, token
+from tests.integration.profile.test_permutations import derived, expected
 from tests.kit.builders import at, cloud_event, purchase, record, returned
 from tests.kit.scanning import places_of
 
@@ -300,6 +301,9 @@ async def planted(profile: Profile) -> None:
         record("purchase-returned", returned("web:1", customer_id=WEB, days_ago=1)),
         record("purchase-recorded", purchase("pos:other", "pos:2", days_ago=3)),
         record("feedback-received", complaint),
+        record("complaint-opened", derived(WEB, 1, 2, complaint_id="cp-1", feedback_id="f-1")),
+        record("churn-scored", derived(TILL, 1, 1, probability=0.5, band="low", **expected("900.00"))),
+        record("promise-made", derived(TILL, 1, 1, promise_id="p-1", due_at=at(0), kind=name)),
         Record("purchase-recorded", TILL.encode(), b'{"data": {"customer_id": "%b", "x": 1}}' % TILL.encode()),
     )
     merged = await client.post("/merges", json={"from_id": WEB, "into_id": TILL}, headers={"Idempotency-Key": "m"})
