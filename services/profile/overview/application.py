@@ -11,7 +11,7 @@ from services.profile.customers.application import FILE_COLUMNS, Customers
 from services.profile.customers.domain import CustomerFile
 from services.profile.customers.quality import Quality, quality
 from services.profile.identities.domain import Person
-from services.profile.overview import store
+from services.profile.overview import state_store, store
 from services.profile.overview.domain import SHARE_DAYS, Judged, Listed, Said, Share, judge, share_of
 from services.profile.overview.filling import filled
 from services.profile.policies.application import Remembered, in_force
@@ -38,6 +38,7 @@ class Overview(msgspec.Struct, frozen=True):
 
 
 EVERYBODY = 2**31
+_BY_ARRIVAL = {"created_at", "updated_at", "version"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +114,17 @@ class Overviews:
     async def state_hash(self, tx: Tx) -> str:
         """SHA-256 over the facts and all that is computed of them at the clock's now, sorted.
 
-        Left out is what follows arrival: which event first brought a fact, versions of the file, sequences.
+        Left out is what follows arrival: which event first brought a fact, when somebody was first met or seen in a
+        class, versions of the file, sequences. What jobs make is in it as far as they have come.
         """
         digest = hashlib.sha256()
         for row in await store.facts_and_contacts(tx):
             digest.update(msgspec.json.encode(tuple(row.values())) + b"\n")
+        async for row in state_store.rows(tx):
+            digest.update(msgspec.json.encode(tuple(row.values())) + b"\n")
+        for file in await self.customers.find_all(tx, await state_store.customers(tx)):
+            said = {name: value for name, value in msgspec.structs.asdict(file).items() if name not in _BY_ARRIVAL}
+            digest.update(msgspec.json.encode(said, order="deterministic") + b"\n")
         for listed, judged in await self.many(tx, {}, EVERYBODY, restricted=True):
             purchases = msgspec.structs.replace(listed.said.purchases, last_source=None, last_event_id=None)
             line = (listed.customer_id, purchases, listed.said.standing, judged)

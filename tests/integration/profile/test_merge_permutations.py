@@ -16,9 +16,9 @@ from shared.db import Tx, fetch
 from shared.messaging import facts
 from shared.messaging.records import Record
 from tests.integration.profile.house import Profile, in_batches, profile_over, token
-from tests.integration.profile.test_permutations import WAYS, derived, story
+from tests.integration.profile.test_permutations import WAYS, merges, settle, story
 from tests.integration.profile.test_rates import state
-from tests.kit.builders import NOW, record
+from tests.kit.builders import NOW
 from tests.kit.databases import Databases
 
 SERVICE = "profile"
@@ -27,22 +27,6 @@ RATE = "32.145"
 SIGN = {"points-earned": 1, "points-reversed": -1, "points-spent": -1}
 CUSTOMERS = [f"pos:{n}" for n in range(6)]
 """Those of a small story."""
-
-
-def merges(dice: random.Random) -> list[Record]:
-    """Merges of survivors into survivors, as profile makes them, and undos of some, the highest version last."""
-    records: list[Record] = []
-    standing = list(CUSTOMERS)
-    for number in range(dice.randrange(2, 5)):
-        from_id, into_id = dice.sample(standing, 2)
-        standing.remove(from_id)
-        fact = {"merge_id": f"m{number}", "from_id": from_id, "into_id": into_id}
-        said = derived(into_id, 2 * number + 5, 50 - number, version=1, **fact)
-        records.append(record("customer-merged", said, id=f"m{number}-1"))
-        if dice.random() < 0.4:
-            undone = derived(into_id, 2 * number + 6, 20 - number, version=2, **fact)
-            records.append(record("customer-unmerged", undone, id=f"m{number}-2"))
-    return records
 
 
 Conserved = tuple[int, dict[str, int], int]
@@ -93,7 +77,7 @@ async def conserved(profile: Profile, records: Iterable[Record]) -> Conserved:
 @pytest.mark.parametrize("seed", range(SEEDS))
 async def test_any_order_of_merges_among_other_events_gives_one_state(databases: Databases, seed: int) -> None:
     dice = random.Random(seed)
-    records = [*story(seed), *merges(dice)]
+    records = [*story(seed), *merges(dice, CUSTOMERS)]
     hashes = set()
     for round_ in range(WAYS):
         shuffled = [*records, *dice.choices(records, k=len(records) // 3)] if round_ else list(records)
@@ -115,6 +99,7 @@ async def test_any_order_of_merges_among_other_events_gives_one_state(databases:
                     _, spent, points = await conserved(profile, shuffled[:taken])
                 assert not seed % 2 or "USD" not in spent
                 assert points == 30 * len(CUSTOMERS)
+                await settle(profile)
                 hashes.add(await profile.state_hash())
                 assert service.intake.counts["dead"] == service.intake.counts["parked"] == 0
             await service.db.close()

@@ -2,14 +2,16 @@
 
 import os
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from shared.clock import VirtualClock
-from shared.db import fetch
+from shared.db import execute, fetch
 from shared.messaging.records import Record
 from tests.integration.profile.house import Profile, in_batches, profile_over, token
 from tests.kit import builders
@@ -106,9 +108,90 @@ def contact(customer: str) -> dict[str, Any]:
     return {"contact_id": f"k-{customer}", "purpose": "win-back", "channel": "email", "policy_version": 1}
 
 
+def merges(dice: random.Random, customers: Sequence[str]) -> list[Record]:
+    """Merges of survivors into survivors, as profile makes them, and undos of some, the highest version last."""
+    records: list[Record] = []
+    standing = list(customers)
+    for number in range(dice.randrange(2, 5) + len(customers) // 50):
+        from_id, into_id = dice.sample(standing, 2)
+        standing.remove(from_id)
+        fact = {"merge_id": f"m{number}", "from_id": from_id, "into_id": into_id}
+        # Days before NOW within the span of the story, however many there are: the later merge is the newer.
+        said = derived(into_id, 2 * number + 5, 50 - number / 100, version=1, **fact)
+        records.append(record("customer-merged", said, id=f"m{number}-1"))
+        if dice.random() < 0.4:
+            undone = derived(into_id, 2 * number + 6, 20 - number / 100, version=2, **fact)
+            records.append(record("customer-unmerged", undone, id=f"m{number}-2"))
+    return records
+
+
+def whole_story(seed: int, events: int = 0) -> list[Record]:
+    """The same shop with all else that reaches profile: baskets of several products and the products themselves,
+    behaviour, feedback, consents, rhythms that break, what became of contacts, merges, undos, and who has taken them
+    in."""
+    dice = random.Random(seed)
+    records = story(seed, events * 2 // 3)
+    customers = sorted({made.key.decode() for made in records if made.key})
+    for number in range(max(4, len(customers) // 2)):
+        skus = dice.sample(["leaf", "cup", "pot", "tin", "tray"], 3)
+        lines = [line(str(n), sku=sku, amount="40") for n, sku in enumerate(skus)]
+        basket = purchase(dice.choice(customers), f"b{number}", total="120", days_ago=dice.uniform(0, 90), lines=lines)
+        records.append(record("purchase-recorded", basket, id=f"b{number}"))
+    for sku in ("leaf", "cup", "pot"):
+        for version in range(dice.randrange(1, 4)):
+            product = {"sku": sku, "name": f"{sku} {version}", "category": "tea", "price": builders.money("40")}
+            at = builders.at(dice.uniform(0, 300))
+            records.append(record("product-changed", product, id=f"{sku}-{version}", time=at))
+    while len(records) < events or len(records) < 150:
+        records += behaviour(dice, customers, len(records))
+    joined = merges(dice, customers)
+    for made in joined:
+        fact = msgspec.json.decode(made.value or b"")["data"]
+        for service in ("loyalty", "churn"):
+            applied = {"merge_id": fact["merge_id"], "version": fact["version"], "service": service}
+            said = derived(fact["customer_id"], 90 + fact["version"], 1, **applied)
+            records.append(record("merge-applied", said, id=f"{fact['merge_id']}-{fact['version']}-{service}"))
+    return [*records, *joined]
+
+
+def behaviour(dice: random.Random, customers: Sequence[str], number: int) -> list[Record]:
+    """What one customer does, says and is told."""
+    who, days, id = dice.choice(customers), dice.uniform(0, 60), f"x{number}"
+    kind = dice.choice(["inquiry", "add-to-cart", "content-read"])
+    does = {"customer_id": who, "activity_id": id, "kind": kind, "occurred_at": builders.at(days)}
+    rating = {"kind": dice.choice(["complaint", "review"]), "channel": "web", "rating": dice.randrange(1, 6)}
+    says = {"customer_id": who, "feedback_id": id, "occurred_at": builders.at(days), **rating}
+    at = dice.choice(["email", "sms"])
+    agrees = derived(who, number + 10, days, channel=at, purpose="marketing", granted=dice.random() < 0.5)
+    silent = {"last_purchase_at": builders.at(days + 20), "silent_days": 20, "usual_gap_days": 7.1, "gaps": 12}
+    rests = derived(who, number + 11, days, **silent, p_value=0.004, policy_version=1)
+    told = {"contact_id": f"k-{id}", "purpose": "win-back", "channel": at, "policy_version": 1}
+    judged = {"probability": dice.choice([0.2, 0.6]), "horizon_days": 90, "model_version": "m"}
+    return [
+        record("activity-recorded", does, id=f"{id}-a"),
+        record("feedback-received", says, id=f"{id}-f"),
+        record("consent-changed", agrees, id=f"{id}-c"),
+        record("purchase-rhythm-dropped", rests, id=f"{id}-r"),
+        record("contact-planned", derived(who, 1, days + 2, **told, due_at=NOW.isoformat()), id=f"{id}-p"),
+        record("contact-sent", derived(who, 2, days, **told, provider="smtp"), id=f"{id}-s"),
+        record("points-expired", derived(who, number + 12, days, points=1), id=f"{id}-e"),
+        record("churn-scored", derived(who, number + 13, days, **judged, band="low"), id=f"{id}-j"),
+    ]
+
+
+async def settle(profile: Profile) -> None:
+    """What jobs make of it: orders counted, customers placed, who wait while a history is loaded."""
+    jobs = {job.name: job for job in profile.service.runner.jobs}
+    for _ in range(2):
+        for name in ("count-orders", "place"):
+            while await jobs[name].run():
+                pass
+        profile.clock.set(profile.clock.now() + timedelta(minutes=1))
+
+
 @pytest.mark.parametrize(("seed", "events"), [*((seed, 0) for seed in range(6)), *([(6, EVENTS)] if EVENTS else [])])
 async def test_any_order_and_duplication_gives_one_state(databases: Databases, seed: int, events: int) -> None:
-    records = story(seed, events)
+    records = whole_story(seed, events)
     dice = random.Random(1000 + seed)
     hashes = set()
     for _ in range(WAYS):
@@ -122,12 +205,26 @@ async def test_any_order_and_duplication_gives_one_state(databases: Databases, s
                 profile = Profile(service, clock, client)
                 for batch in in_batches(shuffled, dice.choice([40, 500] if events else [3, 10, 40, 500])):
                     await profile.take(*batch)
+                await settle(profile)
                 hashes.add(await profile.state_hash())
                 counts = service.intake.counts
+                assert await made(profile) >= MADE
             await service.db.close()
         assert counts["applied"] == len(records)
         assert counts["duplicate"] == len(shuffled) - len(records)
     assert len(hashes) == 1
+
+
+MADE = {
+    "customers", "facts", "contacts", "purchase_states", "standings", "merges", "survivors", "merge_acknowledgements",
+    "placements", "standing_orders", "item_counts", "item_pairs", "products", "complaints",
+}  # fmt: skip
+"""Tables that the story has to fill, so that one hash says something of each."""
+
+
+async def made(profile: Profile) -> set[str]:
+    async with profile.service.db.transaction() as tx:
+        return {table for table in MADE if await fetch(tx, f"SELECT 1 AS one FROM {table} LIMIT 1")}
 
 
 async def test_a_different_story_has_a_different_hash(profile: Profile) -> None:
@@ -135,6 +232,37 @@ async def test_a_different_story_has_a_different_hash(profile: Profile) -> None:
     before = await profile.state_hash()
     await profile.take(record("purchase-delivered", about_order("o")))
     assert await profile.state_hash() != before
+
+
+CHANGES = {
+    "files": "UPDATE customers SET tags = '{other}' WHERE customer_id = 'pos:1'",
+    "consents": "INSERT INTO consents (customer_id, channel, purpose, granted, source, wording_version, recorded_at)"
+    " VALUES ('pos:1', 'email', 'marketing', true, 'till', '1', now())",
+    "merges": "UPDATE merges SET version = version + 1 WHERE merge_id = 'm0'",
+    "groups": "DELETE FROM survivors",
+    "acknowledgements": "UPDATE merge_acknowledgements SET service = 'profile' WHERE service = 'loyalty'",
+    "standings": "UPDATE standings SET points = points + 1",
+    "contacts": "UPDATE contacts SET sent_at = now()",
+    "complaints": "UPDATE complaints SET open = NOT open",
+    "placements": "UPDATE placements SET class = 'other' WHERE segment = 'value'",
+    "transitions": "UPDATE placements SET next_transition_at = now()",
+    "orders": "UPDATE standing_orders SET net = net + 1",
+    "items": "UPDATE item_counts SET baskets = baskets + 1",
+    "pairs": "UPDATE item_pairs SET baskets = baskets + 1",
+    "products": "UPDATE products SET body = '{}'",
+}
+
+
+async def test_the_hash_is_of_all_that_events_make(profile: Profile) -> None:
+    await profile.take(*whole_story(0))
+    await settle(profile)
+    hashes = [await profile.state_hash()]
+    for change in CHANGES.values():
+        async with profile.service.db.transaction() as tx:
+            assert await execute(tx, change), change
+        hashes.append(await profile.state_hash())
+    same = [name for name, one in zip(CHANGES, hashes[1:], strict=True) if hashes.count(one) > 1]
+    assert len(set(hashes)) == len(hashes), same
 
 
 async def test_a_purchase_sent_again_after_400_days_has_no_effect(profile: Profile) -> None:
