@@ -2,6 +2,8 @@
 
 from services.churn.consumers import use_cases
 from services.churn.erasures.application import destroy
+from services.churn.exports.application import Forecasts
+from services.churn.exports.http import exports_router
 from services.churn.jobs import jobs
 from services.churn.models.http import models_router
 from services.churn.policies.http import policies_router
@@ -33,7 +35,12 @@ def build(surroundings: Surroundings, settings: ChurnSettings) -> Service:
         surroundings=surroundings,
         use_cases=use_cases(scoring, merging, erasing),
         jobs=jobs(settings, db, clock, house, training, whole_base),
-        routers=[scoring_router(db, whole_base), models_router(db, training), policies_router(db, clock)],
+        routers=[
+            scoring_router(db, whole_base),
+            models_router(db, training),
+            policies_router(db, clock),
+            exports_router(db, clock, Forecasts(scoring)),
+        ],
         wake=wake,
         domain_errors=DOMAIN_ERRORS,
         inbox_days=settings.inbox_days,

@@ -10,6 +10,7 @@ from services.engagement.contacts.http import CONTACT_ERRORS, contacts_router
 from services.engagement.contacts.merging import Merging
 from services.engagement.customers.application import Customers
 from services.engagement.erasures.application import destroy
+from services.engagement.exports.http import exports_router
 from services.engagement.feedback.application import Feedback
 from services.engagement.feedback.http import feedback_router
 from services.engagement.jobs import jobs
@@ -49,6 +50,7 @@ def build(surroundings: Surroundings, settings: EngagementSettings) -> Service:
             contacts_router(db, clock, wake),
             tasks_router(db, clock, wake),
             feedback_router(db, clock, wake, surroundings.erased),
+            exports_router(db, clock),
         ],
         wake=wake,
         domain_errors=CONTACT_ERRORS,

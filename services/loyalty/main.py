@@ -6,6 +6,7 @@ from services.loyalty.accounts.application import Accounts
 from services.loyalty.consumers import use_cases
 from services.loyalty.earning.application import Earning
 from services.loyalty.erasures.application import destroy
+from services.loyalty.exports import http as exports_http
 from services.loyalty.ledger import http as ledger_http
 from services.loyalty.ledger.application import SERVICE, Sweeper
 from services.loyalty.merges.application import Joining
@@ -39,6 +40,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             programmes_http.router(db, programmes),
             accounts_http.router(db, clock, accounts),
             ledger_http.router(db),
+            exports_http.router(db, clock),
         ],
         wake=wake,
         inbox_days=settings.inbox_days,

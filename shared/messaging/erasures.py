@@ -82,21 +82,22 @@ DELETE FROM inbox WHERE ctid = ANY(ARRAY(
             AS found))
 """
 _KEYS = "DELETE FROM idempotency_keys WHERE resource_id = ANY(:ids)"
-_NAMES_HIM = """
+NAMES_HIM = """
 EXISTS (SELECT 1 FROM unnest(CAST(:ids AS text[])) AS c (id),
                       unnest(ARRAY['customer_id', 'from_id', 'into_id']) AS f (name), unnest(ARRAY['', ' ']) AS gap
         WHERE position(convert_to('"' || f.name || '":' || gap || '"' || c.id || '"', 'UTF8') IN value) > 0)
 """
+"""Whether a row's ``value`` is an event of one of these ids, or a merge with one of them."""
 # The erasure itself still has to reach the others, and a tombstone the broker.
 _OUTBOX = f"""
 DELETE FROM outbox
 WHERE topic <> 'customer-erased' AND value IS NOT NULL
-  AND (key = ANY(CAST(:keys AS bytea[])) OR topic LIKE '%.dead-letter' AND {_NAMES_HIM})
+  AND (key = ANY(CAST(:keys AS bytea[])) OR topic LIKE '%.dead-letter' AND {NAMES_HIM})
 """
 _LETTERS = f"""
 UPDATE dead_letters SET key = NULL, headers = '[]', value = convert_to('{{"letter": ' || id || '}}', 'UTF8'),
     value_sha256 = sha256(convert_to('{CODE} ' || id, 'UTF8')), code = '{CODE}', pointer = '', detail = :detail
-WHERE key = ANY(CAST(:keys AS bytea[])) OR {_NAMES_HIM}
+WHERE key = ANY(CAST(:keys AS bytea[])) OR {NAMES_HIM}
 """
 _SOURCES = [f"/roost/{service}" for service in SERVICES]
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {

@@ -125,6 +125,12 @@ async def groups_of(tx: Tx, customers: Iterable[str]) -> Groups:
     return await _groups(tx, wanted)
 
 
+async def groups_seen(tx: Tx, customers: Iterable[str]) -> Groups:
+    """The groups as the transaction sees them, which may change meanwhile: for who reads all of one moment (REPEATABLE
+    READ), and holds no merge up."""
+    return await _groups(tx, sorted(set(customers)))
+
+
 async def apply(tx: Tx, service: str, events: Sequence[Event], now: datetime) -> set[str]:
     """Keeps merges and undos as they come in, acknowledges each, and answers whose groups changed, as ``settle`` does.
 

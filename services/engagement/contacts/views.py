@@ -90,7 +90,7 @@ class Completion(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"outcome": "done", "note": "comes by"}})
 
     outcome: PersonsOutcome = "done"
-    note: Annotated[Words | None, Field(description="For the house alone; never published")] = None
+    note: Annotated[Words | None, Field(description="Never published; part of the customer's export")] = None
 
 
 def contact_view(stored: Stored) -> ContactView:

@@ -17,16 +17,10 @@ from shared.db import Tx, execute
 SCHEMA_VERSION = 1
 AT_ONCE = 500
 ELSEWHERE: Mapping[str, Sequence[str]] = {
-    "loyalty": (
-        "/accounts/{customer_id}", "/accounts/{customer_id}/entries", "/accounts/{customer_id}/lots",
-        "/accounts/{customer_id}/explanation",
-    ),
-    "engagement": (
-        "/contacts?customer_id={customer_id}", "/customers/{customer_id}/next-contacts",
-        "/customers/{customer_id}/decisions",
-    ),
-    "churn": ("/customers/{customer_id}",),
-}  # fmt: skip
+    "loyalty": ("/accounts/{customer_id}/export",),
+    "engagement": ("/customers/{customer_id}/export",),
+    "churn": ("/customers/{customer_id}/export",),
+}
 """Which routes of the other services tell the rest."""
 _OF_STAFF = "staff:"
 """How the source of a value begins that names who of the staff wrote it."""

@@ -14,7 +14,7 @@ ROUTES = [
     ("GET", "/policies/caps"), ("PUT", "/policies/caps"), ("GET", "/contacts"), ("GET", "/contacts/x"),
     ("POST", "/contacts/x/cancel"), ("POST", "/contacts/x/reschedule"), ("POST", "/contacts/x/complete"),
     ("GET", "/customers/pos:1/next-contacts"), ("GET", "/customers/pos:1/decisions"), ("GET", "/tasks"),
-    ("POST", "/tasks/x/complete"), ("POST", "/feedback"),
+    ("POST", "/tasks/x/complete"), ("POST", "/feedback"), ("GET", "/customers/pos:1/export"),
 ]  # fmt: skip
 STAFF_ONLY = [route for route in ROUTES if "customers" not in route[1] and route[1] not in ("/contacts/x", "/feedback")]
 

@@ -1,0 +1,75 @@
+"""The route that gives out everything that loyalty holds of one person."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Path
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from services.loyalty.exports.store import SECTIONS
+from services.loyalty.openapi import answers
+from shared.clock import Clock
+from shared.contracts.types import CUSTOMER_ID
+from shared.db import Database
+from shared.exports import export
+from shared.http.auth import Principal, requires
+from shared.http.routing import Router
+
+_AT = "2026-11-20T08:15:00Z"
+_EXAMPLE: dict[str, Any] = {
+    "schema_version": 1,
+    "generated_at": _AT,
+    "customer_id": "pos:1001",
+    "customer_ids": ["pos:1001"],
+    "accounts": [{"customer_id": "pos:1001", "merged_into": None, "opened_at": _AT, "orders": 1, "entries": 1}],
+    "tiers": [{"customer_id": "pos:1001", "tier": "silver", "due_at": "2027-11-20T08:15:00Z"}],
+    "lots": [{"customer_id": "pos:1001", "order_id": "pos:88", "points": 125, "reversed": 0, "expires_at": None}],
+    "entries": [{
+        "customer_id": "pos:1001", "seq": 1, "kind": "earned", "debit": "issued", "credit": "pending", "points": 125,
+        "order_id": "pos:88", "occurred_at": _AT, "known_at": _AT,
+    }],
+    "events": [{"kind": "purchase-recorded", "occurred_at": _AT, "data": {"order_id": "pos:88"}}],
+    "merges": [],
+    "dead_letters": [],
+}  # fmt: skip
+Rows = list[dict[str, Any]]
+
+
+class ExportView(BaseModel):
+    """Everything that loyalty holds of a person under all his ids, a section a kind; fields may be added to rows.
+
+    Points are integers, money is in minor units. `events` are the orders as they came in. Of `dead_letters`, which name
+    him and could not be applied, staff see the words, in base64.
+    """
+
+    schema_version: int
+    generated_at: datetime
+    customer_id: str
+    customer_ids: list[str]
+    accounts: Rows
+    tiers: Rows
+    lots: Rows
+    entries: Rows
+    events: Rows
+    merges: Rows
+    dead_letters: Rows
+
+
+def router(db: Database, clock: Clock) -> Router:
+    """``GET /accounts/{customer_id}/export``."""
+    routes = Router(tags=["privacy"])
+    documented = answers(_EXAMPLE)
+    documented[200]["model"] = ExportView
+
+    @routes.get(
+        "/accounts/{customer_id}/export", responses=documented, response_class=StreamingResponse, response_model=None
+    )
+    async def read_export(
+        customer_id: Annotated[str, Path(pattern=CUSTOMER_ID.removesuffix(r"(?!\n)"))],
+        who: Annotated[Principal, requires("loyalty:read")],
+    ) -> StreamingResponse:
+        """Everything about one person in one JSON document, as of one moment; a customer's own token gets his own."""
+        return await export(db, clock, SECTIONS, who, customer_id)
+
+    return routes
