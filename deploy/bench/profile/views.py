@@ -25,9 +25,11 @@ BATCH = 500
 # What the other services say of a customer, in place of their events.
 _STANDINGS = """
 INSERT INTO standings (customer_id, points, complaints, tier_sequence, tier, risk_sequence, risk_band,
-                       risk_probability, risk_scored_at, reasons_sequence, reasons)
+                       risk_probability, risk_scored_at, reasons_sequence, reasons, scored_sequence, forecast)
 SELECT customer_id, 120, 0, 1, 'silver', 1, 'at-risk', 0.7, now(), 1,
-       convert_to('[{"code":"silence","text":"62 days since the last purchase","contribution":0.3}]', 'UTF8')
+       convert_to('[{"code":"silence","text":"62 days since the last purchase","contribution":0.3}]', 'UTF8'), 1,
+       convert_to('{"value":{"amount":"2210.00","currency":"TWD"},"days":365,"expected_purchases":0.8,'
+                  || '"horizon_days":90,"model_version":"house-3","scored_at":"2026-11-20T03:30:00Z"}', 'UTF8')
 FROM customers WHERE customer_id = ANY($1) ON CONFLICT DO NOTHING
 """
 _CONTACTS = """

@@ -42,22 +42,29 @@ OF_A_COMPANY = (
 """What is expected of a file of each kind: 100 points."""
 
 
-def _terms(expected: Expected, verified: bool) -> tuple[tuple[Fault, int], ...]:
-    outdated: tuple[tuple[Fault, int], ...] = ()
-    if expected.days is not None:
-        outdated = (("outdated", expected.days),)
-    return outdated if verified else (("unverified", UNVERIFIED_DAYS), *outdated)
+Term = tuple[Fault, timedelta]
+"""What something that was said becomes, and how long after it was."""
 
 
-def _soonest(expected: Expected) -> dict[bool, int | None]:
-    return {verified: min((days for _, days in _terms(expected, verified)), default=None) for verified in (False, True)}
+def _terms(expected: Expected) -> dict[bool, tuple[Term, ...]]:
+    """By whether it is verified."""
+    outdated: tuple[Term, ...] = () if expected.days is None else (("outdated", timedelta(expected.days)),)
+    return {True: outdated, False: (("unverified", timedelta(UNVERIFIED_DAYS)), *outdated)}
 
 
-_ASKED_AGAIN = {
-    kind: [(one.field, _soonest(one)) for one in expected if one.days is not None or one.field in KINDS]
+_TERMS = {
+    kind: [(one, _terms(one)) for one in expected]
     for kind, expected in (("company", OF_A_COMPANY), ("person", OF_A_PERSON))
 }
-"""Of what is asked for again: the days until then of what is verified, and of what isn't."""
+_ASKED_AGAIN = {
+    kind: [
+        (one.field, {verified: min((after for _, after in said), default=None) for verified, said in terms.items()})
+        for one, terms in expected
+        if one.days is not None or one.field in KINDS
+    ]
+    for kind, expected in _TERMS.items()
+}
+"""Of what is asked for again: how soon, if it is verified and if it isn't."""
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -83,26 +90,32 @@ def quality(file: CustomerFile, day: Day, now: datetime) -> Quality:
     100 less, of each expected field: all its points where it is missing; half of them where it is an address of which
     the first isn't verified, and half where it was last said too many days ago.
     """
-    reasons = []
-    for expected in OF_A_COMPANY if file.kind == "company" else OF_A_PERSON:
+    reasons, lost, first, today = [], 0, None, day(now)
+    said_on: dict[datetime, date] = {}
+    for expected, terms in _TERMS["company" if file.kind == "company" else "person"]:
         value, verified, said_at = _held(file, expected.field)
         if not value:
             reasons.append(Reason("missing", expected.field, expected.points))
+            lost += expected.points
             continue
-        for code, days in _terms(expected, verified):
-            if code == "unverified" or day(now) >= day(said_at) + timedelta(days=days):
+        for code, after in terms[verified]:
+            # Most of a file is said at once.
+            due = (said_on.get(said_at) or said_on.setdefault(said_at, day(said_at))) + after
+            first = due if first is None or due < first else first
+            if code == "unverified" or today >= due:
                 reasons.append(Reason(code, expected.field, expected.points // 2))
-    return Quality(100 - sum(reason.points for reason in reasons), tuple(reasons), verify_by(file, day))
+                lost += expected.points // 2
+    return Quality(100 - lost, tuple(reasons), first)
 
 
 def verify_by(file: CustomerFile, day: Day) -> date | None:
     """The day of ``Quality.verify_by``: it is the file's alone, the same whenever it is asked for."""
-    shortest: dict[datetime, int] = {}
+    shortest: dict[datetime, timedelta] = {}
     for field, soonest in _ASKED_AGAIN["company" if file.kind == "company" else "person"]:
         value, verified, said_at = _held(file, field)
-        if value and (days := soonest[verified]) is not None:
-            shortest[said_at] = min(days, shortest.get(said_at, days))
-    return min((day(said_at) + timedelta(days=days) for said_at, days in shortest.items()), default=None)
+        if value and (after := soonest[verified]) is not None:
+            shortest[said_at] = min(after, shortest.get(said_at, after))
+    return min((day(said_at) + after for said_at, after in shortest.items()), default=None)
 
 
 def _held(file: CustomerFile, field: str) -> tuple[object, bool, datetime]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.profile.customers.contact_points import ContactPoint
 from services.profile.customers.domain import CustomerFile, new_file
-from services.profile.customers.quality import OF_A_COMPANY, OF_A_PERSON, Quality, quality
+from services.profile.customers.quality import OF_A_COMPANY, OF_A_PERSON, Quality, quality, verify_by
 from shared.contracts.customers import Birthday
 
 NOW = datetime(2026, 11, 20, 4, tzinfo=UTC)
@@ -91,3 +91,16 @@ def test_every_point_less_has_a_reason_and_saying_it_again_never_costs_one(
     old, fresh = judged(file(given_, NOW - timedelta(days=days))), judged(file(given_, NOW))
     assert 0 <= old.score == 100 - sum(why.points for why in old.reasons)
     assert old.score <= fresh.score
+
+
+@given(
+    st.sampled_from([PERSON, COMPANY]), st.dictionaries(st.sampled_from(PARTS), st.integers(0, 2000)),
+    st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_the_day_that_events_tell_is_the_one_that_the_view_shows(
+    fields: dict[str, Any], ago: dict[str, int], email: bool, phone: bool
+) -> None:
+    points = (msgspec.structs.replace(EMAIL, verified=email), msgspec.structs.replace(PHONE, verified=phone))
+    said = {part: NOW - timedelta(days=days) for part, days in ago.items()}
+    of = file(fields | {"contact_points": points}, **said)
+    assert verify_by(of, datetime.date) == judged(of).verify_by
