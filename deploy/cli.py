@@ -156,6 +156,23 @@ def import_customers(
     raise typer.Exit(0 if whole else 1)
 
 
+@app.command("export")
+def export_customer(
+    customer_id: Annotated[str, typer.Argument(help="Any of his ids.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write it; else to stdout.", dir_okay=False)] = None,
+    url: Annotated[str | None, typer.Option(help="A gateway; else the system of the data directory.")] = None,
+    token: Annotated[str | None, typer.Option(help="For --url.", envvar="ROOST_TOKEN")] = None,
+    data: DataDir = DATA,
+) -> None:
+    """Write everything that the four services hold of one person; ends with 1 if one of them doesn't answer."""
+    from deploy.exporting import export_person
+    from deploy.remote import at, remote
+
+    if url and not token:
+        raise typer.BadParameter("--url needs --token")
+    export_person(at(url, token) if url and token else remote(data), customer_id, out)
+
+
 @app.command()
 def status(data: DataDir = DATA, json: Json = False) -> None:
     """Lag, outboxes, dead letters and row counts of the running system."""

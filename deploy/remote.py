@@ -51,17 +51,17 @@ class Remote:
         except httpx.HTTPError as error:
             raise typer.BadParameter(f"{self.url} does not answer: {error or type(error).__name__}") from error
         if response.is_error:
-            raise typer.BadParameter(_told(response))
+            raise typer.BadParameter(told(response)[1])
         return response.json()
 
 
-def _told(response: httpx.Response) -> str:
-    """A problem in a line, with the places that it names."""
+def told(response: httpx.Response) -> tuple[str, str]:
+    """A problem's code, and the problem in a line, with the places that it names."""
     problem = response.json() if "json" in response.headers.get("content-type", "") else {}
     places = [f"{one['pointer'] or '/'}: {one['message']}" for one in problem.get("errors", ())]
     code, detail = problem.get("code", response.reason_phrase), problem.get("detail", "")
-    said = f"{response.status_code} {code}: {detail.removesuffix('.')}"
-    return "; ".join([said, *(one for one in places if detail not in one)])
+    said = f"{response.status_code} {code}: {detail.removesuffix('.')}".removesuffix(": ")
+    return code, "; ".join([said, *(one for one in places if detail not in one)])
 
 
 def _given(params: dict[str, Any]) -> dict[str, Any]:
