@@ -32,7 +32,8 @@ SECTIONS = {
         SELECT customer_id, orders, spend, days, first_day, last_day, first_at, last_at
         FROM purchase_states WHERE customer_id = ANY(:ids) ORDER BY customer_id""",
     "standings": """
-        SELECT customer_id, points, complaints, open_complaints, tier, risk_band, risk_probability, risk_scored_at,
+        SELECT customer_id, points, complaints, open_complaints, feedback_at, tier, risk_band, risk_probability,
+               risk_scored_at,
                CAST(convert_from(reasons, 'UTF8') AS jsonb) AS risk_reasons,
                CAST(convert_from(forecast, 'UTF8') AS jsonb) AS forecast
         FROM standings WHERE customer_id = ANY(:ids) ORDER BY customer_id""",

@@ -113,9 +113,9 @@ FROM standing_orders WHERE customer_id = ANY(:ids) AND counts AND day > :after A
 _foreign = msgspec.json.Decoder(dict[str, Foreign])
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 _forecast = msgspec.json.Decoder(Forecast)
-# What is decoded are the last fields of each.
+# What is decoded are the last fields of each, but for when feedback came, which is nobody's to see.
 _purchases = itemgetter(*Purchases.__struct_fields__[:-1])
-_standing = itemgetter(*Standing.__struct_fields__[:-2])
+_standing = itemgetter(*Standing.__struct_fields__[:-3])
 _news = itemgetter(*ContactNews.__struct_fields__)
 _NOWHERE_ELSE: Mapping[str, Foreign] = {}
 

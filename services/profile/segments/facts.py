@@ -61,6 +61,7 @@ class Known(msgspec.Struct, frozen=True):
     risk_band: str | None = None
     risk_probability: float | None = None
     complaints: int = 0
+    feedback_day: date | None = None
     contacted: tuple[date, ...] = ()
     contact_planned: str | None = None
     orders: tuple[Bought, ...] = ()
@@ -174,6 +175,7 @@ FACTS: Mapping[str, tuple[FactKind, Reader]] = {
     "risk_band": ("text", lambda known, _, __: known.risk_band),
     "risk_probability": ("number", lambda known, _, __: known.risk_probability),
     "complaints": ("number", lambda known, _, __: known.complaints),
+    "days_since_last_feedback": ("number", lambda known, _, today: _since(known.feedback_day, today)),
     "days_since_last_contact": ("number", lambda known, _, today: _since(max(known.contacted, default=None), today)),
     "contacts_sent_90_days": ("number", lambda known, _, today: _sent_lately(known, today)),
     "contact_planned": ("text", lambda known, _, __: known.contact_planned),
@@ -192,7 +194,9 @@ FACTS: Mapping[str, tuple[FactKind, Reader]] = {
 }
 """name -> (kind, how it is read), but for attributes. Numbers of money are in units of the house's currency."""
 MONEY = frozenset({"lifetime_spend", "average_order", *(f"spend_{days}_days" for days in _ORDER_DAYS)})
-FROM_STANDING = frozenset({"points", "tier", "risk_band", "risk_probability", "complaints"})
+FROM_STANDING = frozenset(
+    {"points", "tier", "risk_band", "risk_probability", "complaints", "days_since_last_feedback"}
+)
 FROM_CONTACTS = frozenset({"days_since_last_contact", "contacts_sent_90_days", "contact_planned"})
 FROM_ORDERS = frozenset(_OF_ORDERS)
 
@@ -228,6 +232,8 @@ def turning_days(known: Known, name: str, numbers: frozenset[int], book: Book) -
             return _passing(purchases.last_day, numbers)
         case "days_since_first_purchase":
             return _passing(purchases.first_day, numbers)
+        case "days_since_last_feedback":
+            return _passing(known.feedback_day, numbers)
         case "days_since_last_contact":
             return _passing(max(known.contacted, default=None), numbers)
         case "contacts_sent_90_days":

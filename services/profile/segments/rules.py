@@ -19,7 +19,7 @@ OPERATORS: Mapping[FactKind, tuple[str, ...]] = {
 }
 _UNORDERED = ("=", "!=", "in")
 _NO_TYPES: Mapping[str, AttributeType] = {}
-_DAYS = frozenset({"days_since_last_purchase", "days_since_first_purchase", "days_since_last_contact"})
+_DAYS = frozenset(name for name in FACTS if name.startswith("days_since_"))
 _LARGEST = 10**18
 
 

@@ -79,7 +79,7 @@ SELECT c.customer_id, c.kind, c.tags, c.locale, c.owner, CAST(c.birthday ->> 'mo
        c.price_sensitivity, c.time_zone, c.industry, c.occupation, c.company_size, c.business_model, c.special_needs,
        c.preferred_channel, CAST(nullif(c.attributes, '{{}}') AS text),
        coalesce(t.points, 0) + others.points, t.tier, t.risk_band, t.risk_probability,
-       coalesce(t.complaints, 0) + others.complaints,
+       coalesce(t.complaints, 0) + others.complaints, greatest(t.feedback_at, others.feedback_at),
        CASE WHEN rules.contacts
             THEN ARRAY(SELECT k.sent_at FROM {_IDS} JOIN contacts AS k USING (customer_id)
                        WHERE k.sent_at IS NOT NULL) END,
@@ -98,7 +98,7 @@ LEFT JOIN purchase_states AS s USING (customer_id)
 LEFT JOIN standings AS t USING (customer_id)
 CROSS JOIN LATERAL (
     SELECT CAST(coalesce(sum(o.points), 0) AS bigint) AS points,
-           CAST(coalesce(sum(o.complaints), 0) AS int) AS complaints
+           CAST(coalesce(sum(o.complaints), 0) AS int) AS complaints, max(o.feedback_at) AS feedback_at
     FROM survivors AS v JOIN standings AS o USING (customer_id) WHERE v.survivor_id = c.customer_id
 ) AS others
 CROSS JOIN (
@@ -107,7 +107,7 @@ CROSS JOIN (
 ) AS rules
 WHERE c.customer_id = ANY(:customers)
 """
-_OF_FILE, _TAGS, _INTERESTS, _NEEDS, _ATTRIBUTES = 21, 2, 6, 13, 15
+_OF_FILE, _TAGS, _INTERESTS, _NEEDS, _ATTRIBUTES, _FEEDBACK = 22, 2, 6, 13, 15, 21
 _PLACEMENTS = """
 SELECT customer_id, segment, class, since, rule_version, next_transition_at,
        CASE WHEN class IN ('dormant', 'lost') THEN CAST(inputs AS text) END AS inputs
@@ -353,6 +353,7 @@ def _known(house: House, *row: Any) -> tuple[str, Known]:
     state[-1] = _foreign.decode(state[-1]) if state[-1] else _NOWHERE_ELSE
     for place in (_TAGS, _INTERESTS, _NEEDS):
         file[place] = tuple(file[place])
+    file[_FEEDBACK] = house.day(file[_FEEDBACK]) if file[_FEEDBACK] else None
     file[_ATTRIBUTES] = _attributes.decode(file[_ATTRIBUTES]) if file[_ATTRIBUTES] else _NO_INPUTS
     fields: Any = (*file, contacted, planned, bought, Purchases(*state))
     return row[0], Known(*fields)

@@ -46,7 +46,8 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """A customer's standing, or what a batch adds to it. Sequence 0: nothing was said. ``complaints``: ever made."""
+    """A customer's standing, or what a batch adds to it. Sequence 0: nothing was said. ``complaints``: ever made;
+    ``feedback_at``: when he last gave feedback of any kind."""
 
     points: int = 0
     complaints: int = 0
@@ -61,6 +62,7 @@ class Standing(msgspec.Struct, frozen=True):
     scored_sequence: int = 0
     reasons: tuple[Reason, ...] = ()
     forecast: Forecast | None = None
+    feedback_at: datetime | None = None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -121,8 +123,12 @@ def told(standing: Standing, data: Struct) -> Standing:
             return msgspec.structs.replace(standing, points=standing.points + data.points)
         case PointsReversed() | PointsExpired() | PointsSpent():
             return msgspec.structs.replace(standing, points=standing.points - data.points)
-        case FeedbackReceived(kind="complaint"):
-            return msgspec.structs.replace(standing, complaints=standing.complaints + 1)
+        case FeedbackReceived():
+            return msgspec.structs.replace(
+                standing,
+                complaints=standing.complaints + (data.kind == "complaint"),
+                feedback_at=max(data.occurred_at, standing.feedback_at or data.occurred_at),
+            )
         case TierChanged() if data.sequence > standing.tier_sequence:
             return msgspec.structs.replace(standing, tier=data.to_tier, tier_sequence=data.sequence)
         case ChurnScored() | CustomerAtRisk() | RiskLowered():

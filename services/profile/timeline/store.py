@@ -11,14 +11,14 @@ from shared.db import Tx, columns, execute, fetch
 _ADD = """
 INSERT INTO standings AS s (customer_id, points, complaints, open_complaints, tier_sequence, tier, risk_sequence,
                             risk_band, risk_probability, risk_scored_at, reasons_sequence, scored_sequence, reasons,
-                            forecast)
+                            forecast, feedback_at)
 SELECT * FROM unnest(
     CAST(:customer_id AS text[]), CAST(:points AS bigint[]), CAST(:complaints AS int[]),
     CAST(:open_complaints AS int[]), CAST(:tier_sequence AS bigint[]), CAST(:tier AS text[]),
     CAST(:risk_sequence AS bigint[]), CAST(:risk_band AS text[]), CAST(:risk_probability AS float8[]),
     CAST(:risk_scored_at AS timestamptz[]), CAST(:reasons_sequence AS bigint[]),
     CAST(:scored_sequence AS bigint[]), CAST(:reasons AS bytea[]),
-    CAST(:forecast AS bytea[])) AS new (customer_id)
+    CAST(:forecast AS bytea[]), CAST(:feedback_at AS timestamptz[])) AS new (customer_id)
 ORDER BY customer_id
 ON CONFLICT (customer_id) DO UPDATE SET
     points = s.points + excluded.points,
@@ -35,7 +35,8 @@ ON CONFLICT (customer_id) DO UPDATE SET
     reasons_sequence = greatest(s.reasons_sequence, excluded.reasons_sequence),
     reasons = CASE WHEN excluded.reasons_sequence > s.reasons_sequence THEN excluded.reasons ELSE s.reasons END,
     scored_sequence = greatest(s.scored_sequence, excluded.scored_sequence),
-    forecast = CASE WHEN excluded.scored_sequence > s.scored_sequence THEN excluded.forecast ELSE s.forecast END
+    forecast = CASE WHEN excluded.scored_sequence > s.scored_sequence THEN excluded.forecast ELSE s.forecast END,
+    feedback_at = greatest(s.feedback_at, excluded.feedback_at)
 """
 _COLUMNS = ("customer_id", *Standing.__struct_fields__)
 # A contact counts as sent where its last word is one of these, at the instant it was handed over.
@@ -109,7 +110,7 @@ async def add(tx: Tx, standings: Mapping[str, Standing]) -> None:
             customer, s.points, s.complaints, s.open_complaints, s.tier_sequence, s.tier, s.risk_sequence, s.risk_band,
             s.risk_probability, s.risk_scored_at, s.reasons_sequence, s.scored_sequence,
             msgspec.json.encode(s.reasons) if s.reasons_sequence else None,
-            msgspec.json.encode(s.forecast) if s.forecast else None,
+            msgspec.json.encode(s.forecast) if s.forecast else None, s.feedback_at,
         )
         for customer, s in sorted(standings.items())
     ]  # fmt: skip

@@ -1,14 +1,16 @@
 """Rules over what was bought and over the shop's own attributes: by events, by time, in silence where it was loaded."""
 
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
+from shared.db import execute, fetch
 from tests.integration.profile.house import Profile
 from tests.integration.profile.test_counting import count
 from tests.integration.profile.test_filling import patch
 from tests.integration.profile.test_identities import make, merge
 from tests.integration.profile.test_segments import changes, live_until, places, placing
-from tests.kit.builders import NOW, line, purchase, record, returned
+from tests.kit.builders import NOW, at, line, purchase, record, returned
 
 SERVICE = "profile"
 TEA = {"fact": "categories_90_days", "op": "contains", "value": "tea"}
@@ -74,6 +76,32 @@ async def test_loaded_orders_are_placed_in_silence_and_live_ones_are_told(profil
     await settled(profile)
     assert [(await places(profile, who))["tea"] for who in ("old", "new")] == ["in", "in"]
     assert [told["customer_id"] for told in await changes(profile, segment="tea")] == ["new"]
+
+
+async def test_who_has_said_nothing_for_a_month_is_found_whatever_he_said_and_under_whichever_id(
+    profile: Profile,
+) -> None:
+    def said(customer: str, number: int, days_ago: float, kind: str = "praise") -> Any:
+        data = {"customer_id": customer, "feedback_id": f"f-{number}", "channel": "web", "kind": kind}
+        return record("feedback-received", {**data, "occurred_at": at(days_ago)})
+
+    await segment(profile, "mute", {"fact": "days_since_last_feedback", "op": ">=", "value": 30})
+    # The newest first: what comes later is older.
+    await profile.take(said("a", 1, 5), said("a", 2, 40), said("web", 3, 1, "complaint"), said("b", 4, 31))
+    await placing(profile).run()
+    assert [(await places(profile, who)).get("mute", "out") for who in ("a", "web", "b")] == ["out", "out", "in"]
+    await merge(profile, "web", "a")
+    await live_until(profile, NOW + timedelta(days=28))
+    assert (await places(profile, "a"))["mute"] == "out"
+    await live_until(profile, NOW + timedelta(days=29))
+    assert (await places(profile, "a"))["mute"] == "in"
+    assert await placing(profile).recompute() == 0
+    migration = import_module("services.profile.migrations.versions.0021_feedback")
+    async with profile.service.db.transaction() as tx:
+        kept = await fetch(tx, "SELECT customer_id, feedback_at FROM standings ORDER BY customer_id")
+        await execute(tx, "UPDATE standings SET feedback_at = NULL")
+        await execute(tx, migration.SAID)
+        assert await fetch(tx, "SELECT customer_id, feedback_at FROM standings ORDER BY customer_id") == kept
 
 
 async def test_a_rule_reads_attributes_and_the_fields_of_a_file(profile: Profile) -> None:

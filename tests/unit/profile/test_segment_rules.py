@@ -94,6 +94,7 @@ people = st.builds(
     purchases=st.one_of(st.just(Purchases()), purchases()),
     signs=signs.map(tuple),
     complaints=st.integers(0, 3),
+    feedback_day=st.one_of(st.none(), st.integers(-3, 200).map(lambda ago: DAY - timedelta(ago))),
     contacted=st.lists(st.integers(-3, 200).map(lambda ago: DAY - timedelta(ago)), max_size=6).map(tuple),
     contact_planned=st.sampled_from([None, "win-back", "service"]),
 )
@@ -111,6 +112,7 @@ conditions = st.one_of(
                 "days_since_last_purchase",
                 "days_since_first_purchase",
                 "days_since_last_contact",
+                "days_since_last_feedback",
                 "order_count",
                 "rfm_r",
                 "points",

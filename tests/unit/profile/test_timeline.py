@@ -1,6 +1,6 @@
 """Standings and contacts come out the same whatever the order of arrival."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import given
@@ -66,7 +66,9 @@ STORY: list[Struct] = [
     PointsSpent(**DERIVED, sequence=5, redemption_id="s", points=7),
     PointsSpent(**DERIVED, sequence=6, redemption_id="s", points=7, rolled_back=True),
     FeedbackReceived(customer_id="c", feedback_id="f", channel="web", kind="complaint", occurred_at=NOW),
-    FeedbackReceived(customer_id="c", feedback_id="g", channel="web", kind="praise", occurred_at=NOW),
+    FeedbackReceived(
+        customer_id="c", feedback_id="g", channel="web", kind="praise", occurred_at=NOW - timedelta(days=1)
+    ),
     TierChanged(**DERIVED, sequence=4, direction="up", to_tier="silver"),
     TierChanged(**DERIVED, sequence=5, direction="down", from_tier="silver"),
     TierChanged(**DERIVED, sequence=6, direction="up", to_tier="gold"),
@@ -83,7 +85,7 @@ def test_a_standing_is_the_same_in_any_order(story: list[Struct]) -> None:
         "c": Standing(
             points=13, complaints=1, tier_sequence=6, tier="gold", risk_sequence=4, risk_band="at-risk",
             risk_probability=0.74, risk_scored_at=NOW, reasons_sequence=4, scored_sequence=3, reasons=(SILENCE,),
-            forecast=Forecast(Money.of(300, "TWD"), 365, 1.5, 90, "m3", NOW),
+            forecast=Forecast(Money.of(300, "TWD"), 365, 1.5, 90, "m3", NOW), feedback_at=NOW,
         )
     }  # fmt: skip
 
