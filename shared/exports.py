@@ -104,7 +104,7 @@ async def export(
         own_or_404(who, *ids)
         held: dict[str, Sequence[Any]] = {}
         for name, section in {**sections, **SHARED}.items():
-            held[name] = await _rows(tx, section, ids, for_staff=who.customer_id is None)
+            held[name] = await rows(tx, section, ids, for_staff=who.customer_id is None)
         if not any(held.values()):
             raise not_found()
         if computed is not None:
@@ -116,7 +116,7 @@ async def export(
         "customer_ids": ids,
     }
     pieces = [msgspec.json.encode(head)[:-1]]
-    pieces += [b"," + msgspec.json.encode(name) + b":" + msgspec.json.encode(rows) for name, rows in held.items()]
+    pieces += [b"," + msgspec.json.encode(name) + b":" + msgspec.json.encode(section) for name, section in held.items()]
 
     # The document is whole before its first byte goes out: whoever reads slowly holds no transaction.
     async def sent() -> AsyncIterator[bytes]:
@@ -126,8 +126,9 @@ async def export(
     return StreamingResponse(sent(), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-async def _rows(tx: Tx, section: Section, ids: Sequence[str], *, for_staff: bool) -> list[msgspec.Raw]:
+async def rows(tx: Tx, section: Section, ids: Sequence[str], *, for_staff: bool) -> list[msgspec.Raw]:
+    """The rows of a section, as JSON."""
     hidden = () if for_staff else section.for_staff
     shown = "to_jsonb(r)" + "".join(f" #- '{{{path.replace('.', ',')}}}'" for path in hidden)
-    rows = await fetch(tx, f"SELECT CAST({shown} AS text) AS row FROM ({section.sql}) AS r", ids=list(ids))
-    return [msgspec.Raw(row["row"].encode()) for row in rows]
+    found = await fetch(tx, f"SELECT CAST({shown} AS text) AS row FROM ({section.sql}) AS r", ids=list(ids))
+    return [msgspec.Raw(row["row"].encode()) for row in found]

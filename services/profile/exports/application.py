@@ -13,6 +13,7 @@ from services.profile.exports import store
 from services.profile.identifiers.application import Identifiers
 from services.profile.identities.domain import Person
 from shared.db import Tx, execute
+from shared.exports import rows
 
 SCHEMA_VERSION = 1
 AT_ONCE = 500
@@ -51,8 +52,8 @@ class Exports:
             "elsewhere": ELSEWHERE,
         }
         pieces = [msgspec.json.encode(head)[:-1]]
-        async for name, rows in self._sections(tx, person, for_staff):
-            pieces.append(b"," + msgspec.json.encode(name) + b":" + msgspec.json.encode(rows, enc_hook=str))
+        async for name, section in self._sections(tx, person, for_staff):
+            pieces.append(b"," + msgspec.json.encode(name) + b":" + msgspec.json.encode(section, enc_hook=str))
         return [*pieces, b"}"]
 
     async def _sections(self, tx: Tx, person: Person, for_staff: bool) -> AsyncIterator[tuple[str, Sequence[Any]]]:
@@ -61,8 +62,8 @@ class Exports:
         yield "history", [said async for said in self._history(tx, person, for_staff)]
         yield "contact_persons", await self._contact_persons(tx, person)
         yield "identifiers", await self._identifiers(tx, person)
-        for name in store.SECTIONS:
-            yield name, await store.section(tx, name, person.ids, for_staff=for_staff)
+        for name, section in store.SECTIONS.items():
+            yield name, await rows(tx, section, person.ids, for_staff=for_staff)
         yield "accesses", await self._accesses(tx, person, for_staff)
 
     async def _history(self, tx: Tx, person: Person, for_staff: bool) -> AsyncIterator[dict[str, Any]]:

@@ -46,6 +46,7 @@ _EXAMPLE: dict[str, Any] = {
     "rhythm_drops": [],
     "imports": [],
     "refused_rows": [],
+    "dead_letters": [],
     "accesses": [{"at": _AT, "subject": "staff:7", "route": "GET /customers/{customer_id}", "purpose": None}],
 }
 Rows = list[dict[str, Any]]
@@ -83,6 +84,7 @@ class ExportView(BaseModel):
     rhythm_drops: Rows
     imports: Rows
     refused_rows: Rows
+    dead_letters: Rows
     accesses: Rows
 
 

@@ -1,68 +1,67 @@
 """Everything about a person that stands in tables and needs no key: a statement a section, a JSON object a row."""
 
-from collections.abc import Sequence
-
-import msgspec
-
-from shared.db import Tx, fetch
+from shared.exports import SHARED, Section, Sections
 
 # What other modules open with the customer's key (addresses, their history, contact persons, identifiers) is read
 # through them.
-SECTIONS = {
-    "notes": "SELECT *, 'staff' AS written_by FROM notes WHERE customer_id = ANY(:ids) ORDER BY written_at, note_id",
-    "consents": """
+SECTIONS: Sections = {
+    "notes": Section(
+        "SELECT *, 'staff' AS written_by FROM notes WHERE customer_id = ANY(:ids) ORDER BY written_at, note_id",
+        for_staff=("author",),
+    ),
+    "consents": Section("""
         SELECT customer_id, channel, purpose, granted, source, wording_version, recorded_at
-        FROM consents WHERE customer_id = ANY(:ids) ORDER BY id""",
-    "contact_person_consents": """
+        FROM consents WHERE customer_id = ANY(:ids) ORDER BY id"""),
+    "contact_person_consents": Section("""
         SELECT customer_id, person_id, channel, purpose, granted, source, wording_version, recorded_at
-        FROM contact_person_consents WHERE customer_id = ANY(:ids) ORDER BY id""",
-    "merges": """
+        FROM contact_person_consents WHERE customer_id = ANY(:ids) ORDER BY id"""),
+    "merges": Section("""
         SELECT m.*, ARRAY(SELECT v.occurred_at FROM merge_versions AS v WHERE v.merge_id = m.merge_id
                           ORDER BY v.version) AS changed_at
-        FROM merges AS m WHERE from_id = ANY(:ids) OR into_id = ANY(:ids) ORDER BY occurred_at, merge_id""",
-    "restrictions": "SELECT * FROM restrictions WHERE customer_id = ANY(:ids) ORDER BY id",
-    "orders": """
+        FROM merges AS m WHERE from_id = ANY(:ids) OR into_id = ANY(:ids) ORDER BY occurred_at, merge_id"""),
+    "restrictions": Section(
+        "SELECT * FROM restrictions WHERE customer_id = ANY(:ids) ORDER BY id",
+        for_staff=("restricted_by", "lifted_by"),
+    ),
+    "orders": Section("""
         SELECT customer_id, order_id, occurred_at, channel, currency, total, net, counts, cancelled, skus
-        FROM standing_orders WHERE customer_id = ANY(:ids) ORDER BY occurred_at, order_id""",
-    "events": """
-        SELECT kind, occurred_at, source, event_id, version, backfill,
-               CAST(convert_from(body, 'UTF8') AS jsonb) AS data
-        FROM facts WHERE customer_id = ANY(:ids) ORDER BY occurred_at, source, event_id""",
-    "purchases": """
+        FROM standing_orders WHERE customer_id = ANY(:ids) ORDER BY occurred_at, order_id"""),
+    "purchases": Section("""
         SELECT customer_id, orders, spend, days, first_day, last_day, first_at, last_at
-        FROM purchase_states WHERE customer_id = ANY(:ids) ORDER BY customer_id""",
-    "standings": """
+        FROM purchase_states WHERE customer_id = ANY(:ids) ORDER BY customer_id"""),
+    "standings": Section("""
         SELECT customer_id, points, complaints, open_complaints, feedback_at, tier, risk_band, risk_probability,
                risk_scored_at,
                CAST(convert_from(reasons, 'UTF8') AS jsonb) AS risk_reasons,
                CAST(convert_from(forecast, 'UTF8') AS jsonb) AS forecast
-        FROM standings WHERE customer_id = ANY(:ids) ORDER BY customer_id""",
-    "contacts": """
+        FROM standings WHERE customer_id = ANY(:ids) ORDER BY customer_id"""),
+    "contacts": Section("""
         SELECT contact_id, customer_id, status, purpose, channel, due_at, sent_at
-        FROM contacts WHERE customer_id = ANY(:ids) ORDER BY due_at, contact_id""",
-    "complaints": """
-        SELECT begun_as, id, customer_id, open FROM complaints WHERE customer_id = ANY(:ids) ORDER BY begun_as, id""",
-    "segments": """
+        FROM contacts WHERE customer_id = ANY(:ids) ORDER BY due_at, contact_id"""),
+    "complaints": Section("""
+        SELECT begun_as, id, customer_id, open FROM complaints WHERE customer_id = ANY(:ids) ORDER BY begun_as, id"""),
+    "segments": Section("""
         SELECT customer_id, segment, class, since, rule_version, next_transition_at, inputs
-        FROM placements WHERE customer_id = ANY(:ids) ORDER BY customer_id, segment""",
-    "segment_history": """
+        FROM placements WHERE customer_id = ANY(:ids) ORDER BY customer_id, segment"""),
+    "segment_history": Section("""
         SELECT customer_id, segment, from_class, to_class, at, rule_version, cause, inputs
-        FROM placement_history WHERE customer_id = ANY(:ids) ORDER BY at, id""",
-    "rhythm_drops": "SELECT * FROM rhythm_drops WHERE customer_id = ANY(:ids) ORDER BY customer_id, last_day",
-    "imports": """
+        FROM placement_history WHERE customer_id = ANY(:ids) ORDER BY at, id"""),
+    "rhythm_drops": Section("SELECT * FROM rhythm_drops WHERE customer_id = ANY(:ids) ORDER BY customer_id, last_day"),
+    "imports": Section(
+        """
         SELECT i.customer_id, i.import_id, i.created, f.name, f.created_at, f.created_by,
                ARRAY(SELECT code FROM import_leftovers AS l
                      WHERE l.import_id = i.import_id AND l.customer_id = i.customer_id ORDER BY code) AS left_by_revert
         FROM import_customers AS i JOIN imports AS f USING (import_id)
         WHERE i.customer_id = ANY(:ids) AND NOT f.dry_run ORDER BY f.created_at, i.import_id, i.chunk""",
-    "refused_rows": """
+        for_staff=("created_by",),
+    ),
+    "refused_rows": Section("""
         SELECT customer_id, import_id, row, code, pointer, detail
-        FROM import_faults WHERE customer_id = ANY(:ids) ORDER BY import_id, row, position""",
+        FROM import_faults WHERE customer_id = ANY(:ids) ORDER BY import_id, row, position"""),
+    "events": SHARED["events"],
+    "dead_letters": SHARED["dead_letters"],
 }
-STAFF = {
-    "notes": ("author",), "restrictions": ("restricted_by", "lifted_by"), "imports": ("created_by",),
-}  # fmt: skip
-"""The columns of sections that name staff: for staff alone."""
 TABLES = frozenset(
     {
         "notes", "consents", "contact_person_consents",
@@ -85,10 +84,3 @@ LEFT_OUT = {
     "restricted_persons": "made of restrictions, which are exported",
 }
 """The others, and why nobody needs them who wants to know what is known of him."""
-
-
-async def section(tx: Tx, name: str, ids: Sequence[str], *, for_staff: bool) -> list[msgspec.Raw]:
-    """The rows of a section, as JSON."""
-    sql = f"SELECT CAST(to_jsonb(r) - CAST(:hidden AS text[]) AS text) AS row FROM ({SECTIONS[name]}) AS r"
-    rows = await fetch(tx, sql, ids=list(ids), hidden=[] if for_staff else list(STAFF.get(name, ())))
-    return [msgspec.Raw(row["row"].encode()) for row in rows]

@@ -19,7 +19,7 @@ async def test_every_table_of_customers_is_exported_or_named_with_a_reason(profi
     async with profile.service.db.transaction() as tx:
         tables = {row["table_name"] for row in await fetch(tx, of_customers)}
     assert tables == TABLES | OPENED | LEFT_OUT.keys()
-    statements = " ".join(" ".join(SECTIONS.values()).split())
+    statements = " ".join(" ".join(section.sql for section in SECTIONS.values()).split())
     assert all(f"FROM {table} " in statements for table in TABLES)
 
 
@@ -33,6 +33,7 @@ async def test_the_document_has_the_whole_person_under_all_his_ids(profile: Prof
     await profile.client.post("/customers/web:1/identifiers", json={"kind": "card", "value": "1234"})
     await profile.take(record("purchase-recorded", purchase("pos:1", "pos:88")))
     await profile.take(record("purchase-returned", returned("pos:88", customer_id="pos:1", days_ago=1)))
+    await profile.take(record("purchase-recorded", {**purchase("pos:1", "pos:89"), "channel": "nowhere"}))
     row = b'{"customer_id": "web:1", "locale": "zh-TW"}\n{"customer_id": "web:1", "email": "no"}'
     await profile.client.post("/imports", content=row, headers={"Content-Type": "application/x-ndjson"})
     for job in profile.service.runner.jobs:
@@ -62,9 +63,12 @@ async def test_the_document_has_the_whole_person_under_all_his_ids(profile: Prof
     assert document.segment_history
     assert {access["route"] for access in document.accesses} >= {"POST /customers/{customer_id}/notes"}
     assert document.elsewhere.keys() == {"loyalty", "engagement", "churn"}
+    assert [letter["code"] for letter in document.dead_letters] == ["contract"]
 
 
 async def test_a_customer_gets_his_own_and_no_names_of_staff_who_looked(profile: Profile) -> None:
+    sold = purchase("web:1", staff_id="staff:9")
+    await profile.take(record("purchase-recorded", sold))
     for who in ("web:1", "web:2"):
         await profile.client.post("/customers", json={"customer_id": who, "name": who, "source": "staff:7"})
         await profile.view(who)
@@ -72,6 +76,8 @@ async def test_a_customer_gets_his_own_and_no_names_of_staff_who_looked(profile:
     accesses = own.json()["accesses"]
     assert (own.status_code, {access["subject"] for access in accesses}) == (200, {None})
     assert {said["source"] for said in own.json()["history"]} == {"staff"}
+    assert own.json()["events"][0]["data"]["order_id"] == sold["order_id"]
+    assert "staff:9" not in own.text
     of_staff = (await profile.client.get("/customers/web:1/export")).json()
     assert {said["source"] for said in of_staff["history"]} == {"staff:7"}
     other = await profile.client.get("/customers/web:2/export", headers=token("profile:read", "web:1"))
