@@ -65,10 +65,7 @@ WITH fresh AS (
 _COUNT = f"SELECT count(*) AS overdue FROM erasures AS e WHERE {_OVERDUE}"
 _NEXT = "SELECT min(deadline_at) AS at FROM erasures WHERE completed_at IS NULL AND alarmed_at IS NULL"
 
-_KNOWN_BY = """
-SELECT kind, digest FROM contact_points WHERE customer_id = ANY(:ids)
-UNION SELECT kind, digest FROM identifiers WHERE customer_id = ANY(:ids)
-"""
+_IDENTIFIERS = "SELECT customer_id, kind, sealed FROM identifiers WHERE customer_id = ANY(:ids)"
 _FORGET = """
 INSERT INTO forgotten (kind, digest, erased_at)
 SELECT kind, digest, :now FROM unnest(CAST(:kinds AS text[]), CAST(:digests AS bytea[])) AS new (kind, digest)
@@ -107,9 +104,9 @@ Digest = tuple[str, bytes]
 """A kind, and the digest of a value of it."""
 
 
-async def known_by(tx: Tx, ids: Sequence[str]) -> list[Digest]:
-    """By which addresses and identifiers these are found."""
-    return [(row["kind"], bytes(row["digest"])) for row in await fetch(tx, _KNOWN_BY, ids=list(ids))]
+async def identifiers(tx: Tx, ids: Sequence[str]) -> list[tuple[str, str, bytes]]:
+    """Of these customers: id, kind, the sealed value."""
+    return [(row["customer_id"], row["kind"], row["sealed"]) for row in await fetch(tx, _IDENTIFIERS, ids=list(ids))]
 
 
 async def forget(tx: Tx, digests: Sequence[Digest], now: datetime) -> None:

@@ -15,8 +15,8 @@ NAMES = ["Filename Forgetme", "Formername Forgetme", "Importname Forgetme", "Gif
 NAMES += ["Reasonname Forgetme", "Topicname Forgetme"]
 ADDRESSES = ["file@forgetme.example", "former@forgetme.example", "import@forgetme.example", "912345678", "M-90210"]
 FAULTY = ["Faultyname Forgetme", "faulty@forgetme.example"]
-NAMELESS = ["Numberedname Forgetme", "Addressedname Forgetme"]
-"""In rows that failed, and that name no id: nobody can tell whose they are. They go with the key of their import."""
+NAMELESS = ["Numberedname Forgetme", "Addressedname Forgetme", "Calledname Forgetme"]
+"""In rows that failed, and that name no id, but something that he was known by."""
 
 
 async def test_nothing_is_left_by_whichever_way_it_came_in(profile: Profile) -> None:
@@ -36,8 +36,9 @@ async def test_nothing_is_left_by_whichever_way_it_came_in(profile: Profile) -> 
     found = await places_of(profile.service.db, [*words, MINE])
     assert found == [("outbox", MINE)], "in the announcement to the others, on its way"
     failed = await failed_rows(profile, made)
-    assert [word for word in FAULTY if word in failed] == []
+    assert [word for word in [*FAULTY, *NAMELESS] if word in failed] == []
     assert "Elsename" in failed, "another's row is still given back"
+    assert "Strangename" in failed, "and one that names nobody, and nothing of his"
     for path in (f"/imports/{made}", f"/imports/{made}/errors", f"/imports/{made}/leftovers", "/dead-letters"):
         said = (await profile.client.get(path)).text
         assert not [word for word in [*words, MINE] if word in said], path
@@ -93,10 +94,12 @@ async def planted(profile: Profile) -> str:
         f"{MINE},,Faultyname Forgetme,faulty@forgetme.example,not a phone",
         ",M-90210,Numberedname Forgetme,,not a phone",
         ",,Addressedname Forgetme,file@forgetme.example,not a phone",
+        ",,Calledname Forgetme,no address,(0912) 345 678",
+        ",,Strangename,strange@example.com,not a phone",
         f"{OTHER},,Elsename,,not a phone",
     ]
     done = await send(profile, "\n".join(rows) + "\n")
-    assert (done["changed"], done["failed"]) == (1, 4), done
+    assert (done["changed"], done["failed"]) == (1, 6), done
     for job in profile.service.runner.jobs:
         await profile.service.runner.run_once(job)
     import_id: str = done["id"]
