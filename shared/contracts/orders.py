@@ -55,6 +55,7 @@ class Order(msgspec.Struct, frozen=True):
     cancelled_at: datetime | None = None
     delivered_at: datetime | None = None
     backfill: bool = False
+    store: str | None = None
 
     @property
     def sort_key(self) -> tuple[datetime, str, str]:
@@ -129,6 +130,7 @@ def read_order(purchase: PurchaseRecorded, source: str, event_id: str, *, backfi
         ),
         version=purchase.order_version,
         backfill=backfill,
+        store=purchase.store,
     )
 
 

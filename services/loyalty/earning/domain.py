@@ -127,13 +127,21 @@ def _parts(
 ) -> Iterator[Part]:
     base = points_of(order.total, programme)
     yield Part(BASE, base, base, points_of(order.net, programme))
-    for rule in programme.rules:
-        lines = [line for line in order.lines if not rule.categories or line.category in rule.categories]
-        if lines and (rule.on == "purchase" or not history.orders):
-            yield _rule_part(rule, lines, history, order, programme, zone)
+    yield from _rule_parts(history, order, programme, zone)
     if any(tier.extra for tier in programme.tiers) and (factor := _tier_factor(programme, spends, order)):
         gross, net = (_share(amount, factor, programme) for amount in (order.total, order.net))
         yield Part(TIER, gross, gross, net)
+
+
+def _rule_parts(history: History, order: Order, programme: Programme, zone: ZoneInfo) -> Sequence[Part]:
+    parts: dict[str, Part] = {}
+    for rule in programme.rules:
+        if (rule.on == "purchase" or not history.orders) and (lines := rule.when.lines_of(order, zone)):
+            part = _rule_part(rule, lines, history, order, programme, zone)
+            place = f"group {rule.group}" if rule.group else rule.id
+            if place not in parts or part.awarded > parts[place].awarded:
+                parts[place] = part
+    return list(parts.values())
 
 
 def _rule_part(

@@ -1,12 +1,13 @@
 """A programme version as it is posted: what is valid, to the field."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from services.loyalty.programmes.domain import On, Period
+from services.loyalty.programmes.domain import On, Period, Weekday
 from shared.contracts.currencies import MINOR_UNITS
+from shared.contracts.purchases import Channel
 from shared.contracts.types import AMOUNT, Money
 from shared.http.problems import invalid
 
@@ -27,6 +28,14 @@ EXAMPLE: dict[str, Any] = {
             "text": {"zh-CN": "茶叶双倍积分", "en": "Double points on tea"},
             "cap": {"points": 500, "per": "month", "scope": "customer"},
         },
+        {
+            "id": "quiet-tuesdays",
+            "order": 15,
+            "on": "purchase",
+            "when": {"weekday": ["tuesday"], "channel": ["store"], "days": {"from": "2026-01-01", "to": "2026-04-01"}},
+            "effect": {"multiply": "1.5"},
+            "text": {"en": "Half as many points again, on Tuesdays in our stores"},
+        },
         {"id": "first-order", "order": 20, "on": "first-purchase", "effect": {"bonus": 100}},
         {"id": "birthday", "order": 30, "on": "birthday", "effect": {"bonus": 200}},
     ],
@@ -41,7 +50,7 @@ EXAMPLE: dict[str, Any] = {
     "tier_grace_days": 30,
 }
 VERSION: dict[str, Any] = {
-    **EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z", "not_yet_evaluated": ["/rules/2"]
+    **EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z", "not_yet_evaluated": ["/rules/3"]
 }  # fmt: skip
 
 
@@ -76,6 +85,7 @@ Multiplier = Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,4})?$"), After
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:~-]{1,64}$")]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")]
+Names = Annotated[list[Name], Field(min_length=1, max_length=500)]
 Texts = dict[Language, Annotated[str, Field(max_length=500)]]
 
 
@@ -114,10 +124,40 @@ class Never(Strict):
     kind: Literal["never"]
 
 
-class When(Strict):
-    """Which lines a rule is about."""
+class Days(Strict):
+    """Days of the house's zone: ``from`` the first, ``to`` the day after the last; one of them at least."""
 
-    category: Annotated[list[Name], Field(min_length=1, max_length=500)]
+    since: Annotated[date | None, Field(alias="from")] = None
+    until: Annotated[date | None, Field(alias="to")] = None
+
+    @model_validator(mode="after")
+    def _some(self) -> "Days":
+        if self.since is None and self.until is None:
+            raise ValueError("give from, to or both")
+        if self.since and self.until and self.since >= self.until:
+            raise ValueError("from is a day before to")
+        return self
+
+
+class When(Strict):
+    """Which orders and which of their lines a rule is about: whatever is named has to hold, of a list one of it.
+
+    ``paid_at_least``: for the order as it was bought, in the programme's currency.
+    """
+
+    category: Names | None = None
+    sku: Names | None = None
+    channel: Annotated[list[Channel], Field(min_length=1)] | None = None
+    store: Names | None = None
+    weekday: Annotated[list[Weekday], Field(min_length=1)] | None = None
+    days: Days | None = None
+    paid_at_least: DecimalAmount | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "When":
+        if not self.model_fields_set:
+            raise ValueError("name at least one condition")
+        return self
 
 
 class Effect(Strict):
@@ -142,7 +182,8 @@ class CapBody(Strict):
 
 
 class RuleBody(Strict):
-    """Applied by ``order``, then ``id``; each adds to the base, none to another rule."""
+    """Applied by ``order``, then ``id``; each adds to the base, none to another rule. Of the rules of one ``group``
+    that give an order something, only the one that gives most counts; of equals the first."""
 
     id: Id
     order: Annotated[int, Field(ge=-(10**6), le=10**6)]
@@ -151,6 +192,7 @@ class RuleBody(Strict):
     effect: Effect
     text: Texts | None = None
     cap: CapBody | None = None
+    group: Id | None = None
 
 
 class Budget(Strict):
@@ -224,6 +266,12 @@ def check_programme(body: ProgrammeBody) -> None:
         raise invalid("/points/per/currency", f"the programme's currency is {body.currency}")
     _once("/rules/{}/id", [rule.id for rule in body.rules])
     _once("/tiers/{}/name", [tier.name for tier in body.tiers])
+    for number, rule in enumerate(body.rules):
+        if rule.when and rule.when.paid_at_least is not None:
+            try:
+                Money(amount=rule.when.paid_at_least, currency=body.currency)
+            except ValueError as error:
+                raise invalid(f"/rules/{number}/when/paid_at_least", str(error)) from None
     for number, tier in enumerate(body.tiers):
         try:
             Money(amount=tier.qualify.spend, currency=body.currency)

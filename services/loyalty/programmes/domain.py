@@ -2,13 +2,14 @@
 
 import calendar
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from shared.contracts.currencies import MINOR_UNITS
+from shared.contracts.orders import Order, OrderLine
 from shared.contracts.types import Money, scaled
 
 FACTOR_PLACES = 4
@@ -17,6 +18,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Period = Literal["day", "week", "month", "year", "lifetime"]
 On = Literal["purchase", "first-purchase", "birthday", "complaint-resolved"]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 EVALUATED: tuple[On, ...] = ("purchase", "first-purchase")
 _PERIODS: dict[Period, str] = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y", "lifetime": ""}
 
@@ -32,18 +35,65 @@ class Cap(msgspec.Struct, frozen=True):
         return at.astimezone(zone).strftime(_PERIODS[self.per])
 
 
+class When(msgspec.Struct, frozen=True):
+    """Which orders a rule is about, and which of their lines. What isn't named, matches.
+
+    ``weekdays`` from Monday 0, ``since`` and ``until`` (the day after the last) are days of the house's zone; ``least``
+    is what was paid for the order at the least, in minor units.
+    """
+
+    categories: frozenset[str] = frozenset()
+    skus: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
+    stores: frozenset[str] = frozenset()
+    weekdays: frozenset[int] = frozenset()
+    since: date | None = None
+    until: date | None = None
+    least: int = 0
+
+    def lines_of(self, order: Order, zone: ZoneInfo) -> Sequence[OrderLine]:
+        """The lines of an order that the rule is about, as it was bought; none where it isn't about the order."""
+        if self is _ALWAYS:
+            return order.lines
+        if not self._is_about(order, zone):
+            return ()
+        return [
+            line
+            for line in order.lines
+            if (not self.categories or line.category in self.categories) and (not self.skus or line.sku in self.skus)
+        ]
+
+    def _is_about(self, order: Order, zone: ZoneInfo) -> bool:
+        if self.channels and order.channel not in self.channels:
+            return False
+        if (self.stores and order.store not in self.stores) or order.total < self.least:
+            return False
+        if not (self.weekdays or self.since or self.until):
+            return True
+        day = order.occurred_at.astimezone(zone).date()
+        return (
+            (not self.weekdays or day.weekday() in self.weekdays)
+            and (self.since is None or self.since <= day)
+            and (self.until is None or day < self.until)
+        )
+
+
+_ALWAYS = When()
+
+
 class Rule(msgspec.Struct, frozen=True):
     """What an order earns beside the base: ``extra`` ten-thousandths of the matching lines' base, or a bonus.
 
-    No categories match every line.
+    Of the rules of a ``group`` that give an order something, the one that gives most does, the first of equals.
     """
 
     id: str
     on: On
-    categories: frozenset[str] = frozenset()
+    when: When = _ALWAYS
     extra: int = 0
     bonus: int = 0
     cap: Cap | None = None
+    group: str | None = None
 
 
 class Tier(msgspec.Struct, frozen=True):
@@ -123,7 +173,7 @@ def read_programme(version: int, posted_at: datetime, body: bytes) -> Programme:
         pending=timedelta(days=fields["pending_days"]),
         pending_from_delivery=None if from_delivery is None else timedelta(days=from_delivery),
         expiry_months=expiry["months"] if expiry["kind"] == "rolling" else None,
-        rules=_rules(fields.get("rules", ())),
+        rules=_rules(fields.get("rules", ()), currency),
         tiers=_tiers(fields.get("tiers", ()), currency),
         grace=timedelta(days=fields.get("tier_grace_days", 0)),
         backfill_earns=fields.get("backfill_earns", False),
@@ -173,20 +223,38 @@ def first_programme(currency: str) -> dict[str, Any]:
     }
 
 
-def _rules(listed: Sequence[dict[str, Any]]) -> tuple[Rule, ...]:
+def _rules(listed: Sequence[dict[str, Any]], currency: str) -> tuple[Rule, ...]:
     evaluated = [fields for fields in listed if fields["on"] in EVALUATED]
-    return tuple(_rule(fields) for fields in sorted(evaluated, key=lambda rule: (rule["order"], rule["id"])))
+    in_order = sorted(evaluated, key=lambda rule: (rule["order"], rule["id"]))
+    return tuple(_rule(fields, currency) for fields in in_order)
 
 
-def _rule(fields: dict[str, Any]) -> Rule:
+def _rule(fields: dict[str, Any], currency: str) -> Rule:
     effect, cap = fields["effect"], fields.get("cap")
     return Rule(
         id=fields["id"],
         on=fields["on"],
-        categories=frozenset(fields.get("when", {}).get("category", ())),
+        when=_when(fields.get("when", {}), currency),
         extra=_extra(effect.get("multiply")),
         bonus=effect.get("bonus", 0),
         cap=Cap(cap["points"], cap["per"]) if cap else None,
+        group=fields.get("group"),
+    )
+
+
+def _when(fields: dict[str, Any], currency: str) -> When:
+    if not fields:
+        return _ALWAYS
+    days, least = fields.get("days", {}), fields.get("paid_at_least")
+    return When(
+        categories=frozenset(fields.get("category", ())),
+        skus=frozenset(fields.get("sku", ())),
+        channels=frozenset(fields.get("channel", ())),
+        stores=frozenset(fields.get("store", ())),
+        weekdays=frozenset(map(WEEKDAYS.index, fields.get("weekday", ()))),
+        since=date.fromisoformat(days["from"]) if "from" in days else None,
+        until=date.fromisoformat(days["to"]) if "to" in days else None,
+        least=Money(amount=least, currency=currency).minor if least else 0,
     )
 
 

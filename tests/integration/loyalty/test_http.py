@@ -203,6 +203,22 @@ def refused(response: httpx.Response) -> list[str]:
     return [error["pointer"] for error in response.json()["errors"]]
 
 
+async def test_conditions_of_a_rule_are_kept_as_they_were_posted_and_judge_what_is_bought(shop: Shop) -> None:
+    when = {"weekday": ["friday"], "channel": ["store"], "store": ["west"], "days": {"from": "2026-11-01"},
+            "sku": ["sku-1"], "paid_at_least": "100.00"}  # fmt: skip
+    rule = {"id": "fridays", "order": 1, "on": "purchase", "when": when, "effect": {"bonus": 30}, "group": "week"}
+    async with shop.client(STAFF) as client:
+        posted = await client.post("/programmes", json={**PROGRAMME, "rules": [rule]})
+        assert (posted.status_code, posted.json()["rules"]) == (201, [rule])
+    # NOW is a Friday noon of the house.
+    bought_ = [purchase("c-1", "o-1", total="100", days_ago=0, store="west"),
+               purchase("c-2", "o-2", total="100", days_ago=0, store="east"),
+               purchase("c-3", "o-3", total="99", days_ago=0, store="west")]  # fmt: skip
+    await shop.take(*(record("purchase-recorded", data) for data in bought_))
+    pending = [(await get(shop, f"/accounts/{who}"))["pending"] for who in ("c-1", "c-2", "c-3")]
+    assert pending == [40, 10, 9]
+
+
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
@@ -214,7 +230,16 @@ def refused(response: httpx.Response) -> list[str]:
         ({"expiry": {"kind": "rolling", "months": 0}}, "/expiry/months"),
         ({"expiry": {"kind": "rolling", "months": 1}, "pending_days": 60}, "/expiry/months"),
         ({"rules": [{**PROGRAMME["rules"][0], "on": "full-moon"}]}, "/rules/0/on"),
-        ({"rules": [{**PROGRAMME["rules"][0], "when": {"sku": ["a"]}}]}, "/rules/0/when/sku"),
+        ({"rules": [{**PROGRAMME["rules"][0], "when": {"colour": ["a"]}}]}, "/rules/0/when/colour"),
+        ({"rules": [{**PROGRAMME["rules"][0], "when": {}}]}, "/rules/0/when"),
+        ({"rules": [{**PROGRAMME["rules"][0], "when": {"channel": ["fax"]}}]}, "/rules/0/when/channel/0"),
+        ({"rules": [{**PROGRAMME["rules"][0], "when": {"weekday": ["tea-day"]}}]}, "/rules/0/when/weekday/0"),
+        ({"rules": [{**PROGRAMME["rules"][0], "when": {"days": {}}}]}, "/rules/0/when/days"),
+        ({"rules": [{**PROGRAMME["rules"][0], "when": {"days": {"from": "2026-02-30"}}}]}, "/rules/0/when/days/from"),
+        ({"rules": [{**PROGRAMME["rules"][0], "when": {"days": {"from": "2026-03-02", "to": "2026-03-02"}}}]},
+         "/rules/0/when/days"),
+        ({"rules": [{**PROGRAMME["rules"][0], "when": {"paid_at_least": "1.001"}}]}, "/rules/0/when/paid_at_least"),
+        ({"rules": [{**PROGRAMME["rules"][0], "group": "a b"}]}, "/rules/0/group"),
         ({"rules": [{**PROGRAMME["rules"][0], "effect": {"multiply": "0.5"}}]}, "/rules/0/effect/multiply"),
         ({"rules": [{**PROGRAMME["rules"][0], "effect": {}}]}, "/rules/0/effect"),
         ({"rules": [PROGRAMME["rules"][0]] * 2}, "/rules/1/id"),

@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 from functools import reduce
+from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +34,56 @@ def test_a_category_rule_multiplies_its_own_lines_only() -> None:
 def test_several_rules_add_to_the_base_and_not_to_one_another() -> None:
     again = {**TEA, "id": "tea-again", "effect": {"multiply": "1.5"}}
     assert points([order("o", 10_000, category="tea")], programme(rules=[TEA, again])) == [10 + 10 + 5]
+
+
+@pytest.mark.parametrize(
+    ("when", "extra"),
+    [
+        # START is Sunday, 1 March, at noon of the house; two lines of 100 each, one of a pot, paid 200 in all.
+        ({"sku": ["pot"]}, 10), ({"sku": ["pot"], "category": ["tea"]}, 0), ({"sku": ["pot", "leaf"]}, 20),
+        ({"channel": ["web"]}, 20), ({"channel": ["app", "store"]}, 0),
+        ({"store": ["west"]}, 20), ({"store": ["east"]}, 0),
+        ({"weekday": ["sunday"]}, 20), ({"weekday": ["saturday", "monday"]}, 0),
+        ({"days": {"from": "2026-03-01"}}, 20), ({"days": {"to": "2026-03-01"}}, 0),
+        ({"days": {"from": "2026-02-01", "to": "2026-03-02"}}, 20), ({"days": {"from": "2026-03-02"}}, 0),
+        ({"paid_at_least": "200"}, 20), ({"paid_at_least": "200.01"}, 0),
+        ({"weekday": ["sunday"], "channel": ["web"], "sku": ["leaf"]}, 10),
+        ({"weekday": ["sunday"], "channel": ["store"], "sku": ["leaf"]}, 0),
+    ],
+)  # fmt: skip
+def test_a_rule_is_about_the_orders_and_lines_that_all_of_its_conditions_name(when: dict[str, Any], extra: int) -> None:
+    bought = order("o", 10_000, 10_000, store="west")
+    lines = (msgspec.structs.replace(bought.lines[0], sku="pot"), msgspec.structs.replace(bought.lines[1], sku="leaf"))
+    bought = msgspec.structs.replace(bought, lines=lines)
+    rule = {**TEA, "when": when}
+    assert points([bought], programme(rules=[rule])) == [20 + extra]
+    # A part that comes back takes its own share, whatever of the conditions it no longer meets.
+    half = with_returns(bought, [back("o", 1, 5, 5)])
+    assert points([half], programme(rules=[rule])) == [10 + extra // 2]
+
+
+def test_a_day_and_a_weekday_are_those_of_the_house() -> None:
+    # 30.6 days on it is 1 April there, a Wednesday, and still Tuesday, 31 March, in UTC.
+    late = [order("o", 10_000, day=30.6)]
+    for when, expected in (
+        ({"days": {"from": "2026-04-01"}}, 20), ({"weekday": ["wednesday"]}, 20), ({"weekday": ["tuesday"]}, 10),
+    ):  # fmt: skip
+        assert points(late, programme(rules=[{**TEA, "when": when}])) == [expected]
+
+
+def test_of_a_group_the_rule_that_gives_most_counts_alone_and_a_trimmed_one_gives_less() -> None:
+    double, bonus = {**CAPPED, "group": "tea"}, {
+        "id": "bonus", "order": 2, "on": "purchase", "effect": {"bonus": 40}, "group": "tea"
+    }  # fmt: skip
+    free = {"id": "free", "order": 3, "on": "purchase", "effect": {"bonus": 1}}
+    version = programme(rules=[double, bonus, free])
+    # 50 of the cap against 40; nothing left of the cap in the same month, so the bonus; then a new month.
+    orders = [order(f"o-{day}", 60_000, day=day, category="tea") for day in (0, 1, 31)]
+    assert points(orders, version) == [60 + 50 + 1, 60 + 40 + 1, 60 + 50 + 1]
+    gone = with_returns(orders[0], [back("o-0", 1, 10)])
+    assert points([gone], version) == [0]
+    equal = programme(rules=[{**TEA, "group": "g"}, {**TEA, "id": "same", "order": 0, "group": "g"}])
+    assert [part.rule for part in judged(orders[:1], equal)[0].parts] == ["base", "same"]
 
 
 def test_a_first_purchase_bonus_goes_to_the_first_order_that_was_not_cancelled() -> None:
@@ -122,8 +175,12 @@ def test_applying_one_order_after_another_agrees_with_folding_them_all(
     drawn: list[tuple[float, str | None, list[int], bool]],
 ) -> None:
     version = programme(
-        rules=[CAPPED, {"id": "first", "order": 9, "on": "first-purchase", "effect": {"bonus": 7}}],
-    )
+        rules=[
+            {**CAPPED, "group": "g"}, {"id": "first", "order": 9, "on": "first-purchase", "effect": {"bonus": 7}},
+            {"id": "sundays", "order": 3, "on": "purchase", "when": {"weekday": ["sunday"]}, "effect": {"bonus": 9},
+             "cap": {"points": 20, "per": "week"}, "group": "g"},
+        ],
+    )  # fmt: skip
     orders = [
         order(f"o-{n}", *paid, day=day, category=category, backfill=backfill)
         for n, (day, category, paid, backfill) in enumerate(drawn)
