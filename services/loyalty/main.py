@@ -13,6 +13,8 @@ from services.loyalty.merges.application import Joining
 from services.loyalty.programmes import http as programmes_http
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.settings import LoyaltySettings
+from services.loyalty.simulations import http as simulations_http
+from services.loyalty.simulations.application import Simulations
 from services.loyalty.tiers.application import TierKeeper
 from shared.db import Database
 from shared.messaging.erasures import Erasing
@@ -40,6 +42,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             programmes_http.router(db, programmes),
             accounts_http.router(db, clock, accounts),
             ledger_http.router(db),
+            simulations_http.router(db, Simulations(clock, programmes, earning)),
             exports_http.router(db, clock),
         ],
         wake=wake,

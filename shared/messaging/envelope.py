@@ -81,7 +81,7 @@ def read_event(value: bytes, now: datetime) -> Event:
     try:
         envelope = _envelope.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise _invalid(error, "", _source_of(value)) from error
+        raise not_as_agreed(error, "", _source_of(value)) from error
     return read_data(envelope, now)
 
 
@@ -94,7 +94,7 @@ def read_data(envelope: Envelope, now: datetime) -> Event:
     try:
         data: Struct = _decoders[topic.type].decode(envelope.data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise _invalid(error, "/data", source) from error
+        raise not_as_agreed(error, "/data", source) from error
     _check_instant(envelope.time, now, "/time", source)
     occurred_at: datetime | None = getattr(data, "occurred_at", None)
     if occurred_at is not None:
@@ -155,7 +155,7 @@ def _read_binary(attributes: Mapping[str, bytes], value: bytes, now: datetime) -
     try:
         envelope = msgspec.convert(fields, Envelope)
     except (msgspec.ValidationError, ValueError) as error:
-        raise _invalid(error, "", source) from error
+        raise not_as_agreed(error, "", source) from error
     return read_data(msgspec.structs.replace(envelope, data=msgspec.Raw(value)), now)
 
 
@@ -176,7 +176,8 @@ def _check_instant(at: datetime, now: datetime, pointer: str, source: str) -> No
         )
 
 
-def _invalid(error: Exception, base: str, source: str) -> InvalidEvent:
+def not_as_agreed(error: Exception, base: str, source: str = "") -> InvalidEvent:
+    """What a decoder found wrong, as an error with the pointer of the field below ``base``."""
     if isinstance(error, RecursionError):
         return InvalidEvent("too-deep", "the JSON is nested too deeply", base, source=source)
     message = str(error)

@@ -57,6 +57,22 @@ class Earning:
         judged = [judgement for orders in histories.values() for judgement in fold(orders, versions, self.zone)[1]]
         return sorted(judged, key=lambda judgement: (judgement.award.occurred_at, judgement.award.order_id))
 
+    async def would_be(
+        self, tx: Tx, order: Order, lots: Sequence[Lot], draft: Programme | None = None
+    ) -> Judgement:
+        """How an order would be judged in its customer's history as it is now. ``lots``: his. ``draft``: the newest
+        version for it alone."""
+        known = await self.programmes.known(tx)
+        judged_with = {lot.award.order_id: lot.award.judged_with for lot in lots}
+        newest = known[-1].version
+        history = (await facts.orders_of(tx, [order.customer_id]))[order.customer_id]
+        versions = _Versions(
+            [*known, draft] if draft else known,
+            {**{one.order_id: newest for one in history}, **judged_with},
+        )
+        judged = fold(sorted([*history, order], key=lambda one: one.sort_key), versions, self.zone)[1]
+        return next(one for one in judged if one.award.order_id == order.order_id)
+
 
 @dataclass(slots=True)
 class _Versions:

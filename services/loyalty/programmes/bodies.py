@@ -245,6 +245,10 @@ class ProgrammeBody(Strict):
     backfill_earns: bool = False
     budget: Budget | None = None
 
+    def document(self) -> dict[str, Any]:
+        """As it is kept: JSON, without what wasn't said."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
 
 class ProgrammeVersion(ProgrammeBody):
     """A version as it stands. ``not_yet_evaluated``: pointers to what it asks for and nothing applies so far."""

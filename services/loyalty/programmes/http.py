@@ -74,7 +74,7 @@ def router(db: Database, programmes: Programmes) -> Router:
             if replay is not None:
                 replay.mark(response)
                 return _shown(await programmes.one(tx, int(replay.resource_id)))
-            posted = await programmes.post(tx, body.model_dump(mode="json", by_alias=True, exclude_none=True))
+            posted = await programmes.post(tx, body.document())
             await attempt.remember(tx, status=201, resource_id=str(posted.version))
         return _shown(posted)
 
