@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,7 +31,7 @@ def export_person(system: Remote, customer_id: str, out: Path | None) -> None:
     if out is not None and not out.parent.is_dir():
         raise typer.BadParameter(f"there is no directory {out.parent}", param_hint="--out")
     try:
-        with system.client:
+        with closing(system.client):
             parts = {service: _part(system, service, route, customer_id) for service, route in _routes().items()}
         if not any(parts.values()):
             raise Refused(f"nothing is held of {customer_id}, or it isn't this token's to see")
@@ -44,6 +45,8 @@ def export_person(system: Remote, customer_id: str, out: Path | None) -> None:
         typer.echo(document, nl=False)
         return
     with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        # A file that was there keeps its mode otherwise.
+        os.fchmod(file.fileno(), 0o600)
         file.write(document)
 
 

@@ -133,6 +133,12 @@ async def test_status_and_token_speak_with_the_running_system(system: Up) -> Non
         headers = {"Authorization": f"Bearer {out.strip()}"}
         assert (await http.get("/profile/customers", headers=headers)).status_code == 200
         assert (await http.get("/loyalty/programmes", headers=headers)).status_code == 403
+    code, out, err = await roost("export", "nobody:1", "--data", system.data)
+    assert (code, out, "nothing is held of nobody:1" in err) == (1, "", True)
+    async with system.client() as http:
+        assert (await http.post("/profile/customers", json={"customer_id": "export:1"})).status_code == 201
+    code, out, _ = await roost("export", "export:1", "--data", system.data)
+    assert (code, json.loads(out)["profile"]["customer_ids"]) == (0, ["export:1"])
 
 
 async def test_commands_without_a_running_system_say_how_to_start_one(tmp_path: Path) -> None:

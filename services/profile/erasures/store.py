@@ -65,6 +65,10 @@ WITH fresh AS (
 _COUNT = f"SELECT count(*) AS overdue FROM erasures AS e WHERE {_OVERDUE}"
 _NEXT = "SELECT min(deadline_at) AS at FROM erasures WHERE completed_at IS NULL AND alarmed_at IS NULL"
 
+_KNOWN_BY = """
+SELECT kind, digest FROM contact_points WHERE customer_id = ANY(:ids)
+UNION SELECT kind, digest FROM identifiers WHERE customer_id = ANY(:ids)
+"""
 _IDENTIFIERS = "SELECT customer_id, kind, sealed FROM identifiers WHERE customer_id = ANY(:ids)"
 _FORGET = """
 INSERT INTO forgotten (kind, digest, erased_at)
@@ -102,6 +106,11 @@ WHERE ctid = ANY(ARRAY(SELECT ctid FROM {0} WHERE customer_id = ANY(:ids) FOR UP
 
 Digest = tuple[str, bytes]
 """A kind, and the digest of a value of it."""
+
+
+async def known_by(tx: Tx, ids: Sequence[str]) -> list[Digest]:
+    """By which addresses and identifiers these are found now."""
+    return [(row["kind"], bytes(row["digest"])) for row in await fetch(tx, _KNOWN_BY, ids=list(ids))]
 
 
 async def identifiers(tx: Tx, ids: Sequence[str]) -> list[tuple[str, str, bytes]]:

@@ -17,6 +17,7 @@ from services.profile.identifiers.application import Identifiers
 from services.profile.identities.domain import Person
 from services.profile.segments.application import note_loaded
 from shared.db import Tx
+from shared.messaging import merges
 from shared.messaging.erased import CODE
 from shared.messaging.events import Event
 
@@ -43,6 +44,8 @@ class References:
         """The events without those that refer to nobody but somebody erased since: they would make him anew."""
         if not found.references:
             return found
+        # No erasure ends between this look and the one for whoever has it now.
+        await merges.share(tx)
         index = await self.customers.vault.index(tx)
         wanted = {one: index.digest(one.kind, one.value) for one in set(found.references.values())}
         erased = await forgotten(tx, ((one.kind, value) for one, value in wanted.items()))

@@ -34,6 +34,7 @@ from services.profile.metrics.shapes import (
 from services.profile.periods import Period
 from services.profile.reports.application import Reports
 from services.profile.reports.domain import Slice
+from services.profile.segments.catalogue import there_is
 from shared.db import Database, Tx
 from shared.http.auth import Principal, staff_only
 from shared.http.etags import Precondition, etag, if_match_or_new, require_or_new
@@ -103,6 +104,7 @@ def metrics_router(metrics: Metrics, reports: Reports, db: Database) -> Router:
         except ValueError as error:
             raise invalid("/query/from", str(error)) from error
         async with db.transaction() as tx:
+            await _check(tx, question.segment)
             beside = await reports.beside(tx, name, period, question.of)
             said = await metrics.assumption(tx, name)
             asked = Asked(period, question.segment, question.owner, await metrics.as_of(tx), *beside, said)
@@ -202,12 +204,18 @@ def metrics_router(metrics: Metrics, reports: Reports, db: Database) -> Router:
 
         required = partial(require_or_new, match)
         async with db.transaction() as tx:
+            await _check(tx, segment)
             of = Slice(segment or "", owner or "")
             target = await reports.aim(tx, name, Period(since, until), of, aim.target, required)
         response.headers["ETag"] = etag(target.version)
         return target_view(target)
 
     return router
+
+
+async def _check(tx: Tx, segment: str | None) -> None:
+    if segment is not None and not await there_is(tx, segment):
+        raise invalid("/query/segment", "There is no such segment; a class of a built-in one is `lifecycle:mature`.")
 
 
 def _example(name: Name, **more: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from shared.db import Database
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """The work of the job, a month a transaction."""
+    """The work of the job, a month of a slice a transaction."""
 
     metrics: Metrics
     reports: Reports
@@ -31,9 +31,12 @@ class Reporting:
         while True:
             async with self.db.transaction() as tx:
                 month = await self.reports.unreported(tx, seen, today)
-                if month is None:
-                    return done
-                for of in await self.reports.slices(tx, month):
+                slices = await self.reports.slices(tx, month) if month else []
+            if month is None:
+                return done
+            # Everybody's come last: a month is reported when they are.
+            for of in reversed(slices):
+                async with self.db.transaction() as tx:
                     figures: dict[str, tuple[int, Figures]] = {
                         name: (DEFINITIONS[name][0], await self.metrics.figures(tx, name, month, of.filters))
                         for name in NAMES

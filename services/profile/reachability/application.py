@@ -10,7 +10,7 @@ import msgspec
 from services.profile.consents.domain import allowed, covered, holding
 from services.profile.contact_persons.application import spokesmen
 from services.profile.contact_persons.domain import ContactPerson
-from services.profile.customers.contact_points import ContactKind, primary
+from services.profile.customers.contact_points import ContactKind
 from services.profile.customers.sealing import opened_address
 from services.profile.identities.application import persons
 from services.profile.identities.domain import Person
@@ -103,23 +103,26 @@ def _reachable(
     speaking: Sequence[tuple[ContactPerson, Mapping[str, bool]]],
 ) -> Reachable:
     """``rows``: what is known under each of his ids, the survivor's first. ``speaking``: of a company, who speaks for
-    it: the first who can be reached and agrees himself, unless the company refuses."""
+    it: the first who can be reached and agrees himself, unless the company refuses. An address of somebody who refuses
+    isn't used as the company's either."""
     if any(row["restricted"] for row in rows):
         return Reachable(person.asked, channel, None, False, None, None, None, "restricted")
     last = {row["customer_id"]: Said(row["granted"], row["recorded_at"]) for row in rows if row["granted"] is not None}
     held = holding(person, last)
     first = rows[0]
-    if held is None or held.granted:
-        for one, said in speaking:
-            address = primary(one.contact_points, _ADDRESS_OF[channel])
-            if address and allowed(said.get(channel), purpose, reachable=True, by_default=by_default):
-                return Reachable(
-                    person.asked, channel, address, True, first["locale"], first["time_zone"], one.name, None,
-                    one.person_id,
-                )  # fmt: skip
+    refused: set[str] = set()
+    for one, said in speaking if held is None or held.granted else ():
+        his = [point.value for point in one.contact_points if point.kind == _ADDRESS_OF[channel]]
+        if his and allowed(said.get(channel), purpose, reachable=True, by_default=by_default):
+            return Reachable(
+                person.asked, channel, his[0], True, first["locale"], first["time_zone"], one.name, None, one.person_id
+            )
+        if said.get(channel) is False:
+            refused.update(his)
     with_address = [row for row in rows if row["address"] is not None]
     usable = covered(person, last, purpose, by_default) if held and held.granted else person.ids
-    address = next((_address(row, channel, opener) for row in with_address if row["customer_id"] in usable), None)
+    addresses = (_address(row, channel, opener) for row in with_address if row["customer_id"] in usable)
+    address = next((one for one in addresses if one not in refused), None)
     known = first["restricted"] is not None
     consent = allowed(held.granted if held else None, purpose, reachable=address is not None, by_default=by_default)
     if with_address and address is None:

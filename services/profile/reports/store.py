@@ -19,7 +19,7 @@ SELECT kpi, :since, :until, :segment, :owner, version, CAST(figures AS jsonb), :
 FROM unnest(CAST(:kpis AS text[]), CAST(:versions AS int[]), CAST(:figures AS text[])) AS new (kpi, version, figures)
 ORDER BY kpi ON CONFLICT DO NOTHING
 """
-_LAST = "SELECT max(period_to) AS last FROM kpi_reports"
+_LAST = "SELECT max(period_to) AS last FROM kpi_reports WHERE segment = '' AND owner = ''"
 _FIELDS = "kpi, period_from AS since, period_to AS until, target, version, set_at, segment, owner"
 _NEWEST = f"""
 SELECT {_FIELDS} FROM kpi_targets

@@ -13,7 +13,7 @@ from services.profile.attributes import application as attributes
 from services.profile.policies.application import in_force
 from services.profile.purchases.domain import House
 from services.profile.segments import rule_store, store
-from services.profile.segments.domain import BUILT_IN, OUT, Placement, Segment, built_in, class_on
+from services.profile.segments.domain import BUILT_IN, OUT, Placement, Segment, built_in, class_on, of_label
 from services.profile.segments.facts import ATTRIBUTE, Book, Known
 from services.profile.segments.reading import known_of
 from services.profile.segments.rules import Rule, read_rule
@@ -93,6 +93,12 @@ class Movers:
 async def own(tx: Tx) -> list[Segment]:
     """The newest version of each, by name."""
     return [Segment(row["name"], row["version"], _read(row["rule"])) for row in await rule_store.newest(tx)]
+
+
+async def there_is(tx: Tx, label: str) -> bool:
+    """Whether a word as ``labels`` makes them, ``tea`` or ``lifecycle:new``, names a segment that there is."""
+    name, _ = of_label(label)
+    return name in BUILT_IN or any(segment.name == name for segment in await own(tx))
 
 
 async def definitions(tx: Tx) -> list[Definition]:

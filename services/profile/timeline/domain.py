@@ -145,7 +145,7 @@ def contact_news(said: Iterable[Struct]) -> dict[str, ContactWord]:
             before = found.get(data.contact_id)
             handed_at = before.handed_at if before else None
             if isinstance(data, ContactSent):
-                handed_at = data.occurred_at
+                handed_at = max(data.occurred_at, handed_at or data.occurred_at)
             if before is None or data.sequence > before.sequence:
                 found[data.contact_id] = ContactWord(
                     data.contact_id,

@@ -67,6 +67,15 @@ async def test_a_company_is_written_to_through_its_main_person_who_agrees(profil
     ]  # fmt: skip
 
 
+async def test_who_refuses_is_not_reached_by_the_companys_address_that_is_his_too(profile: Profile) -> None:
+    await make(profile, "firm", kind="company", name="Firm", email="boss@firm.example.com")
+    boss = await person(profile, "Boss")
+    await profile.client.put("/customers/firm/consents/email/marketing", json=YES)
+    assert await reached(profile) == (None, "Firm", "boss@firm.example.com", True, None)
+    await says(profile, boss, False)
+    assert await reached(profile) == (None, "Firm", None, False, "no-consent")
+
+
 async def test_one_person_is_the_main_one_and_a_joined_companys_come_after(profile: Profile) -> None:
     await make(profile, "firm", kind="company", name="Firm")
     await make(profile, "other", kind="company", name="Other")

@@ -15,7 +15,11 @@ NAMES = ["Filename Forgetme", "Formername Forgetme", "Importname Forgetme", "Gif
 NAMES += ["Reasonname Forgetme", "Topicname Forgetme"]
 ADDRESSES = ["file@forgetme.example", "former@forgetme.example", "import@forgetme.example", "912345678", "M-90210"]
 FAULTY = ["Faultyname Forgetme", "faulty@forgetme.example"]
-NAMELESS = ["Numberedname Forgetme", "Addressedname Forgetme", "Calledname Forgetme"]
+NUMBERS = [
+    "(0912) 345 678", "0912.345.678", "0912/345/678", "0912\u00a0345\u00a0678", "0912\u2011345678",
+    "\uff10\uff19\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18",
+]  # fmt: skip
+NAMELESS = ["Numberedname Forgetme", "Addressedname Forgetme", *(f"Called {n} Forgetme" for n in range(len(NUMBERS)))]
 """In rows that failed, and that name no id, but something that he was known by."""
 
 
@@ -94,12 +98,12 @@ async def planted(profile: Profile) -> str:
         f"{MINE},,Faultyname Forgetme,faulty@forgetme.example,not a phone",
         ",M-90210,Numberedname Forgetme,,not a phone",
         ",,Addressedname Forgetme,file@forgetme.example,not a phone",
-        ",,Calledname Forgetme,no address,(0912) 345 678",
+        *(f",,Called {n} Forgetme,no address,{number}" for n, number in enumerate(NUMBERS)),
         ",,Strangename,strange@example.com,not a phone",
         f"{OTHER},,Elsename,,not a phone",
     ]
     done = await send(profile, "\n".join(rows) + "\n")
-    assert (done["changed"], done["failed"]) == (1, 6), done
+    assert (done["changed"], done["failed"]) == (1, 5 + len(NUMBERS)), done
     for job in profile.service.runner.jobs:
         await profile.service.runner.run_once(job)
     import_id: str = done["id"]

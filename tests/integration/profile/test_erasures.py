@@ -1,6 +1,7 @@
 """A person is forgotten in profile: nothing that says who he was stays, the shop's figures do, and he never comes
 back."""
 
+import asyncio
 import json
 from contextlib import suppress
 from datetime import timedelta
@@ -24,6 +25,7 @@ from tests.integration.profile.house import SECRET, Profile, token
 from tests.integration.profile.test_permutations import derived, expected
 from tests.kit.builders import at, cloud_event, purchase, record, returned
 from tests.kit.scanning import places_of
+from tests.kit.waiting import until
 
 SERVICE = "profile"
 TILL, WEB = "pos:4711-x", "web:4711-y"
@@ -103,6 +105,42 @@ async def test_an_old_event_or_file_that_knows_him_by_something_else_does_not_ma
     assert sold["again"].startswith(b"c_"), "who comes back after his erasure is somebody new"
 
     assert await places_of(profile.service.db, PLANTED[:2]) == []
+
+
+async def test_an_event_that_waits_for_his_erasure_makes_nobody_of_his_number(profile: Profile) -> None:
+    await planted(profile)
+    await erase(profile, TILL)
+    event = cloud_event("purchase-recorded", purchase(order_id="o-late", days_ago=1), id="late")
+    del event["data"]["customer_id"]
+    event["data"]["customer_ref"] = {"kind": "phone", "value": f"+{PLANTED[1]}"}
+    erased = await announced(profile)
+    async with profile.service.db.transaction() as tx:
+        use_case = profile.service.intake.use_cases["customer-erased"]
+        await use_case(tx, [read_event(erased.value or b"", profile.clock.now())])
+        posting = asyncio.create_task(
+            profile.client.post("/events", json=[event], headers={"Content-Type": "application/cloudevents-batch+json"})
+        )
+        await until(lambda: waiting_for_a_lock(profile), 10, what="the request waits for the erasure")
+    answer = (await posting).json()
+    assert (answer["accepted"], [one["code"] for one in answer["rejected"]]) == (0, ["customer-erased"])
+    assert await places_of(profile.service.db, PLANTED[:2]) == []
+
+
+async def waiting_for_a_lock(profile: Profile) -> bool:
+    async with profile.service.db.connection() as reader:
+        return bool(await reader.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
+async def test_who_cant_be_read_any_more_is_erased_all_the_same(profile: Profile) -> None:
+    await planted(profile)
+    await erase(profile, TILL)
+    async with profile.service.db.transaction() as tx:
+        await execute(tx, "UPDATE customer_keys SET wrapped = '\\x00' WHERE customer_id = :who", who=TILL)
+    await applied(profile)
+    assert len(await profile.published("erasure-completed")) == 1
+    async with profile.service.db.transaction() as tx:
+        assert await fetch(tx, "SELECT 1 FROM customer_keys WHERE customer_id = :who", who=TILL) == []
+        assert (await fetch(tx, "SELECT count(*) AS n FROM forgotten"))[0]["n"] >= 2
 
 
 async def test_an_old_import_that_names_his_member_number_is_refused_by_row(profile: Profile) -> None:

@@ -216,6 +216,8 @@ async def test_ids_of_one_person_count_once_and_an_owner_sees_his_own(profile: P
 async def test_a_segment_is_who_stands_in_it_now(profile: Profile) -> None:
     for customer in ("pos:1", "web:1", "pos:2"):
         await profile.take(record("purchase-recorded", purchase(customer)))
+    vip = {"name": "vip", "rule": {"fact": "tags", "op": "contains", "value": "vip"}}
+    assert (await profile.client.post("/segments", json=vip)).status_code == 201
     placed = """
         INSERT INTO placements (customer_id, segment, class, since, rule_version, inputs)
         VALUES ('pos:1', 'lifecycle', 'mature', now(), 1, '{}'), ('web:1', 'lifecycle', 'new', now(), 1, '{}'),

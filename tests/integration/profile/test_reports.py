@@ -125,6 +125,10 @@ async def test_a_target_stands_beside_the_figure_of_its_period(profile: Profile)
     second = await profile.client.put(path, params=period, json={"target": "0.5"}, headers=etag)
     assert second.json()["version"] == 2
     assert (await profile.client.put(path, params=period, json={"target": "0.6"}, headers=etag)).status_code == 412
+    for method in ("PUT", "GET"):
+        at, body = (path, {"target": "1"}) if method == "PUT" else ("/kpis/retention", None)
+        none = await profile.client.request(method, at, params={**period, "segment": "no-such"}, json=body)
+        assert (none.status_code, none.json()["errors"][0]["pointer"]) == (422, "/query/segment")
     ours = await profile.client.put(path, params={**period, "segment": "lifecycle:new"}, json={"target": "0.9"})
     assert (ours.status_code, ours.json()["version"]) == (200, 1)
     listed: list[tuple[str | None, str | None, str]] = []

@@ -31,6 +31,8 @@ def system(**given: Callable[[], httpx.Response]) -> Remote:
 
 def test_the_four_parts_are_one_file_that_nobody_else_may_read(tmp_path: Path) -> None:
     out = tmp_path / "pos-1.json"
+    out.write_text("of yesterday")
+    out.chmod(0o644)
     export_person(system(), "pos:1", out)
     written = json.loads(out.read_text())
     assert {name: part["of"] for name, part in written.items()} == {name: name for name in written}

@@ -90,6 +90,18 @@ def test_a_standing_is_the_same_in_any_order(story: list[Struct]) -> None:
     }  # fmt: skip
 
 
+@given(st.permutations([11, 15, 17]))
+def test_a_contact_was_handed_over_when_it_was_last_in_whatever_order_that_is_told(hours: list[int]) -> None:
+    said = [
+        ContactSent(
+            **(DERIVED | {"occurred_at": NOW + timedelta(hours=hour)}), sequence=hour, contact_id="k",
+            purpose="win-back", channel="email", policy_version=1, provider="smtp",
+        )
+        for hour in hours
+    ]  # fmt: skip
+    assert contact_news(said)["k"].handed_at == NOW + timedelta(hours=17)
+
+
 def test_a_lowered_risk_takes_the_band_it_falls_to() -> None:
     lowered = RiskLowered(
         **DERIVED, sequence=2, from_band="at-risk", to_band="low", cause="purchase", probability=0.1,
