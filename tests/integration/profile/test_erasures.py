@@ -147,14 +147,20 @@ async def test_an_old_import_that_names_his_member_number_is_refused_by_row(prof
     await planted(profile)
     await erase(profile, TILL)
     await applied(profile)
-    body = f"identifiers.member-number,name,as_of\n{PLANTED[4]},{PLANTED[0]},\nM-2,Somebody New,\n"
+    before, since = (profile.clock.now() - timedelta(days=1), profile.clock.now() + timedelta(minutes=1))
+    profile.clock.set(since)
+    rows = [f"{PLANTED[4]},{PLANTED[0]},", f"{PLANTED[4]},{PLANTED[0]},{before.isoformat()}", "M-2,Somebody New,",
+            f"{PLANTED[4]},Newly Known,{since.isoformat()}"]  # fmt: skip
+    body = "\n".join(["identifiers.member-number,name,as_of", *rows, ""])
     file = await profile.client.post("/imports", content=body, headers={"Content-Type": "text/csv"})
     [job] = [job for job in profile.service.runner.jobs if job.name == "import"]
     await profile.service.runner.run_once(job)
     done = (await profile.client.get(f"/imports/{file.json()['id']}")).json()
-    assert (done["created"], done["failed"]) == (1, 1)
-    [fault] = (await profile.client.get(f"/imports/{done['id']}/errors")).json()["items"]
-    assert (fault["row"], fault["code"], fault["pointer"]) == (1, "customer-erased", "/identifiers")
+    assert (done["created"], done["failed"]) == (2, 2), "who is known by it since his erasure is somebody new"
+    faults = (await profile.client.get(f"/imports/{done['id']}/errors")).json()["items"]
+    assert [(one["row"], one["code"], one["pointer"]) for one in faults] == [
+        (row, "customer-erased", "/identifiers") for row in (1, 2)
+    ]
     assert await places_of(profile.service.db, PLANTED[:1]) == []
 
 
