@@ -1,8 +1,9 @@
 """Rules of a shop's own: trees of conditions on facts, read from JSON with the place of whatever is wrong."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
@@ -21,6 +22,7 @@ _UNORDERED = ("=", "!=", "in")
 _NO_TYPES: Mapping[str, AttributeType] = {}
 _DAYS = frozenset(name for name in FACTS if name.startswith("days_since_"))
 _LARGEST = 10**18
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 class InvalidRule(ValueError):
@@ -217,10 +219,10 @@ def _as(value: Any, fact: Fact) -> Fact:
         return fact if type(fact) is type(value) else None
     if isinstance(fact, bool) or not isinstance(fact, int | float | str):
         return None
-    try:
-        number = Decimal(str(fact))
-    except InvalidOperation:
+    # Decimal() takes more: spaces, underscores, digits of every script.
+    if isinstance(fact, str) and not _NUMBER.fullmatch(fact):
         return None
+    number = Decimal(str(fact))
     return number if number.is_finite() else None
 
 

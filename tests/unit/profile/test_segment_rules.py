@@ -224,6 +224,20 @@ def test_money_is_compared_as_it_is_written() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("fact", "op", "value"),
+    [("orders_30_days", ">", 0), ("spend_90_days", ">", 0), ("skus_90_days", "contains", "tea-1"),
+     ("categories_90_days", "contains", "tea")],
+)  # fmt: skip
+def test_an_order_of_tomorrow_is_of_the_days_up_to_today_only_tomorrow(fact: str, op: str, value: Any) -> None:
+    tomorrow = DAY + timedelta(1)
+    known = Known("a", orders=(Bought(tomorrow, "web", 100, ("tea-1",), ("tea",)),))
+    rule = read_rule(condition(fact, op, value))
+    assert not rule.holds(facts_on(known, rule.reads, BOOK, DAY))
+    assert rule.holds(facts_on(known, rule.reads, BOOK, tomorrow))
+    assert next_change(known, Segment("soon", 1, rule), BOOK, DAY) == tomorrow
+
+
 def test_a_rule_too_deep_or_too_large_is_refused_where_it_becomes_so() -> None:
     deep: dict[str, Any] = condition("points", ">", 1)
     for _ in range(MAX_DEPTH):
@@ -287,7 +301,9 @@ def test_what_a_prospect_is_expected_to_spend_may_be_any_text(said: str, place: 
         (42, ">=", 42, True), (42, ">", 41.5, True), ("12.50", "=", 12.5, True), ("12.5x", "<", 100, False),
         ("NaN", "<", 100, False), (True, "=", True, True), (True, "=", 1, False), (1, "=", True, False),
         ("2026-03-01", "<", "2026-04-01", True), (None, "!=", "gold", False), ("gold", "!=", "silver", True),
-        (None, "known", False, True), ("", "known", True, True),
+        (None, "known", False, True), ("", "known", True, True), ("1000", ">=", 1000, True), ("-2.5", "<", 0, True),
+        ("1_000", ">=", 1000, False), ("１０００", ">=", 1000, False), (" 1000 ", ">=", 1000, False),
+        ("1000\n", ">=", 1000, False), ("1e3", ">=", 1000, False), (1e-7, "<", 1, True),
     ],
 )  # fmt: skip
 def test_an_attribute_is_held_against_values_of_its_own_type_alone(
