@@ -4,7 +4,7 @@ A purchase writes nothing here. From time to time all orders of which a fact was
 their facts, so versions, returns and cancellations need no rules of their own, and the counts are those of a recount.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,8 +12,10 @@ from services.profile.counting import store
 from services.profile.counting.domain import basket, row
 from services.profile.purchases.domain import House
 from services.profile.rates.application import forget, rates_of
+from services.profile.segments.application import note_counted, orders_are_read
 from shared.clock import Clock
-from shared.db import Database, Tx
+from shared.contracts.orders import Order
+from shared.db import Database, Row, Tx
 from shared.messaging import facts
 
 _BATCH = 500
@@ -65,14 +67,34 @@ class Counting:
 
     async def _some(self, most: int) -> int:
         async with self.db.transaction() as tx:
-            orders = await store.take(tx, most)
-            if not orders:
+            stale = await store.take(tx, most)
+            if not stale:
                 return 0
+            orders = list(stale)
             standing = await facts.orders(tx, orders)
-            known = await store.baskets(tx, orders)
+            counted = await store.counted(tx, orders)
+            await self._tell(tx, stale, standing, counted)
+            known = {row["order_id"]: row["skus"] for row in counted}
             now = {order.order_id: basket(order) for order in standing}
             changed = [order for order in orders if known.get(order, []) != now.get(order, [])]
             rates = await rates_of(tx, standing, self.house)
             await forget(tx, set(orders) - {order.order_id for order in standing})
             await store.replace(tx, orders, [row(order, self.house, rates) for order in standing], changed)
             return len(orders)
+
+    async def _tell(
+        self, tx: Tx, stale: Mapping[str, bool | None], standing: Sequence[Order], counted: Sequence[Row]
+    ) -> None:
+        """Marks whose these orders were and are, by whether what is new of them is loaded; where nothing is new, by
+        whether the order is."""
+        if not await orders_are_read(tx):
+            return
+        live = await store.live(tx, [order for order, loaded in stale.items() if loaded is not False])
+        owners = [(row["order_id"], row["customer_id"], row["backfill"]) for row in counted]
+        owners += [(order.order_id, order.customer_id, order.backfill) for order in standing]
+        quiet, told = set[str](), set[str]()
+        for order, customer, backfill in owners:
+            new = stale[order]
+            loaded = order not in live and (backfill if new is None else new)
+            (quiet if loaded else told).add(customer)
+        await note_counted(tx, told, quiet)

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from services.profile.counting.domain import COLUMNS, Row
-from shared.db import Tx, copy, execute, fetch
+from services.profile.counting.domain import COLUMNS
+from services.profile.counting.domain import Row as Counted
+from shared.db import Row, Tx, copy, execute, fetch
 from shared.messaging.facts import ORDER_KINDS
 
 # Every transaction below the snapshot's xmin has ended: what it recorded is seen, and nobody records below it any more.
@@ -14,19 +15,29 @@ SELECT counted_to, txid_snapshot_xmin(txid_current_snapshot()) AS settled_to,
 FROM counting FOR UPDATE
 """
 _MARK_ALL = """
-INSERT INTO stale_orders (order_id)
-SELECT DISTINCT coalesce(order_id, key) FROM facts WHERE kind = ANY(:kinds) {}
-ON CONFLICT DO NOTHING
+INSERT INTO stale_orders AS s (order_id, loaded)
+SELECT coalesce(order_id, key), bool_and(backfill) FROM facts WHERE kind = ANY(:kinds) {} GROUP BY 1 ORDER BY 1
+ON CONFLICT (order_id) DO UPDATE SET loaded = false WHERE s.loaded IS DISTINCT FROM false AND NOT excluded.loaded
 """
 _MARK = _MARK_ALL.format("AND recorded_in >= :since AND recorded_in < :until")
-_STALE = "INSERT INTO stale_orders SELECT unnest(CAST(:orders AS text[])) ORDER BY 1 ON CONFLICT DO NOTHING"
+_STALE = "INSERT INTO stale_orders (order_id) SELECT unnest(CAST(:orders AS text[])) ORDER BY 1 ON CONFLICT DO NOTHING"
 _MARKED = "UPDATE counting SET counted_to = :until"
 _SETTLE = "UPDATE counting SET counted_at = :now WHERE NOT EXISTS (SELECT FROM stale_orders)"
 _TAKE = """
 DELETE FROM stale_orders
-WHERE order_id IN (SELECT order_id FROM stale_orders ORDER BY order_id LIMIT :limit) RETURNING order_id
+WHERE order_id IN (SELECT order_id FROM stale_orders ORDER BY order_id LIMIT :limit) RETURNING order_id, loaded
 """
-_BASKETS = "SELECT order_id, skus FROM standing_orders WHERE order_id = ANY(:orders)"
+# Not all of what is read now was there when the orders were noted.
+_LIVE = """
+SELECT key AS order_id FROM facts
+WHERE kind = 'purchase-recorded' AND key = ANY(:orders)
+  AND NOT backfill AND recorded_in >= (SELECT counted_to FROM counting)
+UNION
+SELECT order_id FROM facts
+WHERE kind <> 'purchase-recorded' AND order_id = ANY(:orders)
+  AND NOT backfill AND recorded_in >= (SELECT counted_to FROM counting)
+"""
+_COUNTED = "SELECT order_id, customer_id, skus, backfill FROM standing_orders WHERE order_id = ANY(:orders)"
 _DELETE = "DELETE FROM standing_orders WHERE order_id = ANY(:orders)"
 # Counts that fall to 0 stay as rows of 0: whoever reads asks for more.
 _ADD_ITEMS = """
@@ -68,18 +79,24 @@ async def stale(tx: Tx, orders: Sequence[str]) -> None:
     await execute(tx, _STALE, orders=orders)
 
 
-async def take(tx: Tx, limit: int) -> list[str]:
-    """Some of the orders to be looked at again, for this transaction alone."""
+async def take(tx: Tx, limit: int) -> dict[str, bool | None]:
+    """Some of the orders to be looked at again, for this transaction alone, and whether all that was recorded of them
+    since they were counted is loaded; None: nothing was."""
     await fetch(tx, _HOLD)
-    return [row["order_id"] for row in await fetch(tx, _TAKE, limit=limit)]
+    return {row["order_id"]: row["loaded"] for row in await fetch(tx, _TAKE, limit=limit)}
 
 
-async def baskets(tx: Tx, orders: Sequence[str]) -> dict[str, list[str]]:
-    """The baskets of these orders as they are counted now; an order of none isn't there."""
-    return {row["order_id"]: row["skus"] for row in await fetch(tx, _BASKETS, orders=orders)}
+async def live(tx: Tx, orders: Sequence[str]) -> set[str]:
+    """Those of these orders of which something live was recorded that ``mark`` hasn't come to."""
+    return {row["order_id"] for row in await fetch(tx, _LIVE, orders=orders)}
 
 
-async def replace(tx: Tx, orders: Sequence[str], rows: Iterable[Row], changed: Sequence[str]) -> None:
+async def counted(tx: Tx, orders: Sequence[str]) -> Sequence[Row]:
+    """These orders as they are counted now, but for those that aren't: whose, their baskets, and if they are loaded."""
+    return await fetch(tx, _COUNTED, orders=orders)
+
+
+async def replace(tx: Tx, orders: Sequence[str], rows: Iterable[Counted], changed: Sequence[str]) -> None:
     """Writes the orders anew, and takes those of them whose basket has ``changed`` out of the counts and in again."""
     await _count(tx, changed, -1)
     await execute(tx, _DELETE, orders=orders)

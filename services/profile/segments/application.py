@@ -64,6 +64,17 @@ async def note_loaded(tx: Tx, customers: Iterable[str]) -> None:
     await store.mark(tx, sorted(set(customers)), PURCHASES, backfill=True)
 
 
+async def orders_are_read(tx: Tx) -> bool:
+    """Whether a rule asks for orders as they are counted."""
+    return await store.orders_are_read(tx)
+
+
+async def note_counted(tx: Tx, live: Iterable[str], loaded: Iterable[str]) -> None:
+    """Has those placed again whose orders were counted anew, for what was live and for what was loaded."""
+    await store.mark(tx, sorted(live), "standing_orders")
+    await store.mark(tx, sorted(loaded), "loaded_orders", backfill=True)
+
+
 async def note_story(tx: Tx, fresh: Sequence[Event], met: Iterable[str]) -> None:
     """Marks the prospects among those who did something: it may show what they intend. Notes of what isn't an order
     whose is loaded history alone.

@@ -20,6 +20,7 @@ _MARK = """
 INSERT INTO placement_marks (customer_id, matter, backfill)
 SELECT customer_id, :matter, :backfill FROM unnest(CAST(:customers AS text[])) AS c (customer_id)
 """
+_ORDERS_READ = "SELECT EXISTS (SELECT 1 FROM segments WHERE reads_orders) AS they_are"
 _PROSPECTS = """
 SELECT c.customer_id FROM unnest(CAST(:customers AS text[])) AS c (customer_id)
 WHERE NOT EXISTS (SELECT 1 FROM purchase_states AS s WHERE s.customer_id = c.customer_id AND s.orders > 0)
@@ -200,6 +201,12 @@ async def mark(tx: Tx, customers: Sequence[str], matter: str = "elsewhere", *, b
     this transaction wrote of it is loaded history."""
     if customers:
         await execute(tx, _MARK, customers=customers, matter=matter, backfill=backfill)
+
+
+async def orders_are_read(tx: Tx) -> bool:
+    """Whether a rule in force asks for orders."""
+    asked: bool = (await fetch(tx, _ORDERS_READ))[0]["they_are"]
+    return asked
 
 
 async def prospects(tx: Tx, customers: Sequence[str]) -> list[str]:

@@ -4,13 +4,17 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
+import pytest
+
+from services.profile.counting import store
+from services.profile.counting.store import take
 from shared.db import execute, fetch
 from tests.integration.profile.house import Profile
-from tests.integration.profile.test_counting import count
+from tests.integration.profile.test_counting import count, counting_of
 from tests.integration.profile.test_filling import patch
 from tests.integration.profile.test_identities import make, merge
 from tests.integration.profile.test_segments import changes, live_until, places, placing
-from tests.kit.builders import NOW, at, line, purchase, record, returned
+from tests.kit.builders import NOW, about_order, at, line, purchase, record, returned
 
 SERVICE = "profile"
 TEA = {"fact": "categories_90_days", "op": "contains", "value": "tea"}
@@ -76,6 +80,67 @@ async def test_loaded_orders_are_placed_in_silence_and_live_ones_are_told(profil
     await settled(profile)
     assert [(await places(profile, who))["tea"] for who in ("old", "new")] == ["in", "in"]
     assert [told["customer_id"] for told in await changes(profile, segment="tea")] == ["new"]
+
+
+@pytest.mark.parametrize("first", ["counting", "placing"])
+async def test_what_is_given_back_moves_in_silence_if_the_return_was_loaded_whatever_its_order_was(
+    profile: Profile, first: str
+) -> None:
+    tea = {"fact": "categories", "op": "contains", "value": "tea"}
+    await segment(profile, "tea", tea)
+    await buy(profile, "old", "o-1", "tea", days_ago=20, backfill=True)
+    await buy(profile, "new", "o-2", "tea")
+    await settled(profile)
+    await profile.take(record("purchase-returned", returned("o-1", customer_id="old")))
+    await profile.take(record("purchase-returned", returned("o-2", customer_id="new"), backfill=True))
+    if first == "placing":
+        await placing(profile).run()
+    await settled(profile)
+    assert [(await places(profile, who))["tea"] for who in ("old", "new")] == ["out", "out"]
+    told = [(move["customer_id"], move["to"]) for move in await changes(profile, segment="tea")]
+    assert told == [("new", "in"), ("old", "out")]
+
+
+async def test_what_is_live_is_told_though_it_came_when_the_loaded_of_its_order_was_noted_already(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await segment(profile, "tea", TEA)
+    await buy(profile, "a", "o-1", "tea", backfill=True)
+    await settled(profile)
+    taken_by = "services.profile.counting.application.store.take"
+
+    async def interrupted(*args: Any) -> Any:
+        monkeypatch.setattr(taken_by, take)
+        await profile.take(record("purchase-returned", returned("o-1", customer_id="a")))
+        await placing(profile).run()
+        return await take(*args)
+
+    await profile.take(record("purchase-delivered", about_order("o-1", customer_id="a"), backfill=True))
+    monkeypatch.setattr(taken_by, interrupted)
+    await counting_of(profile).run()
+    await placing(profile).run()
+    assert (await places(profile, "a"))["tea"] == "out"
+    assert [move["to"] for move in await changes(profile, segment="tea")] == ["out"]
+
+
+async def test_what_is_live_and_what_is_loaded_of_an_order_between_two_counts_is_told(profile: Profile) -> None:
+    await segment(profile, "tea", TEA)
+    for who, order in (("a", "o-1"), ("b", "o-2")):
+        await buy(profile, who, order, "tea", backfill=True)
+    await settled(profile)
+    facts = [
+        record("purchase-delivered", about_order("o-1", customer_id="a"), backfill=True),
+        record("purchase-returned", returned("o-1", customer_id="a")),
+        record("purchase-returned", returned("o-2", customer_id="b")),
+        record("purchase-delivered", about_order("o-2", customer_id="b"), backfill=True),
+    ]
+    for fact in facts:
+        await profile.take(fact)
+        await placing(profile).run()
+        async with profile.service.db.transaction() as tx:
+            await store.mark(tx)
+    await settled(profile)
+    assert {move["customer_id"] for move in await changes(profile, segment="tea", to="out")} == {"a", "b"}
 
 
 async def test_who_has_said_nothing_for_a_month_is_found_whatever_he_said_and_under_whichever_id(
