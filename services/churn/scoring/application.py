@@ -55,8 +55,9 @@ class Scoring:
             changed = {id: state for id, state in folded.items() if state != held[id].statistics}
             if changed:
                 await store.save(tx, changed)
-            loaded = {groups.survivor(event.data.customer_id) for event in recorded.fresh if event.backfill}
-            await store.note_loaded(tx, sorted(loaded), loaded=True)
+            # His own id, too: an undo parts him from who answers for him now.
+            loaded = {event.data.customer_id for event in recorded.fresh if event.backfill}
+            await store.note_loaded(tx, sorted(loaded | {groups.survivor(id) for id in loaded}), loaded=True)
             await self._lower(tx, recorded, groups, held, folded)
         return Outcome(duplicates=recorded.duplicates, rejected=recorded.conflicts)
 

@@ -37,9 +37,12 @@ class Merging:
         folded = await self.scoring.fold_whole(tx, await complaints_of(tx, persons, groups), groups)
         await store.save(tx, {id: folded.get(id, Statistics()) for id in concerned})
         await store.join(tx, {id: groups.survivor(id) != id for id in concerned})
+        await store.note_loaded(
+            tx, sorted({groups.survivor(id) for id, one in held.items() if one.loaded}), loaded=True
+        )
         # A base that fills is not scored half-way, by a merge neither.
-        loaded = {groups.survivor(id) for id, one in held.items() if one.loaded}
         if any(one.published is not None for one in held.values()):
+            loaded = _loaded(persons, groups, held, await store.history_alone(tx, concerned))
             await self._judge(tx, folded, _standing(persons, groups, held), _causes(persons, groups, events), loaded)
         return Outcome()
 
@@ -82,6 +85,17 @@ def _standing(persons: Sequence[str], groups: Groups, held: Mapping[str, Held]) 
         # Whoever goes by the scores of this id alone must learn of a band that came from another.
         published.append(held[person].published if held[person].band == before else None)
     return Standing.never_listed(bands, published)
+
+
+def _loaded(persons: Sequence[str], groups: Groups, held: Mapping[str, Held], alone: Mapping[str, bool]) -> set[str]:
+    """Of whom history tells: nothing live is known of him, or he is joined to history loaded since it was scored.
+    ``alone``: whether all that is known of an id was loaded."""
+    known = {person: [id for id in groups.members(person) if id in alone] for person in persons}
+    return {
+        person
+        for person, ids in known.items()
+        if ids and (all(alone[id] for id in ids) or any(alone[id] and held[id].loaded for id in ids))
+    }
 
 
 def _causes(persons: Sequence[str], groups: Groups, events: Sequence[Event]) -> dict[str, Event]:

@@ -39,6 +39,9 @@ _LOADED = """
 UPDATE customers SET loaded = :loaded
 WHERE customer_id = ANY(:ids) AND loaded <> :loaded
 """
+_HISTORY_ALONE = """
+SELECT customer_id, bool_and(backfill) AS alone FROM facts WHERE customer_id = ANY(:ids) GROUP BY customer_id
+"""
 # Column by column: the driver makes lists of arrays several times faster than rows of values.
 _CHUNK = """
 SELECT array_agg(customer_id) AS customer_id, array_agg(n_occasions) AS n_occasions, array_agg(first_day) AS first_day,
@@ -138,6 +141,11 @@ async def note_loaded(tx: Tx, customers: Sequence[str], *, loaded: bool) -> None
     """Notes of customers held whether history was loaded of them since they were scored."""
     if customers:
         await execute(tx, _LOADED, ids=customers, loaded=loaded)
+
+
+async def history_alone(tx: Tx, customers: Sequence[str]) -> dict[str, bool]:
+    """Whether all that is known of each customer was loaded; without those of whom nothing is."""
+    return {row["customer_id"]: row["alone"] for row in await fetch(tx, _HISTORY_ALONE, ids=customers)}
 
 
 async def hold_chunk(tx: Tx, after: str, limit: int) -> Row | None:

@@ -1,7 +1,7 @@
 """Scoring the whole base: in chunks by id, each judged, written and announced in one transaction."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -22,7 +22,7 @@ from services.churn.scoring.verdicts import Standing, Verdict, judge
 from shared.contracts.types import Cause
 from shared.db import Database, Row, Tx
 from shared.jobs import ran
-from shared.messaging import outbox
+from shared.messaging import merges, outbox
 from shared.messaging.outbox import Outgoing
 
 log = structlog.get_logger()
@@ -108,10 +108,11 @@ class WholeBase:
         # In a thread: the numbers of some thousand customers would keep the loop from its other work.
         verdicts = await asyncio.to_thread(_judge, held, run)
         counts.customers += len(held["customer_id"])
-        loaded = {id for id, new in zip(held["customer_id"], held["loaded"], strict=True) if new}
-        await store.note_loaded(tx, sorted(loaded), loaded=False)
+        noted = {id for id, new in zip(held["customer_id"], held["loaded"], strict=True) if new}
+        await store.note_loaded(tx, sorted(noted), loaded=False)
         if not verdicts:
             return
+        loaded = await self._history_alone(tx, sorted(noted.intersection(one.customer_id for one in verdicts)))
         risen = [verdict.customer_id for verdict in verdicts if verdict.rose]
         states = await store.statistics_of(tx, risen) if risen else {}
         told = await asyncio.to_thread(
@@ -128,6 +129,15 @@ class WholeBase:
         counts.published += sum(verdict.worth for verdict in verdicts)
         counts.raised += len(risen)
         counts.lowered += sum(verdict.fell for verdict in verdicts)
+
+    async def _history_alone(self, tx: Tx, persons: Sequence[str]) -> set[str]:
+        """Those of these persons, held, of whom nothing live is known under any of their ids."""
+        if not persons:
+            return set()
+        # Without the merges' lock, which comes before the rows': a merge of theirs waits for their rows.
+        groups = await merges.groups_seen(tx, persons)
+        known = await store.history_alone(tx, sorted({id for person in persons for id in groups.members(person)}))
+        return {person for person in persons if all(known.get(id, True) for id in groups.members(person))}
 
 
 def _judge(held: Row, run: Run) -> list[Verdict]:

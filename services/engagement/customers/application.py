@@ -87,11 +87,12 @@ class Customers:
         return outcome
 
     async def apply_file(self, tx: Tx, events: Sequence[Event]) -> Outcome:
-        """Files made and changed, consents given and withdrawn. What is loaded moves plans, and is none's reason."""
+        """Files made and changed, consents given and withdrawn. What is loaded moves plans, and is none's reason; nor
+        is a consent withdrawn."""
         groups, before, after = await _folded(tx, events)
         changed = {c for c in after if _planned_by(before[c]) != _planned_by(after[c])}
         said = [event for event in events if event.key in changed and isinstance(event.data, CustomerFields)]
-        live = {event.key: by_event(event) for event in said if not event.backfill}
+        live = {event.key: by_event(event) for event in (*said, *_granted(events)) if not event.backfill}
         await self._save(tx, after, live, groups)
         loaded = {groups.survivor(event.key): by_event(event) for event in said if event.key not in live}
         await store.flag_planned(tx, loaded, self._clock.now())
@@ -99,20 +100,22 @@ class Customers:
         return Outcome()
 
     async def apply_forecasts(self, tx: Tx, events: Sequence[Event]) -> Outcome:
-        """Customers at risk get their win-back contact planned here and now, unless history alone tells that they are;
-        who no longer is, loses it."""
+        """Customers at risk get their win-back contact planned here and now, by a risk that history tells only who was
+        planned before; who no longer is, loses it."""
         groups, before, after = await _folded(tx, events)
         triggers = {groups.survivor(event.key): by_event(event) for event in events}
         await self._save(tx, after, {}, groups)
         was, now = _persons(after, groups, before), _persons(after, groups, before | after)
         lowered = {p: triggers[p] for p in now if now[p].risk.band == "low" != was[p].risk.band}
         live = {groups.survivor(event.key) for event in events if not event.backfill}
-        raised = [(p, now[p], triggers[p]) for p in sorted(now) if p in live and _raised(was[p], now[p])]
+        raised = [p for p in sorted(now) if _raised(was[p], now[p])]
         if lowered:
             await self._withdraw(tx, lowered, "risk-lowered")
         if raised:
-            await store.note_planned(tx, [person for person, _, _ in raised], self._clock.now() - store.APART)
-            await self._plan(tx, raised)
+            await store.note_planned(tx, [p for p in raised if p in live], self._clock.now() - store.APART)
+            planned = await in_planning(tx, {p: now[p] for p in raised}, self._clock.now())
+            if planned:
+                await self._plan(tx, [(p, now[p], triggers[p]) for p in planned])
         return Outcome()
 
     def _to_look_at(
@@ -289,6 +292,10 @@ def _after(customer: Customer, event: Event) -> Customer:
             return assessed(customer, event.data)
         case other:
             raise TypeError(f"planning doesn't read {type(other).__name__}")
+
+
+def _granted(events: Sequence[Event]) -> list[Event]:
+    return [event for event in events if isinstance(event.data, ConsentChanged) and event.data.granted]
 
 
 def _planned_by(customer: Customer) -> object:

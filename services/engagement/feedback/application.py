@@ -1,16 +1,18 @@
 """Feedback: the fact comes by event, its text stays here. A complaint is a task, open until it is done."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
 from services.engagement.contacts.timing import next_open, zone_of
 from services.engagement.customers import application as customers
+from services.engagement.customers.domain import Customer
 from services.engagement.feedback import store
 from services.engagement.feedback.store import Written
 from services.engagement.policies import application as policies
 from services.engagement.tasks import application as tasks
 from services.engagement.tasks.domain import Task
+from services.engagement.triggers import by_event
 from shared.clock import Clock
 from shared.contracts.behaviour import FeedbackReceived
 from shared.contracts.topics import BY_DATA
@@ -30,20 +32,24 @@ class Feedback:
         self._house_zone = house_zone
 
     async def apply(self, tx: Tx, events: Sequence[Event]) -> Outcome:
-        """Keeps the facts; every complaint that isn't loaded history becomes a task."""
+        """Keeps the facts. Who wrote is planned, and every complaint becomes a task, unless they are loaded history."""
         recorded = await facts.record(tx, events)
+        live = {event.key: by_event(event) for event in recorded.fresh if not event.backfill}
+        if not live:
+            return Outcome(recorded.duplicates, recorded.conflicts)
+        known = await customers.lock(tx, sorted(live))
+        await customers.flag(tx, live, self._clock.now())
         complaints = [
             event.data
             for event in recorded.fresh
             if isinstance(event.data, FeedbackReceived) and event.data.kind == "complaint" and not event.backfill
         ]
         if complaints:
-            await self._open(tx, complaints)
+            await self._open(tx, complaints, known)
         return Outcome(recorded.duplicates, recorded.conflicts)
 
-    async def _open(self, tx: Tx, complaints: Sequence[FeedbackReceived]) -> None:
+    async def _open(self, tx: Tx, complaints: Sequence[FeedbackReceived], known: Mapping[str, Customer]) -> None:
         rules = await policies.in_force(tx)
-        known = await customers.lock(tx, sorted({complaint.customer_id for complaint in complaints}))
         within = timedelta(hours=rules.complaints.policy.answer_within_hours)
         made = []
         for complaint in complaints:

@@ -57,6 +57,29 @@ async def test_a_risk_that_loaded_history_shows_is_announced_as_history_and_what
     assert ("customer-at-risk", "new", False) in await events(churn)
 
 
+async def test_who_is_live_and_has_an_old_order_loaded_is_announced_live_when_he_falls_silent(churn: Churn) -> None:
+    await regulars(churn, customers=2, last=1)
+    await churn.score_all()
+    churn.clock.set(churn.clock.now() + timedelta(days=100))
+    late = record("purchase-recorded", purchase("pos:000", days_ago=200), backfill=True)
+    await churn.take_records([late])
+    await churn.score_all()
+    risen = [event for event in await events(churn) if event[0] == "customer-at-risk"]
+    assert risen == [("customer-at-risk", "pos:000", False), ("customer-at-risk", "pos:001", False)]
+
+
+async def test_who_was_only_loaded_and_scored_and_is_loaded_once_more_is_announced_as_history(churn: Churn) -> None:
+    def loaded(*days: int) -> list[Record]:
+        return [record("purchase-recorded", purchase("old", days_ago=day), backfill=True) for day in days]
+
+    await churn.take_records(loaded(25, 65, 105))
+    await churn.score_all()
+    assert not [event for event in await events(churn) if event[0] == "customer-at-risk"]
+    await churn.take_records(loaded(*range(26, 65), *range(66, 105)))
+    await churn.score_all()
+    assert ("customer-at-risk", "old", True) in await events(churn)
+
+
 async def set_policy(churn: Churn, **thresholds: Any) -> None:
     async with churn.service.db.transaction() as tx:
         await policies.replace(tx, Policy(**thresholds), lambda version: None, churn.clock.now())

@@ -1,6 +1,7 @@
 """Ids of one person count as one customer while they are joined, and as two again once they are parted."""
 
 import itertools
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -192,3 +193,43 @@ async def test_who_is_joined_to_loaded_history_is_judged_by_it_as_history(churn:
     told = (await events(churn))[before:]
     assert ("customer-at-risk", "old", True) in told
     assert {loaded for topic, _, loaded in told if topic in ("churn-scored", *RISK)} == {True}
+
+
+@pytest.mark.parametrize("survivor_loaded", [False, True])
+@pytest.mark.parametrize("scored", [False, True])
+async def test_of_whom_history_was_loaded_while_he_was_joined_is_announced_as_history_when_he_is_parted(
+    churn: Churn, survivor_loaded: bool, scored: bool
+) -> None:
+    """The other one, who lives, is announced live, though history was loaded of the person that they were."""
+    await churn.take_records([record("purchase-recorded", purchase("live", days_ago=day)) for day in range(1, 60, 10)])
+    if scored:
+        await churn.score_all()
+    ids = ("live", "old") if survivor_loaded else ("old", "live")
+    await churn.take_records([merged("m", *ids)])
+    history = [purchase("old", days_ago=day) for day in range(100, 160, 10)]
+    await churn.take_records([record("purchase-recorded", order, backfill=True) for order in history])
+    if scored:
+        await churn.score_all()
+    await churn.take_records([merged("m", *ids, version=2)])
+    await churn.score_all()
+    churn.clock.set(churn.clock.now() + timedelta(days=100))
+    await churn.score_all()
+    risen = [event for event in await events(churn) if event[0] == "customer-at-risk"]
+    assert sorted(risen) == [("customer-at-risk", "live", False), ("customer-at-risk", "old", True)]
+
+
+async def test_who_is_joined_to_an_id_without_facts_stays_loaded_history(churn: Churn) -> None:
+    history = [purchase("old", days_ago=day) for day in range(100, 160, 10)]
+    await churn.take_records([record("purchase-recorded", order, backfill=True) for order in history])
+    await churn.take_records([merged("m", "old", "new")])
+    await churn.score_all()
+    assert ("customer-at-risk", "new", True) in await events(churn)
+
+
+async def test_who_is_live_and_has_an_old_order_loaded_is_announced_live_by_a_merge(churn: Churn) -> None:
+    await regulars(churn, customers=2, last=1)
+    await churn.score_all()
+    await churn.take_records([record("purchase-recorded", purchase("pos:000", days_ago=200), backfill=True)])
+    churn.clock.set(churn.clock.now() + timedelta(days=100))
+    await churn.take_records([merged("m", "pos:000", "pos:001")])
+    assert [event for event in await events(churn) if event[0] in RISK] == [("customer-at-risk", "pos:001", False)]

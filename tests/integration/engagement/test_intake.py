@@ -150,6 +150,39 @@ async def test_a_risk_that_history_alone_tells_wins_nobody_back_and_one_that_ris
     assert await without_mail.run("plan") == 1
 
 
+async def test_a_risk_that_history_tells_of_who_is_planned_already_wins_him_back(without_mail: Engagement) -> None:
+    await without_mail.take(*(("purchase-recorded", purchase(who, days_ago=5)) for who in ("pos:1", "pos:2")))
+    await without_mail.run("plan")
+    loaded = [record(*at_risk("pos:1"), backfill=True), record(*at_risk("pos:3"), backfill=True)]
+    await without_mail.take_records(loaded)
+    planned = {(c["customer_id"], c["purpose"]) for c in await without_mail.contacts()}
+    assert {who for who, purpose in planned if purpose == "win-back"} == {"pos:1"}
+    await without_mail.take(merged("pos:2", "pos:4"))
+    await without_mail.take_records([record(*at_risk("pos:4"), backfill=True)])
+    planned = {(c["customer_id"], c["purpose"]) for c in await without_mail.contacts()}
+    assert {who for who, purpose in planned if purpose == "win-back"} == {"pos:1", "pos:4"}
+
+
+LIVE = {
+    "a complaint": (complaint(), complaint(feedback_id="f-2"), True),
+    "praise": (complaint(kind="praise"), complaint(kind="praise", feedback_id="f-2"), True),
+    "a consent": (consent(), consent(), True),
+    "a consent withdrawn": (consent(), consent(granted=False), False),
+}
+
+
+@pytest.mark.parametrize(("loaded", "live", "planned"), LIVE.values(), ids=list(LIVE))
+async def test_who_was_loaded_is_planned_by_live_feedback_and_by_a_live_consent(
+    without_mail: Engagement, loaded: tuple[str, dict[str, Any]], live: tuple[str, dict[str, Any]], planned: bool
+) -> None:
+    history = [("purchase-recorded", purchase(days_ago=5)), loaded]
+    await without_mail.take_records([record(*event, backfill=True) for event in history])
+    assert await without_mail.run("plan") == 0
+    await without_mail.take(live)
+    assert await without_mail.run("plan") == planned
+    assert [contact["purpose"] for contact in await without_mail.contacts()] == ["cadence"] * planned
+
+
 async def test_who_was_loaded_and_is_joined_to_somebody_live_is_planned_with_him(without_mail: Engagement) -> None:
     await without_mail.take_records([record("purchase-recorded", purchase("pos:1", days_ago=40), backfill=True)])
     await without_mail.take(("purchase-recorded", purchase("pos:2", days_ago=5)))
