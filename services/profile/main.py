@@ -129,7 +129,7 @@ def build(surroundings: Surroundings, settings: ProfileSettings) -> Service:
             notes_router(Notes(customers), customers, db),
             timeline_router(timeline, customers, db),
             patterns_router(Patterns(house, clock), customers, db),
-            demand_router(Demands(house, clock), own_segments, db),
+            demand_router(Demands(counting, house, clock), own_segments, db),
             products_router(catalogue, db, wake),
             rates_router(RateBook(clock, house), db),
             recommendations_router(

@@ -1,10 +1,12 @@
 """What the members of a segment buy, and what of it has changed."""
 
+import asyncio
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
+from services.profile.counting.application import Counting
 from services.profile.demand import store
-from services.profile.demand.domain import Change, change
+from services.profile.demand.domain import Change, Counted, change, pooled
 from services.profile.periods import Period, period
 from services.profile.purchases.domain import House
 from shared.clock import Clock
@@ -15,6 +17,7 @@ from shared.db import Tx
 class Demands:
     """The use case of this module."""
 
+    counting: Counting
     house: House
     clock: Clock
 
@@ -22,9 +25,28 @@ class Demands:
         """The days asked for. Raises ValueError for none."""
         return period(since, until, self.house.day(self.clock.now()))
 
-    async def of(self, tx: Tx, segment: str, place: str, asked: Period) -> tuple[int, Change]:
-        """How many are in a class of a segment now, and how they have bought."""
+    async def hold(self, tx: Tx) -> None:
+        """The first to do in the transaction: the figures are of one moment, while orders are counted beside them."""
+        await store.hold(tx)
+
+    async def as_of(self, tx: Tx) -> datetime | None:
+        """How far the orders are counted."""
+        return await self.counting.counted_at(tx)
+
+    async def counted(self, tx: Tx, segment: str, place: str, asked: Period) -> tuple[int, Counted]:
+        """How many are in a class of a segment now, and what they have bought."""
         said = store.asked(segment, place, asked)
-        categories, channels = await store.categories(tx, said), await store.channels(tx, said)
-        found = change(await store.periods(tx, said), categories, channels, await store.ranks(tx, said))
-        return await store.members(tx, said), found
+        categories = await store.categories(tx, said)
+        orders, baskets = await store.differences(tx, said)
+        return await store.members(tx, said), Counted(
+            periods=await store.periods(tx, said),
+            categories=categories,
+            channels=await store.channels(tx, said),
+            orders=orders,
+            baskets=baskets,
+            mix=await store.mix(tx, said, *pooled(categories)),
+        )
+
+    async def compared(self, counted: Counted) -> Change:
+        """What has changed; outside the event loop, and no transaction need wait for it."""
+        return await asyncio.to_thread(change, counted)

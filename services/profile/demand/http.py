@@ -1,5 +1,6 @@
 """The route of how the members of a segment buy."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query
@@ -12,6 +13,7 @@ from services.profile.demand.domain import Change, Demand, Part, share
 from services.profile.fields import FromDay, Id, ToDay
 from services.profile.patterns.domain import LEVEL
 from services.profile.segments.catalogue import OwnSegments
+from services.profile.segments.classes import has_class
 from services.profile.segments.domain import BUILT_IN, IN
 from services.profile.segments.shapes import NAME
 from shared.db import Database
@@ -24,17 +26,20 @@ _BEFORE = {
     "orders": 410, "buyers": 260, "orders_per_buyer": 1.577, "spend": _MONEY,
     "average_basket": {"amount": "304.88", "currency": "TWD"},
 }  # fmt: skip
-_TEST = {"test": "conditional binomial, Przyborowski and Wilenski (1940)", "p_value": 0.031, "significant": True}
+_TEST = {"test": "signed rank of members' orders, Wilcoxon (1945)", "p_value": 0.031, "significant": True}
 _PART = {
     "name": "tea", "orders": 300, "share": 0.838, "orders_before": 290, "share_before": 0.707, "change": 0.131,
 }  # fmt: skip
 _EXAMPLE: dict[str, Any] = {
-    "segment": "regulars", "class": "in", "members": 512, "period": {"from": "2026-08-23", "to": "2026-11-21"},
+    "segment": "regulars", "class": "in", "members": 512, "as_of": "2026-11-20T08:15:00Z",
+    "period": {"from": "2026-08-23", "to": "2026-11-21"},
     **_BEFORE, "orders": 358,
     "before": {"period": {"from": "2026-05-25", "to": "2026-08-23"}, **_BEFORE},
     "level": LEVEL, "frequency": _TEST,
-    "basket": {"test": "rank sum, Mann and Whitney (1947)", "p_value": 0.4, "significant": False},
-    "category_mix": {"test": "chi-squared test of homogeneity, Pearson (1900)", "p_value": 0.0004, "significant": True},
+    "basket": {"test": "signed rank of members' mean baskets, Wilcoxon (1945)", "p_value": 0.4, "significant": False},
+    "category_mix": {
+        "test": "randomisation of members' periods, Fisher (1935)", "p_value": 0.004, "significant": True,
+    },
     "categories": [_PART], "channels": [{**_PART, "name": "store"}],
 }  # fmt: skip
 
@@ -67,12 +72,16 @@ class PartView(BaseModel):
 
 
 class SegmentPatternView(DemandView):
-    """How those who are in the class now buy. A ``p_value`` is null where there is too little to tell; below ``level``
-    the difference is significant. ``categories`` and ``channels``: the greatest change first."""
+    """How those who are in the class now buy. ``as_of``: when the orders were last counted; null before the first time.
+
+    Tests are of members' differences between the periods. A ``p_value`` is null where there is too little to tell;
+    below ``level`` the difference is significant. ``categories`` and ``channels``: the greatest change first.
+    """
 
     segment: str
     place: str = Field(serialization_alias="class")
     members: int
+    as_of: datetime | None
     period: PeriodView
     before: EarlierView
     level: float
@@ -98,7 +107,8 @@ def demand_router(demands: Demands, catalogue: OwnSegments, db: Database) -> Rou
         until: ToDay = None,
     ) -> SegmentPatternView:
         """How often, how much at a time and of what the members of a segment buy, and whether it differs from the
-        period before by more than chance. Members are who is in it now; restricted files are left out."""
+        period before by more than chance, member by member. Members are who is in it now; restricted files are left
+        out."""
         if place is None and name in BUILT_IN:
             raise invalid("/query/class", "A built-in segment has members by class.")
         try:
@@ -106,15 +116,21 @@ def demand_router(demands: Demands, catalogue: OwnSegments, db: Database) -> Rou
         except ValueError as error:
             raise invalid("/query/from", str(error)) from error
         async with db.transaction() as tx:
+            await demands.hold(tx)
             if name not in BUILT_IN and await catalogue.find(tx, name) is None:
                 raise not_found()
-            members, told = await demands.of(tx, name, place or IN, period)
+            if not has_class(name, place or IN):
+                raise invalid("/query/class", "The segment has no such class.")
+            as_of = await demands.as_of(tx)
+            members, counted = await demands.counted(tx, name, place or IN, period)
+        told = await demands.compared(counted)
         currency = demands.house.currency
         return SegmentPatternView(
             **_demand(told.now, currency),
             segment=name,
             place=place or IN,
             members=members,
+            as_of=as_of,
             period=period_view(period),
             before=EarlierView(**_demand(told.before, currency), period=period_view(period.before)),
             level=LEVEL,

@@ -1,11 +1,12 @@
 """The orders of a segment's members in two periods, counted where they stand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
-from services.profile.demand.domain import Demand, Part, Ranks
+from services.profile.demand.domain import Demand, Part
+from services.profile.demand.flips import Mix
 from services.profile.periods import Period
-from shared.db import Tx, fetch
+from shared.db import Tx, execute, fetch
 
 # Members by the index of their class, their orders by (customer_id, day).
 _OURS = """
@@ -26,31 +27,47 @@ ours AS (
     WHERE o.counts AND o.day >= CAST(:since AS date) AND o.day < CAST(:until AS date)
 )
 """
+_ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _MEMBERS = "SELECT count(*) AS members FROM members"
 _PERIODS = """
 SELECT later, count(*) AS orders, count(DISTINCT person) AS buyers, count(house_net) AS converted,
        CAST(coalesce(sum(house_net), 0) AS bigint) AS spend
 FROM ours GROUP BY later
 """
-_CATEGORIES = """
+_KEPT = """
+SELECT DISTINCT l.category AS name
+FROM unnest(line_categories, line_sold, line_returned) AS l (category, sold, returned)
+WHERE l.returned < l.sold
+"""
+_CATEGORIES = f"""
 SELECT name, count(*) FILTER (WHERE NOT later) AS before, count(*) FILTER (WHERE later) AS now
-FROM ours CROSS JOIN LATERAL (
-    SELECT DISTINCT l.category AS name FROM unnest(line_categories, line_sold, line_returned)
-        AS l (category, sold, returned)
-    WHERE l.returned < l.sold) AS kept
+FROM ours CROSS JOIN LATERAL ({_KEPT}) AS kept
 GROUP BY name ORDER BY name
 """
 _CHANNELS = """
 SELECT channel AS name, count(*) FILTER (WHERE NOT later) AS before, count(*) FILTER (WHERE later) AS now
 FROM ours GROUP BY channel ORDER BY channel
 """
-# The rank of equal ones is the mean of their places; n members of a group of n add n * (n² - 1) = n³ - n.
-_RANKS = """
-SELECT count(*) FILTER (WHERE NOT later) AS before, count(*) FILTER (WHERE later) AS now,
-       CAST(coalesce(sum(place + (alike - 1) / 2.0) FILTER (WHERE NOT later), 0) AS double precision) AS rank_sum,
-       CAST(coalesce(sum(alike * alike - 1), 0) AS bigint) AS ties
-FROM (SELECT later, rank() OVER (ORDER BY house_net) AS place, count(*) OVER (PARTITION BY house_net) AS alike
-      FROM ours WHERE house_net IS NOT NULL) AS baskets
+# The means of equal amounts are equal only when rounded: a quotient is told to as many places as its operands ask for.
+_DIFFERENCES = """
+SELECT coalesce(array_agg(CAST(orders AS integer)) FILTER (WHERE orders <> 0), '{}') AS orders,
+       coalesce(array_agg(CAST(basket AS double precision)) FILTER (WHERE basket <> 0), '{}') AS baskets
+FROM (SELECT count(*) FILTER (WHERE later) - count(*) FILTER (WHERE NOT later) AS orders,
+             round(avg(house_net) FILTER (WHERE later), 6) - round(avg(house_net) FILTER (WHERE NOT later), 6) AS basket
+      FROM ours GROUP BY person) AS each
+"""
+# One array a column of the answer: a million rows would be a million records.
+_MIX = f"""
+SELECT coalesce(array_agg(CAST(member AS integer)), '{{}}') AS members,
+       coalesce(array_agg(CAST(place - 1 AS integer)), '{{}}') AS columns,
+       coalesce(array_agg(CAST(more AS integer)), '{{}}') AS by
+FROM (SELECT dense_rank() OVER (ORDER BY person) - 1 AS member, place, more
+      FROM (SELECT person, coalesce(k.place, cardinality(CAST(:names AS text[])) + 1) AS place,
+                   sum(CASE WHEN later THEN 1 ELSE -1 END) AS more
+            FROM ours CROSS JOIN LATERAL ({_KEPT}) AS kept
+            LEFT JOIN unnest(CAST(:names AS text[])) WITH ORDINALITY AS k (name, place) USING (name)
+            GROUP BY 1, 2) AS each
+      WHERE more <> 0) AS numbered
 """
 
 
@@ -62,6 +79,11 @@ def asked(segment: str, place: str, period: Period) -> Asked:
     """What is asked of each of them."""
     days = {"since": period.before.since, "middle": period.since, "until": period.until}
     return {"segment": segment, "class": place, **days}
+
+
+async def hold(tx: Tx) -> None:
+    """Has all statements of a transaction that has begun see one moment."""
+    await execute(tx, _ONE_MOMENT)
 
 
 async def members(tx: Tx, said: Asked) -> int:
@@ -86,6 +108,14 @@ async def channels(tx: Tx, said: Asked) -> list[Part]:
     return [Part(**row) for row in await fetch(tx, _OURS + _CHANNELS, **said)]
 
 
-async def ranks(tx: Tx, said: Asked) -> Ranks:
-    """The sizes of their baskets, as the rank-sum test needs them."""
-    return Ranks(**(await fetch(tx, _OURS + _RANKS, **said))[0])
+async def differences(tx: Tx, said: Asked) -> tuple[list[int], list[float]]:
+    """By how much each member's orders are more, and the mean of his baskets, where there are such in both periods;
+    without zeros, in no order."""
+    row = (await fetch(tx, _OURS + _DIFFERENCES, **said))[0]
+    return row["orders"], row["baskets"]
+
+
+async def mix(tx: Tx, said: Asked, names: Sequence[str], both: Sequence[int]) -> Mix:
+    """By how much each member's orders with a category are more: a column a name, and one for all others."""
+    row = (await fetch(tx, _OURS + _MIX, names=names, **said))[0]
+    return Mix(both, row["members"], row["columns"], row["by"])

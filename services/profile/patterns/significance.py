@@ -1,6 +1,7 @@
 """Whether two periods differ by more than chance: tests that need no tables and few cases."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
@@ -10,6 +11,10 @@ MOST_EXACT = 2000
 """Cases of a conditional binomial test that are still added up."""
 LEAST_BASKETS = 8
 """Baskets of each period for the normal approximation of the rank test (Mann and Whitney, 1947)."""
+LEAST_DIFFERENCES = 8
+"""Pairs that differ at the least: with fewer, hardly any outcome is improbable."""
+MOST_SUMMED = 25
+"""Pairs of which every choice of signs is still counted."""
 
 
 def frequency(before: int, now: int) -> float | None:
@@ -35,12 +40,7 @@ def basket(before: Sequence[int], now: Sequence[int]) -> float | None:
         ranks += sum(of == 0 for of in group) * (place + (len(group) + 1) / 2)
         ties += len(group) ** 3 - len(group)
         place += len(group)
-    return rank_sum(len(before), len(now), ranks, ties)
-
-
-def rank_sum(n: int, m: int, ranks: float, ties: int) -> float | None:
-    """The same of sets of ``n`` and ``m`` amounts, of which the ``ranks`` of the former are summed already, and over
-    all groups of equal amounts the ``ties``, each its number's cube less the number."""
+    n, m = len(before), len(now)
     if min(n, m) < LEAST_BASKETS:
         return None
     spread = n * m / 12 * (n + m + 1 - ties / ((n + m) * (n + m - 1)))
@@ -48,6 +48,38 @@ def rank_sum(n: int, m: int, ranks: float, ties: int) -> float | None:
         return None
     distance = abs(ranks - n * (n + 1) / 2 - n * m / 2)
     return min(1.0, math.erfc(max(0.0, distance - 0.5) / math.sqrt(2 * spread)))
+
+
+def signed_rank(differences: Iterable[float]) -> float | None:
+    """The p-value of paired differences being as likely up as down: the signed-rank test of Wilcoxon (1945),
+    two-sided, zeros dropped, equal sizes at the mean of their ranks.
+
+    Exact up to 25 differences; beyond them normal, with the variance of these very ranks and a correction for
+    continuity. None with fewer than 8.
+    """
+    sizes = sorted((abs(one), one > 0) for one in differences if one)
+    if len(sizes) < LEAST_DIFFERENCES:
+        return None
+    # Twice the ranks: the mean of two places may be a half.
+    ranks: list[int] = []
+    rising = 0
+    for _, same in groupby(sizes, key=lambda one: one[0]):
+        group = [up for _, up in same]
+        rank = 2 * len(ranks) + len(group) + 1
+        ranks += [rank] * len(group)
+        rising += rank * sum(group)
+    distance = abs(2 * rising - sum(ranks))
+    if len(ranks) <= MOST_SUMMED:
+        ways = _ways(ranks)
+        return sum(ways[k] for k in ways if abs(2 * k - sum(ranks)) >= distance) / (1 << len(ranks))
+    return math.erfc(max(0, distance - 2) / math.sqrt(2 * sum(rank * rank for rank in ranks)))
+
+
+def _ways(ranks: Sequence[int]) -> Counter[int]:
+    ways = Counter({0: 1})
+    for rank in ranks:
+        ways += Counter({k + rank: n for k, n in ways.items()})
+    return ways
 
 
 def shares(before: Mapping[str, int], now: Mapping[str, int]) -> float | None:

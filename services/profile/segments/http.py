@@ -10,6 +10,7 @@ from services.profile.fields import CustomerInPath, Id, Instant
 from services.profile.identities.application import person
 from services.profile.segments import shapes
 from services.profile.segments.catalogue import OwnSegments, SegmentExists, TooManySegments
+from services.profile.segments.classes import has_class
 from services.profile.segments.domain import BUILT_IN, IN
 from services.profile.segments.explaining import Explaining
 from services.profile.segments.recalibration import Recalibrations, TooFewCustomers
@@ -123,6 +124,8 @@ def segments_router(
         async with db.transaction() as tx:
             if name not in BUILT_IN and await catalogue.find(tx, name) is None:
                 raise not_found()
+            if not has_class(name, place or IN):
+                raise invalid("/query/class", "The segment has no such class.")
             found = await catalogue.members(tx, name, place or IN, after[0] if after else "", paging.limit + 1)
         showed(member.customer_id for member in found[: paging.limit])
         cursor = paging.next_cursor(found, lambda member: (member.customer_id,))

@@ -210,6 +210,21 @@ async def test_customers_are_listed_by_segment_and_by_class(profile: Profile) ->
     assert (unasked.status_code, unasked.json()["errors"][0]["pointer"]) == (422, "/query/class")
 
 
+async def test_a_class_that_nobody_can_be_in_is_refused(profile: Profile) -> None:
+    await make(profile, OFTEN)
+    for segment, known, unknown in (
+        ("lifecycle", "returned", "vip"),
+        ("rfm", "5-1-3", "6-1-1"),
+        ("value", "PIV", "EV"),
+        ("class", "regular", "new"),
+        ("regulars", "out", "maybe"),
+    ):
+        assert await members(profile, segment, f"?class={known}") == []
+        refused = await profile.client.get(f"/segments/{segment}/members?class={unknown}")
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/query/class"), segment
+    assert (await profile.client.get("/segments/none/members?class=maybe")).status_code == 404
+
+
 async def test_recalibration_shows_who_would_move_and_only_on_command_moves_them(profile: Profile) -> None:
     for n in range(1, 21):
         await profile.take(

@@ -1,8 +1,10 @@
 """The tests of significance against SciPy's."""
 
 import math
+import operator
 import random
 import statistics
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from services.profile.patterns.significance import (
     frequency,
     longer_gap,
     shares,
+    signed_rank,
     t_tail,
     two_counts,
 )
@@ -45,6 +48,33 @@ def test_baskets_are_judged_by_their_ranks(before: list[int], now: list[int]) ->
         assert basket(before, now) == pytest.approx(expected, rel=1e-9)
 
 
+@given(st.lists(st.integers(-6, 6), min_size=8, max_size=11))
+def test_few_differences_are_judged_by_all_their_signs(differences: list[int]) -> None:
+    sizes = [abs(one) for one in differences if one]
+    if len(sizes) < 8:
+        assert signed_rank(differences) is None
+        return
+    ranks = stats.rankdata(sizes)
+    distance = abs(sum(rank if one > 0 else -rank for rank, one in zip(ranks, filter(None, differences), strict=True)))
+    signs = product((-1, 1), repeat=len(ranks))
+    as_far = sum(abs(sum(map(operator.mul, ranks, one))) >= distance for one in signs)
+    assert signed_rank(differences) == pytest.approx(as_far / 2 ** len(ranks))
+
+
+@given(st.lists(st.integers(-30, 40).filter(bool), min_size=26, max_size=60))
+def test_many_differences_are_judged_by_their_ranks(differences: list[int]) -> None:
+    expected = stats.wilcoxon(differences, correction=True, method="approx").pvalue
+    assert signed_rank([*differences, 0, 0]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_counted_signs_and_the_normal_ones_agree() -> None:
+    dice = random.Random(9)
+    for _ in range(50):
+        differences = [dice.randint(-9, 12) or 1 for _ in range(25)]
+        expected = stats.wilcoxon(differences, correction=True, method="approx").pvalue
+        assert signed_rank(differences) == pytest.approx(expected, abs=0.01)
+
+
 def test_shares_are_judged_by_chi_squared() -> None:
     before, now = {"tea": 40, "ware": 20, "rice": 30}, {"tea": 15, "ware": 45, "rice": 31}
     expected = stats.chi2_contingency([list(before.values()), list(now.values())], correction=False).pvalue
@@ -65,6 +95,7 @@ def test_what_is_too_rare_even_together_is_left_out() -> None:
 
 def test_too_little_is_not_judged() -> None:
     assert basket([1] * 7, list(range(20))) is None
+    assert signed_rank([0] * 500 + [1] * 7) is None
     assert shares({"tea": 3}, {"tea": 1, "ware": 2}) is None
     assert shares({"tea": 50}, {}) is None
     assert shares({"tea": 50}, {"tea": 60}) is None
