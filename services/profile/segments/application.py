@@ -10,8 +10,8 @@ from services.profile.policies.application import in_force
 from services.profile.purchases.domain import House
 from services.profile.segments import catalogue, store
 from services.profile.segments.announcements import announced
-from services.profile.segments.domain import Move, Placement, built_in, place
-from services.profile.segments.facts import Book
+from services.profile.segments.domain import Move, Placement, Segment, built_in, place, was_due
+from services.profile.segments.facts import Book, Known
 from services.profile.segments.reading import ACTIVITY, known_of
 from shared.clock import Clock
 from shared.contracts.segments import SegmentCause
@@ -28,6 +28,7 @@ BATCH = 1000
 RUSH = 500
 PATIENCE_SECONDS = 20.0
 NOBODY_JOINED = Groups()
+_TIME: SegmentCause = "time"
 FILES, PURCHASES, STANDINGS, CONTACTS = "customers", "purchase_states", "standings", "contacts"
 # The last two move nobody.
 _MATTERS = {ACTIVITY: ACTIVITY, "consent-changed": FILES, "purchase-rhythm-dropped": FILES}
@@ -218,23 +219,44 @@ class Placing:
         stood = await store.placements(tx, customers)
         standing: dict[tuple[str, str], Placement] = {}
         gone: list[tuple[str, str]] = []
-        moves: list[tuple[Wanted, Move]] = []
+        moves: list[tuple[Wanted, Move, bool]] = []
         for one in wanted:
             person = people.get(one.customer_id)
             for segment in [segments[one.segment]] if one.segment else segments.values():
                 key = (one.customer_id, segment.name)
                 before = stood.get(key)
-                after, move = place(one.customer_id, person, segment, before, book, one.at, one.cause)
+                after, made = _stages(one, person, segment, before, book)
+                moves += [(one, move, owed) for move, owed in made]
                 if after is None and before is not None:
                     gone.append(key)
                 elif after is not None and after is not before and after != before:
                     standing[key] = after
-                if move:
-                    moves.append((one, move))
         await store.save(tx, standing, gone)
-        await store.note(tx, [move for _, move in moves])
-        silent = await self._in_silence(tx, [one for one, _ in moves])
-        loud = [move for _, move in moves if move.customer_id not in silent]
+        await store.note(tx, [move for _, move, _ in moves])
+        silent = await self._in_silence(tx, [one for one, _, owed in moves if not owed])
+        loud = [move for _, move, owed in moves if owed or move.customer_id not in silent]
         said = [event for move in loud for event in announced(move, people.get(move.customer_id), stood, book)]
         await outbox.append(tx, SERVICE, said, self.clock.now())
         return len(standing) + len(gone)
+
+
+def _stages(
+    one: Wanted, person: Known | None, segment: Segment, before: Placement | None, book: Book
+) -> tuple[Placement | None, list[tuple[Move, bool]]]:
+    """Where a customer stands, and his moves, each with whether time owed it: it would have come without any news.
+
+    Before loaded news has its turn, time has its own, a stage at a time; it owes no more once the news makes another
+    stage of what was due.
+    """
+    moves: list[tuple[Move, bool]] = []
+    stands, owed = before, True
+    while True:
+        due = stands.next_at if one.silent and person and stands else None
+        at, cause = (one.at, one.cause) if due is None or due > one.at else (due, _TIME)
+        after, move = place(one.customer_id, person, segment, stands, book, at, cause)
+        owed = owed and was_due(stands, after, at)
+        if move:
+            moves.append((move, owed))
+        stands = after
+        if at == one.at:
+            return stands, moves

@@ -53,13 +53,15 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """Where a customer stands in a segment. ``inputs`` as they were when he came there."""
+    """Where a customer stands in a segment. ``inputs`` as they were when he came there; ``next_place``: the class that
+    time alone makes of it at ``next_at``, None where that isn't known."""
 
     place: str
     since: datetime
     version: int
     next_at: datetime | None
     inputs: Mapping[str, Scalar] = {}
+    next_place: str | None = None
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -98,10 +100,12 @@ def next_change(known: Known, segment: Segment, book: Book, today: date) -> date
 
     Exact: a class can change on its facts' turning days alone, and each of these is tried.
     """
-    return _next_change(known, segment, book, today, class_on(known, segment, book, today))
+    return _next_change(known, segment, book, today, class_on(known, segment, book, today))[0]
 
 
-def _next_change(known: Known, segment: Segment, book: Book, today: date, now: str | None) -> date | None:
+def _next_change(
+    known: Known, segment: Segment, book: Book, today: date, now: str | None
+) -> tuple[date | None, str | None]:
     if segment.rule:
         numbers = segment.rule.numbers
         days = [
@@ -112,9 +116,9 @@ def _next_change(known: Known, segment: Segment, book: Book, today: date, now: s
     else:
         days = facts.turning_days(known, _TURNS[segment.name], _NO_NUMBERS, book)
     for day in sorted(days):
-        if day > today and class_on(known, segment, book, day) != now:
-            return day
-    return None
+        if day > today and (then := class_on(known, segment, book, day)) != now:
+            return day, then
+    return None, None
 
 
 def inputs_on(known: Known, segment: Segment, book: Book, today: date) -> dict[str, Scalar]:
@@ -151,19 +155,26 @@ def place(
     today = book.house.day(at)
     after = class_on(known, segment, book, today) if known else None
     stood = before.place if before else segment.nowhere
-    turns = _next_change(known, segment, book, today, after) if known else None
+    turns, then = _next_change(known, segment, book, today, after) if known else (None, None)
     next_at = start_of(turns, book.house) if turns else None
     if (after or segment.nowhere) == stood:
         if after is None or (before is None and next_at is None):
             return None, None
         if before is None:
-            return Placement(after, at, segment.version, next_at), None
-        if (before.version, before.next_at) == (segment.version, next_at):
+            return Placement(after, at, segment.version, next_at, next_place=then), None
+        if (before.version, before.next_at) == (segment.version, next_at) and before.next_place in (None, then):
             return before, None
-        return msgspec.structs.replace(before, version=segment.version, next_at=next_at), None
+        return msgspec.structs.replace(before, version=segment.version, next_at=next_at, next_place=then), None
     inputs = inputs_on(known, segment, book, today) if known else {}
     move = Move(customer_id, segment, stood, after, at, cause, inputs)
-    return (Placement(after, at, segment.version, next_at, inputs) if after else None), move
+    return (Placement(after, at, segment.version, next_at, inputs, then) if after else None), move
+
+
+def was_due(before: Placement | None, after: Placement | None, at: datetime) -> bool:
+    """Whether time alone would have taken him, by this instant, to where he has come."""
+    if before is None or before.next_at is None or before.next_at > at:
+        return False
+    return before.next_place in (None, after.place if after else None)
 
 
 def labels(places: Iterable[tuple[str, str]]) -> list[str]:

@@ -111,20 +111,20 @@ WHERE c.customer_id = ANY(:customers)
 _OF_FILE, _TAGS, _INTERESTS, _NEEDS, _ATTRIBUTES, _FEEDBACK = 22, 2, 6, 13, 15, 21
 _PLACEMENTS = """
 SELECT customer_id, segment, class, since, rule_version, next_transition_at,
-       CASE WHEN class IN ('dormant', 'lost') THEN CAST(inputs AS text) END AS inputs
+       CASE WHEN class IN ('dormant', 'lost') THEN CAST(inputs AS text) END AS inputs, next_class
 FROM placements WHERE customer_id = ANY(:customers)
 """
 _SAVE = """
-INSERT INTO placements AS p (customer_id, segment, class, since, rule_version, next_transition_at, inputs)
-SELECT customer_id, segment, class, since, version, next_at, coalesce(CAST(inputs AS jsonb), '{}')
+INSERT INTO placements AS p (customer_id, segment, class, since, rule_version, next_transition_at, next_class, inputs)
+SELECT customer_id, segment, class, since, version, next_at, next_class, coalesce(CAST(inputs AS jsonb), '{}')
 FROM unnest(CAST(:customers AS text[]), CAST(:segments AS text[]), CAST(:classes AS text[]),
             CAST(:since AS timestamptz[]), CAST(:versions AS int[]), CAST(:next_at AS timestamptz[]),
-            CAST(:inputs AS text[]))
-    AS new (customer_id, segment, class, since, version, next_at, inputs)
+            CAST(:next_classes AS text[]), CAST(:inputs AS text[]))
+    AS new (customer_id, segment, class, since, version, next_at, next_class, inputs)
 ORDER BY customer_id, segment
 ON CONFLICT (customer_id, segment) DO UPDATE SET
     class = excluded.class, since = excluded.since, rule_version = excluded.rule_version,
-    next_transition_at = excluded.next_transition_at,
+    next_transition_at = excluded.next_transition_at, next_class = excluded.next_class,
     inputs = CASE WHEN p.since = excluded.since AND p.class = excluded.class THEN p.inputs ELSE excluded.inputs END
 """
 _DROP = """
@@ -260,9 +260,9 @@ async def placements(tx: Tx, customers: Sequence[str]) -> dict[tuple[str, str], 
     """Where these customers stand, by (customer, segment); inputs of the dormant and the lost alone."""
     return {
         (customer, segment): Placement(
-            place, since, version, next_at, msgspec.json.decode(inputs) if inputs else _NO_INPUTS
+            place, since, version, next_at, msgspec.json.decode(inputs) if inputs else _NO_INPUTS, then
         )
-        for customer, segment, place, since, version, next_at, inputs in await fetch(
+        for customer, segment, place, since, version, next_at, inputs, then in await fetch(
             tx, _PLACEMENTS, customers=customers
         )
     }
@@ -272,13 +272,16 @@ async def save(tx: Tx, standing: Mapping[tuple[str, str], Placement], gone: Sequ
     """Writes placements, and takes away those of who stands nowhere any more."""
     if standing:
         rows = [
-            (*key, p.place, p.since, p.version, p.next_at, msgspec.json.encode(p.inputs).decode() if p.inputs else None)
+            (
+                *key, p.place, p.since, p.version, p.next_at, p.next_place,
+                msgspec.json.encode(p.inputs).decode() if p.inputs else None,
+            )
             for key, p in sorted(standing.items())
-        ]
-        customers, segments, classes, since, versions, next_at, inputs = columns(rows, 7)
+        ]  # fmt: skip
+        customers, segments, classes, since, versions, next_at, next_classes, inputs = columns(rows, 8)
         await execute(
             tx, _SAVE, customers=customers, segments=segments, classes=classes, since=since, versions=versions,
-            next_at=next_at, inputs=inputs,
+            next_at=next_at, next_classes=next_classes, inputs=inputs,
         )  # fmt: skip
     if gone:
         customers, segments = columns(sorted(gone), 2)

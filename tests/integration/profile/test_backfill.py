@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from services.profile.segments.reading import known_of
+from shared.db import execute
 from shared.messaging.records import Record
 from tests.integration.profile.house import Profile
 from tests.integration.profile.test_changes import drops, look
@@ -134,6 +136,63 @@ async def test_loaded_news_of_every_kind_places_in_silence(profile: Profile) -> 
     assert await changes(profile) == []
     await live_until(profile, NOW + timedelta(days=91))
     assert {move["cause"] for move in await changes(profile)} == {"time"}
+
+
+def points(customer: str, **attributes: Any) -> Record:
+    data = {"customer_id": customer, "sequence": 1, "caused_by": {"source": "/shop/tw", "id": "x"},
+            "occurred_at": at(0), "order_id": "o", "points": 5, "available_from": at(0), "programme_version": 1,
+            "expires_at": None}  # fmt: skip
+    return record("points-earned", data, **attributes)
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+async def test_what_time_moves_is_told_though_loaded_news_waits_that_has_nothing_to_do_with_it(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch, meanwhile: bool
+) -> None:
+    await profile.take(order("a"), order("b"))
+    await live_until(profile, NOW + timedelta(days=88))
+    told, read_by = await changes(profile), "services.profile.segments.application.known_of"
+
+    async def interrupted(*args: Any) -> Any:
+        monkeypatch.setattr(read_by, known_of)
+        await profile.take(points("b", backfill=True))
+        return await known_of(*args)
+
+    if meanwhile:
+        monkeypatch.setattr(read_by, interrupted)
+    else:
+        await profile.take(points("b", backfill=True))
+    profile.clock.set(NOW + timedelta(days=400))
+    await placing(profile).run()
+    moves = [move for move in await changes(profile) if move not in told]
+    of = [[(one["segment"], one["to"], one["cause"], one["occurred_at"]) for one in moves if one["customer_id"] == who]
+          for who in "ab"]  # fmt: skip
+    assert sorted(of[0]) == sorted(of[1])
+    assert {("lifecycle", "dormant"), ("lifecycle", "lost")} <= {move[:2] for move in of[1]}
+    assert {loss["customer_id"] for loss in await changes(profile, "customer-lost")} == {"a", "b"}
+
+
+async def test_of_whom_it_isnt_kept_where_time_takes_him_a_move_that_was_due_is_told(profile: Profile) -> None:
+    await profile.take(order("a"))
+    await live_until(profile, NOW + timedelta(days=89))
+    async with profile.service.db.transaction() as tx:
+        await execute(tx, "UPDATE placements SET next_class = NULL")
+    assert await placing(profile).recompute() == 0
+    await profile.take(points("a", backfill=True))
+    profile.clock.set(NOW + timedelta(days=91))
+    await placing(profile).run()
+    assert "dormant" in {move["to"] for move in await changes(profile, segment="lifecycle")}
+
+
+async def test_what_loaded_orders_make_of_a_day_that_was_due_is_silent_and_what_follows_of_it(profile: Profile) -> None:
+    await profile.take(order("a"), order("b"))
+    await placing(profile).run()
+    told = await changes(profile)
+    profile.clock.set(NOW + timedelta(days=200))
+    await profile.take(*(order("b", -days, backfill=True) for days in (20, 25, 30)))
+    await placing(profile).run()
+    assert {move["customer_id"] for move in await changes(profile) if move not in told} == {"a"}
+    assert (await places(profile, "b"))["lifecycle"] == "dormant"
 
 
 async def test_a_rhythm_that_history_made_known_since_the_last_night_breaks_in_silence(profile: Profile) -> None:
