@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from services.profile.counting.application import Counting
 from services.profile.demand import store
-from services.profile.demand.domain import Change, Counted, change, pooled
+from services.profile.demand.domain import Change, Counted, change
 from services.profile.periods import Period, period
 from services.profile.purchases.domain import House
 from shared.clock import Clock
@@ -25,27 +25,13 @@ class Demands:
         """The days asked for. Raises ValueError for none."""
         return period(since, until, self.house.day(self.clock.now()))
 
-    async def hold(self, tx: Tx) -> None:
-        """The first to do in the transaction: the figures are of one moment, while orders are counted beside them."""
-        await store.hold(tx)
-
     async def as_of(self, tx: Tx) -> datetime | None:
         """How far the orders are counted."""
         return await self.counting.counted_at(tx)
 
-    async def counted(self, tx: Tx, segment: str, place: str, asked: Period) -> tuple[int, Counted]:
+    async def counted(self, tx: Tx, segment: str, place: str, asked: Period) -> Counted:
         """How many are in a class of a segment now, and what they have bought."""
-        said = store.asked(segment, place, asked)
-        categories = await store.categories(tx, said)
-        orders, baskets = await store.differences(tx, said)
-        return await store.members(tx, said), Counted(
-            periods=await store.periods(tx, said),
-            categories=categories,
-            channels=await store.channels(tx, said),
-            orders=orders,
-            baskets=baskets,
-            mix=await store.mix(tx, said, *pooled(categories)),
-        )
+        return await store.counted(tx, segment, place, asked)
 
     async def compared(self, counted: Counted) -> Change:
         """What has changed; outside the event loop, and no transaction need wait for it."""

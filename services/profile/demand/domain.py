@@ -43,15 +43,17 @@ class Counted(msgspec.Struct, frozen=True):
     """What is compared. ``periods``: by whether it is the later one; without orders it isn't there.
 
     Of the members, now - before, where it isn't 0: ``orders``, and ``baskets``, the mean of who has some in both
-    periods, in minor units. ``mix``: of the columns of ``pooled``.
+    periods, in minor units; both in no order. ``mix``: the members' numbers from 0, places in ``categories``, and the
+    orders with that category.
     """
 
+    members: int
     periods: Mapping[bool, Demand]
     categories: Sequence[Part]
     channels: Sequence[Part]
     orders: Sequence[int]
     baskets: Sequence[float]
-    mix: Mix
+    mix: tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -68,26 +70,31 @@ class Change(msgspec.Struct, frozen=True):
 
 def change(counted: Counted) -> Change:
     """What has changed. Takes a second for 200,000 members: not for the event loop."""
+    columns, both = pooled(counted.categories)
+    members, places, by = counted.mix
+    mix = Mix(both, members, [columns[place] for place in places], by)
     before, now = counted.periods.get(False, Demand()), counted.periods.get(True, Demand())
     return Change(
         before,
         now,
         Tested("signed rank of members' orders, Wilcoxon (1945)", significance.signed_rank(counted.orders)),
         Tested("signed rank of members' mean baskets, Wilcoxon (1945)", significance.signed_rank(counted.baskets)),
-        Tested("randomisation of members' periods, Fisher (1935)", mix_changed(counted.mix)),
+        Tested("randomisation of members' periods, Fisher (1935)", mix_changed(mix)),
         _shifts(counted.categories, before, now),
         _shifts(counted.channels, before, now),
     )
 
 
-def pooled(categories: Sequence[Part]) -> tuple[list[str], list[int]]:
-    """The categories that are tested each by itself, and the orders of both periods of each and, if there are any, of
-    all others together: those of fewer than 5 orders a period on the mean (Cochran, 1954), and all beyond 49."""
-    both = {part.name: part.before + part.now for part in categories}
-    enough = (name for name in both if both[name] >= 2 * significance.LEAST_EXPECTED)
-    alone = sorted(enough, key=lambda name: (-both[name], name))[:MOST_ALONE]
-    rest = sum(both.values()) - sum(both[name] for name in alone)
-    return alone, [both[name] for name in alone] + ([rest] if rest else [])
+def pooled(categories: Sequence[Part]) -> tuple[list[int], list[int]]:
+    """The column in which each is tested, and both periods' orders by column. Those of fewer than 5 orders a period on
+    the mean (Cochran, 1954), and all beyond 49, are together in the last."""
+    both = [part.before + part.now for part in categories]
+    enough = (place for place, orders in enumerate(both) if orders >= 2 * significance.LEAST_EXPECTED)
+    alone = sorted(enough, key=lambda place: -both[place])[:MOST_ALONE]
+    column = {place: n for n, place in enumerate(alone)}
+    rest = sum(both) - sum(both[place] for place in alone)
+    columns = [column.get(place, len(alone)) for place in range(len(both))]
+    return columns, [both[place] for place in alone] + ([rest] if rest else [])
 
 
 def _shifts(parts: Sequence[Part], before: Demand, now: Demand) -> tuple[Part, ...]:

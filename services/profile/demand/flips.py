@@ -13,7 +13,7 @@ _AT_ONCE = 4096
 
 class Mix(msgspec.Struct, frozen=True):
     """Differences of members' orders with a category: ``by`` = now - before of ``members[i]`` (numbered from 0) in
-    ``columns[i]``, none twice. ``both``: all members' orders in both periods, by column."""
+    ``columns[i]``, added up. ``both``: all members' orders in both periods, by column."""
 
     both: Sequence[int]
     members: Sequence[int]
@@ -38,7 +38,7 @@ def mix_changed(mix: Mix) -> float | None:
     if len(both) < 2 or not mix.by:
         return None
     differences = np.zeros((max(mix.members) + 1, len(both)), dtype=np.float32)
-    differences[np.array(mix.members), np.array(mix.columns)] = mix.by
+    np.add.at(differences, (np.array(mix.members), np.array(mix.columns)), np.array(mix.by, dtype=np.float32))
     whole, off = differences.sum(axis=1, dtype=np.float64), np.zeros(len(differences), dtype=bool)
     for column, orders in zip(differences.T, both, strict=True):
         off |= column.astype(np.float64) * both.sum() != whole * orders

@@ -116,20 +116,19 @@ def demand_router(demands: Demands, catalogue: OwnSegments, db: Database) -> Rou
         except ValueError as error:
             raise invalid("/query/from", str(error)) from error
         async with db.transaction() as tx:
-            await demands.hold(tx)
             if name not in BUILT_IN and await catalogue.find(tx, name) is None:
                 raise not_found()
             if not has_class(name, place or IN):
                 raise invalid("/query/class", "The segment has no such class.")
             as_of = await demands.as_of(tx)
-            members, counted = await demands.counted(tx, name, place or IN, period)
+            counted = await demands.counted(tx, name, place or IN, period)
         told = await demands.compared(counted)
         currency = demands.house.currency
         return SegmentPatternView(
             **_demand(told.now, currency),
             segment=name,
             place=place or IN,
-            members=members,
+            members=counted.members,
             as_of=as_of,
             period=period_view(period),
             before=EarlierView(**_demand(told.before, currency), period=period_view(period.before)),

@@ -1,121 +1,96 @@
 """The orders of a segment's members in two periods, counted where they stand."""
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+import msgspec
 
-from services.profile.demand.domain import Demand, Part
-from services.profile.demand.flips import Mix
+from services.profile.demand.domain import Counted, Demand, Part
 from services.profile.periods import Period
-from shared.db import Tx, execute, fetch
+from shared.db import Tx, fetch
 
-# Members by the index of their class, their orders by (customer_id, day).
-_OURS = """
+# Members by the index of their class and numbered, their orders by (customer_id, day). One statement: the orders are
+# read once, and all of it is of one moment. What a member has a row of goes as arrays: a million rows would be a
+# million records. Equal means are equal only when rounded: a quotient has as many places as its operands ask for.
+_COUNTED = """
 WITH members AS (
-    SELECT customer_id AS person FROM placements
+    SELECT customer_id, row_number() OVER (ORDER BY customer_id) - 1 AS member FROM placements
     WHERE segment = :segment AND class = :class
       AND customer_id NOT IN (SELECT r.customer_id FROM restricted_persons AS r)
 ),
 ids AS (
-    SELECT person, person AS customer_id FROM members
+    SELECT member, customer_id FROM members
     UNION ALL
-    SELECT survivor_id, v.customer_id FROM survivors AS v WHERE v.survivor_id IN (SELECT person FROM members)
+    SELECT m.member, v.customer_id FROM survivors AS v JOIN members AS m ON m.customer_id = v.survivor_id
 ),
-ours AS (
-    SELECT i.person, o.day >= CAST(:middle AS date) AS later, o.channel, o.house_net,
+ours AS MATERIALIZED (
+    SELECT i.member, o.day >= CAST(:middle AS date) AS later, o.channel, o.house_net,
            o.line_categories, o.line_sold, o.line_returned
     FROM ids AS i JOIN standing_orders AS o USING (customer_id)
     WHERE o.counts AND o.day >= CAST(:since AS date) AND o.day < CAST(:until AS date)
+),
+orders AS (
+    SELECT member, later, channel, count(*) AS orders, count(house_net) AS converted, sum(house_net) AS spend
+    FROM ours GROUP BY member, later, channel
+),
+kept AS (
+    SELECT member, name, count(*) FILTER (WHERE NOT later) AS before, count(*) FILTER (WHERE later) AS now
+    FROM ours CROSS JOIN LATERAL (
+        SELECT DISTINCT l.category AS name FROM unnest(line_categories, line_sold, line_returned)
+            AS l (category, sold, returned)
+        WHERE l.returned < l.sold) AS names
+    GROUP BY member, name
+),
+periods AS (
+    SELECT later, sum(orders) AS orders, count(DISTINCT member) AS buyers, sum(converted) AS converted,
+           coalesce(sum(spend), 0) AS spend
+    FROM orders GROUP BY later
+),
+channels AS (
+    SELECT channel AS name, coalesce(sum(orders) FILTER (WHERE NOT later), 0) AS before,
+           coalesce(sum(orders) FILTER (WHERE later), 0) AS now
+    FROM orders GROUP BY channel
+),
+categories AS (
+    SELECT name, sum(before) AS before, sum(now) AS now, row_number() OVER (ORDER BY name) - 1 AS place
+    FROM kept GROUP BY name
+),
+means AS (
+    SELECT member, later, sum(orders) AS orders, round(sum(spend) / nullif(sum(converted), 0), 6) AS basket
+    FROM orders GROUP BY member, later
+),
+differences AS (
+    SELECT sum(CASE WHEN later THEN orders ELSE -orders END) AS orders,
+           max(basket) FILTER (WHERE later) - max(basket) FILTER (WHERE NOT later) AS basket
+    FROM means GROUP BY member
 )
-"""
-_ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-_MEMBERS = "SELECT count(*) AS members FROM members"
-_PERIODS = """
-SELECT later, count(*) AS orders, count(DISTINCT person) AS buyers, count(house_net) AS converted,
-       CAST(coalesce(sum(house_net), 0) AS bigint) AS spend
-FROM ours GROUP BY later
-"""
-_KEPT = """
-SELECT DISTINCT l.category AS name
-FROM unnest(line_categories, line_sold, line_returned) AS l (category, sold, returned)
-WHERE l.returned < l.sold
-"""
-_CATEGORIES = f"""
-SELECT name, count(*) FILTER (WHERE NOT later) AS before, count(*) FILTER (WHERE later) AS now
-FROM ours CROSS JOIN LATERAL ({_KEPT}) AS kept
-GROUP BY name ORDER BY name
-"""
-_CHANNELS = """
-SELECT channel AS name, count(*) FILTER (WHERE NOT later) AS before, count(*) FILTER (WHERE later) AS now
-FROM ours GROUP BY channel ORDER BY channel
-"""
-# The means of equal amounts are equal only when rounded: a quotient is told to as many places as its operands ask for.
-_DIFFERENCES = """
-SELECT coalesce(array_agg(CAST(orders AS integer)) FILTER (WHERE orders <> 0), '{}') AS orders,
-       coalesce(array_agg(CAST(basket AS double precision)) FILTER (WHERE basket <> 0), '{}') AS baskets
-FROM (SELECT count(*) FILTER (WHERE later) - count(*) FILTER (WHERE NOT later) AS orders,
-             round(avg(house_net) FILTER (WHERE later), 6) - round(avg(house_net) FILTER (WHERE NOT later), 6) AS basket
-      FROM ours GROUP BY person) AS each
-"""
-# One array a column of the answer: a million rows would be a million records.
-_MIX = f"""
-SELECT coalesce(array_agg(CAST(member AS integer)), '{{}}') AS members,
-       coalesce(array_agg(CAST(place - 1 AS integer)), '{{}}') AS columns,
-       coalesce(array_agg(CAST(more AS integer)), '{{}}') AS by
-FROM (SELECT dense_rank() OVER (ORDER BY person) - 1 AS member, place, more
-      FROM (SELECT person, coalesce(k.place, cardinality(CAST(:names AS text[])) + 1) AS place,
-                   sum(CASE WHEN later THEN 1 ELSE -1 END) AS more
-            FROM ours CROSS JOIN LATERAL ({_KEPT}) AS kept
-            LEFT JOIN unnest(CAST(:names AS text[])) WITH ORDINALITY AS k (name, place) USING (name)
-            GROUP BY 1, 2) AS each
-      WHERE more <> 0) AS numbered
+SELECT (SELECT count(*) FROM members) AS members,
+       (SELECT coalesce(json_agg(p), '[]') FROM periods AS p) AS periods,
+       (SELECT coalesce(json_agg(c ORDER BY c.name), '[]') FROM channels AS c) AS channels,
+       (SELECT coalesce(json_agg(c ORDER BY c.place), '[]') FROM categories AS c) AS categories,
+       d.*, m.*
+FROM (SELECT coalesce(array_agg(CAST(orders AS integer)) FILTER (WHERE orders <> 0), '{}') AS orders,
+             coalesce(array_agg(CAST(basket AS double precision)) FILTER (WHERE basket <> 0), '{}') AS baskets
+      FROM differences) AS d,
+     (SELECT coalesce(array_agg(CAST(member AS integer)), '{}') AS who,
+             coalesce(array_agg(CAST(place AS integer)), '{}') AS places,
+             coalesce(array_agg(CAST(k.now - k.before AS integer)), '{}') AS by
+      FROM kept AS k JOIN categories USING (name) WHERE k.now <> k.before) AS m
 """
 
 
-Asked = Mapping[str, str | date]
-"""A class of a segment, a period and the one before, as the statements take them."""
+class _Period(Demand, frozen=True, kw_only=True):
+    later: bool
 
 
-def asked(segment: str, place: str, period: Period) -> Asked:
-    """What is asked of each of them."""
+async def counted(tx: Tx, segment: str, place: str, period: Period) -> Counted:
+    """What the members of a class have bought, of whose files none is restricted: in the period and the one before."""
     days = {"since": period.before.since, "middle": period.since, "until": period.until}
-    return {"segment": segment, "class": place, **days}
-
-
-async def hold(tx: Tx) -> None:
-    """Has all statements of a transaction that has begun see one moment."""
-    await execute(tx, _ONE_MOMENT)
-
-
-async def members(tx: Tx, said: Asked) -> int:
-    """How many there are now whose files aren't restricted."""
-    count: int = (await fetch(tx, _OURS + _MEMBERS, **said))[0]["members"]
-    return count
-
-
-async def periods(tx: Tx, said: Asked) -> dict[bool, Demand]:
-    """Their orders, by whether they are of the later period; without orders a period isn't there."""
-    found = [dict(row) for row in await fetch(tx, _OURS + _PERIODS, **said)]
-    return {row.pop("later"): Demand(**row) for row in found}
-
-
-async def categories(tx: Tx, said: Asked) -> list[Part]:
-    """Orders by category, of what was kept: an order counts in each of its categories."""
-    return [Part(**row) for row in await fetch(tx, _OURS + _CATEGORIES, **said)]
-
-
-async def channels(tx: Tx, said: Asked) -> list[Part]:
-    """Orders by channel."""
-    return [Part(**row) for row in await fetch(tx, _OURS + _CHANNELS, **said)]
-
-
-async def differences(tx: Tx, said: Asked) -> tuple[list[int], list[float]]:
-    """By how much each member's orders are more, and the mean of his baskets, where there are such in both periods;
-    without zeros, in no order."""
-    row = (await fetch(tx, _OURS + _DIFFERENCES, **said))[0]
-    return row["orders"], row["baskets"]
-
-
-async def mix(tx: Tx, said: Asked, names: Sequence[str], both: Sequence[int]) -> Mix:
-    """By how much each member's orders with a category are more: a column a name, and one for all others."""
-    row = (await fetch(tx, _OURS + _MIX, names=names, **said))[0]
-    return Mix(both, row["members"], row["columns"], row["by"])
+    row = (await fetch(tx, _COUNTED, segment=segment, **{"class": place}, **days))[0]
+    periods = msgspec.convert(row["periods"], list[_Period])
+    return Counted(
+        members=row["members"],
+        periods={one.later: one for one in periods},
+        categories=msgspec.convert(row["categories"], list[Part]),
+        channels=msgspec.convert(row["channels"], list[Part]),
+        orders=row["orders"],
+        baskets=row["baskets"],
+        mix=(row["who"], row["places"], row["by"]),
+    )

@@ -46,20 +46,21 @@ def counted(members: list[Member]) -> Counted:
     """As the database counts."""
     each = [tuple(Counter(name for _, names in orders for name in names) for orders in member) for member in members]
     parts = [Part(name, *(sum(one[k][name] for one in each) for k in (0, 1))) for name in NAMES]
-    alone, both = pooled(parts)
-    rows: Counter[tuple[int, int]] = Counter()
-    for n, (before, now) in enumerate(each):
-        for name in NAMES:
-            rows[n, alone.index(name) if name in alone else len(alone)] += now[name] - before[name]
-    found = sorted((n, column, by) for (n, column), by in rows.items() if by)
+    found = [
+        (n, place, now[name] - before[name])
+        for n, (before, now) in enumerate(each)
+        for place, name in enumerate(NAMES)
+        if now[name] != before[name]
+    ]
     means = [[sum(net for net, _ in orders) / len(orders) for orders in member] for member in members if all(member)]
     return Counted(
+        members=len(members),
         periods={},
         categories=parts,
         channels=[],
         orders=[len(now) - len(before) for before, now in members],
         baskets=[now - before for before, now in means],
-        mix=Mix(both, *([row[k] for row in found] for k in range(3))),
+        mix=([n for n, _, _ in found], [place for _, place, _ in found], [by for _, _, by in found]),
     )
 
 
@@ -130,9 +131,10 @@ def test_too_little_is_not_judged() -> None:
 
 
 def test_rare_categories_are_tested_together() -> None:
-    parts = [Part("tea", 40, 30), *(Part(f"rare-{n}", 1, 2) for n in range(6)), Part("ware", 5, 5)]
-    assert pooled(parts) == (["tea", "ware"], [70, 10, 18])
-    many = [Part(f"{n:03}", 100 - n // 2, 100) for n in range(80)]
-    alone, both = pooled(many)
-    assert (alone, len(both)) == ([f"{n:03}" for n in range(49)], 50)
-    assert sum(both) == sum(part.before + part.now for part in many)
+    parts = [Part("rare-1", 1, 2), Part("tea", 40, 30), Part("rare-2", 4, 5), Part("ware", 5, 5)]
+    assert pooled(parts) == ([2, 0, 2, 1], [70, 10, 12])
+    assert pooled(parts[1::2]) == ([0, 1], [70, 10])
+    many = [Part(f"{n:03}", 20 + n, 100) for n in range(80)]
+    columns, both = pooled(many)
+    assert columns == [49] * 31 + list(range(48, -1, -1))
+    assert (len(both), sum(both)) == (50, sum(part.before + part.now for part in many))
