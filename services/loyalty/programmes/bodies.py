@@ -155,7 +155,8 @@ class When(Strict):
 
     @model_validator(mode="after")
     def _something(self) -> "When":
-        if not self.model_fields_set:
+        # What is null is kept as if it weren't said: then nothing would be left, and the rule be about everything.
+        if all(value is None for _, value in self):
             raise ValueError("name at least one condition")
         return self
 

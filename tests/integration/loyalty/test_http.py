@@ -232,6 +232,7 @@ async def test_conditions_of_a_rule_are_kept_as_they_were_posted_and_judge_what_
         ({"rules": [{**PROGRAMME["rules"][0], "on": "full-moon"}]}, "/rules/0/on"),
         ({"rules": [{**PROGRAMME["rules"][0], "when": {"colour": ["a"]}}]}, "/rules/0/when/colour"),
         ({"rules": [{**PROGRAMME["rules"][0], "when": {}}]}, "/rules/0/when"),
+        ({"rules": [{**PROGRAMME["rules"][0], "when": {"category": None}}]}, "/rules/0/when"),
         ({"rules": [{**PROGRAMME["rules"][0], "when": {"channel": ["fax"]}}]}, "/rules/0/when/channel/0"),
         ({"rules": [{**PROGRAMME["rules"][0], "when": {"weekday": ["tea-day"]}}]}, "/rules/0/when/weekday/0"),
         ({"rules": [{**PROGRAMME["rules"][0], "when": {"days": {}}}]}, "/rules/0/when/days"),
