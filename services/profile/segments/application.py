@@ -8,7 +8,7 @@ import msgspec
 
 from services.profile.policies.application import in_force
 from services.profile.purchases.domain import House
-from services.profile.segments import catalogue, store
+from services.profile.segments import catalogue, queue_store, store
 from services.profile.segments.announcements import announced
 from services.profile.segments.domain import Move, Placement, Segment, built_in, place, was_due
 from services.profile.segments.facts import Book, Known
@@ -50,7 +50,7 @@ async def mark_due(tx: Tx, customers: Iterable[str]) -> None:
     Whatever writes their file, purchases, standing or group does so already, by a trigger; this is for facts that
     stand elsewhere.
     """
-    await store.mark(tx, sorted(set(customers)))
+    await queue_store.mark(tx, sorted(set(customers)))
 
 
 async def note_orders(tx: Tx, fresh: Sequence[Event], groups: Groups) -> None:
@@ -62,18 +62,18 @@ async def note_orders(tx: Tx, fresh: Sequence[Event], groups: Groups) -> None:
 async def note_loaded(tx: Tx, customers: Iterable[str]) -> None:
     """Notes that the orders that this transaction changes of these customers are of loaded history alone, as are the
     files that it makes of them."""
-    await store.mark(tx, sorted(set(customers)), PURCHASES, backfill=True)
+    await queue_store.mark(tx, sorted(set(customers)), PURCHASES, backfill=True)
 
 
 async def orders_are_read(tx: Tx) -> bool:
     """Whether a rule asks for orders as they are counted."""
-    return await store.orders_are_read(tx)
+    return await queue_store.orders_are_read(tx)
 
 
 async def note_counted(tx: Tx, live: Iterable[str], loaded: Iterable[str]) -> None:
     """Has those placed again whose orders were counted anew, for what was live and for what was loaded."""
-    await store.mark(tx, sorted(live), "standing_orders")
-    await store.mark(tx, sorted(loaded), "loaded_orders", backfill=True)
+    await queue_store.mark(tx, sorted(live), "standing_orders")
+    await queue_store.mark(tx, sorted(loaded), "loaded_orders", backfill=True)
 
 
 async def note_story(tx: Tx, fresh: Sequence[Event], met: Iterable[str]) -> None:
@@ -82,7 +82,7 @@ async def note_story(tx: Tx, fresh: Sequence[Event], met: Iterable[str]) -> None
 
     ``met``: whose files were made by these events, by whatever they say."""
     if active := {event.data.customer_id for event in fresh if event.topic.name == ACTIVITY}:
-        await store.mark(tx, await store.prospects(tx, sorted(active)), ACTIVITY)
+        await queue_store.mark(tx, await queue_store.prospects(tx, sorted(active)), ACTIVITY)
     if any(event.backfill for event in fresh):
         strangers = set(met)
         of: dict[str, list[Event]] = {}
@@ -98,7 +98,7 @@ async def note_story(tx: Tx, fresh: Sequence[Event], met: Iterable[str]) -> None
 async def _note(tx: Tx, matter: str, fresh: Sequence[Event], groups: Groups) -> None:
     if loaded := {groups.survivor(event.data.customer_id) for event in fresh if event.backfill}:
         live = {groups.survivor(event.data.customer_id) for event in fresh if not event.backfill}
-        await store.mark(tx, sorted(loaded - live), matter, backfill=True)
+        await queue_store.mark(tx, sorted(loaded - live), matter, backfill=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +160,12 @@ class Placing:
             marked = await self._marked(marked[-1].customer_id) if len(marked) == BATCH else []
         return done
 
-    async def _marked(self, after: str) -> list[store.Marked]:
+    async def _marked(self, after: str) -> list[queue_store.Marked]:
         async with self.db.transaction() as tx:
             await store.turn(tx)
             # Each time, because what is read below may be newer than the queue, and loud where that was silent.
-            await store.gather(tx)
-            marked, now = await store.take(tx, after, BATCH), self.clock.now()
+            await queue_store.gather(tx)
+            marked, now = await queue_store.take(tx, after, BATCH), self.clock.now()
             await self._place(tx, [Wanted(m.customer_id, now, m.cause, silent=m.silent) for m in marked])
         self.wake()
         return marked
@@ -173,7 +173,7 @@ class Placing:
     async def _in_a_rush(self) -> bool:
         async with self.db.transaction() as tx:
             await store.turn(tx)
-            return await store.gather(tx) > RUSH and await store.waited(tx) < PATIENCE_SECONDS
+            return await queue_store.gather(tx) > RUSH and await queue_store.waited(tx) < PATIENCE_SECONDS
 
     async def _moved_by_time(self) -> int:
         async with self.db.transaction() as tx:
@@ -203,8 +203,8 @@ class Placing:
         asked = [one for one in moved if one.silent or one.cause in ("time", "rule")]
         if not asked:
             return set()
-        await store.gather(tx)
-        waiting = await store.waiting(tx, [one.customer_id for one in asked])
+        await queue_store.gather(tx)
+        waiting = await queue_store.waiting(tx, [one.customer_id for one in asked])
         return {one.customer_id for one in asked if waiting.get(one.customer_id, one.silent)}
 
     async def _place(self, tx: Tx, wanted: Sequence[Wanted]) -> int:

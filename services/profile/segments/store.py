@@ -1,8 +1,7 @@
-"""Placements, their history, the marks of who is to be placed again, and what a rule may read, in sets."""
+"""Placements, their history, and what a rule may read, in sets."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -10,52 +9,11 @@ import msgspec
 from services.profile.purchases.domain import Foreign, House, Purchases
 from services.profile.segments.domain import Move, Placement
 from services.profile.segments.facts import FROM_CONTACTS, FROM_ORDERS, Bought, Known
-from shared.contracts.segments import SegmentCause
 from shared.contracts.types import Scalar
 from shared.db import Row, Tx, columns, copy, execute, fetch
 
 # One at a time: jobs place in batches, and two that place one customer would both see where he stood before.
 _TURN = "SELECT pg_advisory_xact_lock(hashtextextended('roost.placing', 0))"
-_MARK = """
-INSERT INTO placement_marks (customer_id, matter, backfill)
-SELECT customer_id, :matter, :backfill FROM unnest(CAST(:customers AS text[])) AS c (customer_id)
-"""
-_ORDERS_READ = "SELECT EXISTS (SELECT 1 FROM segments WHERE reads_orders) AS they_are"
-_PROSPECTS = """
-SELECT c.customer_id FROM unnest(CAST(:customers AS text[])) AS c (customer_id)
-WHERE NOT EXISTS (SELECT 1 FROM purchase_states AS s WHERE s.customer_id = c.customer_id AND s.orders > 0)
-"""
-# All marks at once, because those of one transaction belong together: one of them says whether it loaded history. What
-# it wrote of one matter is loaded, or live; a file is made by whatever came first.
-_GATHER = """
-WITH taken AS (
-    DELETE FROM placement_marks RETURNING customer_id, cause, matter, backfill, marked_by
-), matters AS (
-    SELECT customer_id, marked_by, cause = 'merge' AS merged, matter, bool_or(backfill) AS loaded
-    FROM taken GROUP BY 1, 2, 3, 4
-), marks AS (
-    -- What happens to a joined id happens to its survivor; being joined happens to itself.
-    SELECT CASE WHEN merged THEN customer_id ELSE coalesce(survivor_id, customer_id) END AS customer_id,
-           bool_or(merged) AS merged,
-           bool_or(loaded) AND NOT bool_or(NOT loaded AND matter <> 'customers') AS silent
-    FROM matters LEFT JOIN survivors USING (customer_id) GROUP BY 1, marked_by
-), queued AS (
-    INSERT INTO placement_queue AS q (customer_id, cause, silent)
-    SELECT customer_id, CASE WHEN bool_or(merged) THEN 'merge' ELSE 'event' END, bool_and(silent)
-    FROM marks GROUP BY customer_id ORDER BY customer_id
-    ON CONFLICT (customer_id) DO UPDATE
-    SET cause = CASE WHEN 'merge' IN (q.cause, excluded.cause) THEN 'merge' ELSE 'event' END,
-        silent = q.silent AND excluded.silent
-)
-SELECT count(*) AS marks FROM taken
-"""
-_WAITING = "SELECT customer_id, silent FROM placement_queue WHERE customer_id = ANY(:customers)"
-_WAITED = "SELECT coalesce(extract(epoch FROM now() - min(queued_at)), 0) AS seconds FROM placement_queue"
-_TAKE = """
-DELETE FROM placement_queue WHERE customer_id IN (
-    SELECT customer_id FROM placement_queue WHERE customer_id > :after ORDER BY customer_id LIMIT :limit
-) RETURNING customer_id, cause, silent
-"""
 _DUE = """
 SELECT customer_id, segment, next_transition_at FROM placements
 WHERE next_transition_at <= :now ORDER BY next_transition_at, customer_id LIMIT :limit
@@ -180,59 +138,11 @@ _attributes = msgspec.json.Decoder(dict[str, Scalar])
 _bought = msgspec.json.Decoder(tuple[Bought, ...])
 _NO_INPUTS: Mapping[str, Scalar] = {}
 _NOWHERE_ELSE: Mapping[str, Foreign] = {}
-_by_id = attrgetter("customer_id")
-
-
-class Marked(msgspec.Struct, frozen=True):
-    """A customer to be placed again. ``silent``: nothing but loaded history is new."""
-
-    customer_id: str
-    cause: SegmentCause
-    silent: bool
 
 
 async def turn(tx: Tx) -> None:
     """Waits until nobody else places; until the transaction ends nobody else will."""
     await fetch(tx, _TURN)
-
-
-async def mark(tx: Tx, customers: Sequence[str], matter: str = "elsewhere", *, backfill: bool = False) -> None:
-    """Has these customers placed again. ``matter``: what has changed of them, a table by its name; ``backfill``: what
-    this transaction wrote of it is loaded history."""
-    if customers:
-        await execute(tx, _MARK, customers=customers, matter=matter, backfill=backfill)
-
-
-async def orders_are_read(tx: Tx) -> bool:
-    """Whether a rule in force asks for orders."""
-    asked: bool = (await fetch(tx, _ORDERS_READ))[0]["they_are"]
-    return asked
-
-
-async def prospects(tx: Tx, customers: Sequence[str]) -> list[str]:
-    """Those of these customers who have bought nothing that stands."""
-    return [row["customer_id"] for row in await fetch(tx, _PROSPECTS, customers=customers)] if customers else []
-
-
-async def gather(tx: Tx) -> int:
-    """Turns all marks into a queue in which everybody stands once; answers how many marks there were."""
-    marks: int = (await fetch(tx, _GATHER))[0]["marks"]
-    return marks
-
-
-async def waiting(tx: Tx, customers: Sequence[str]) -> dict[str, bool]:
-    """Those of these customers who stand in the queue, and whether for loaded history alone."""
-    return {row[0]: row[1] for row in await fetch(tx, _WAITING, customers=customers)}
-
-
-async def waited(tx: Tx) -> float:
-    """For how many seconds somebody has stood in the queue, by the database's clock."""
-    return float((await fetch(tx, _WAITED))[0]["seconds"])
-
-
-async def take(tx: Tx, after: str, limit: int) -> list[Marked]:
-    """The next customers of the queue by id, which leave it."""
-    return sorted((Marked(*row) for row in await fetch(tx, _TAKE, after=after, limit=limit)), key=_by_id)
 
 
 async def due(tx: Tx, now: datetime, limit: int) -> list[tuple[str, str, datetime]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.profile.purchases.domain import House
-from services.profile.segments import application, store
+from services.profile.segments import application, queue_store, store
 from services.profile.segments.application import Placing
 from services.profile.segments.reading import known_of
 from shared.db import fetch
@@ -152,9 +152,9 @@ async def test_a_prospects_intent_rises_with_what_he_does_and_falls_with_time(pr
 class AtABusyHour(Placing):
     """Somebody else buys whenever marks are taken."""
 
-    async def _marked(self, after: str) -> list[store.Marked]:
+    async def _marked(self, after: str) -> list[queue_store.Marked]:
         async with self.db.transaction() as tx:
-            await store.mark(tx, ["b"])
+            await queue_store.mark(tx, ["b"])
         return await super()._marked(after)
 
 
