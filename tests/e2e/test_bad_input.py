@@ -144,10 +144,11 @@ async def test_what_was_published_is_what_came_in_and_what_became_of_it(
     await system.until_quiet(seconds=60)
     for name in SERVICES:
         now = await counted(http, name)
-        assert now[COUNTED] == {
-            "received": 11, "applied": 3, "duplicate": 2, "parked": 1, "dead": 2, "refused": 3
-        }, name  # fmt: skip
-        assert (now[""] - before[name][""]) == {"received": 1, "dead": 1}
+        # The broker delivers at least once: what a group hands over in between comes in again, and is told again.
+        once = Counter({"received": 11, "applied": 3, "duplicate": 2, "parked": 1, "dead": 2, "refused": 3})
+        assert once <= now[COUNTED], f"{name}: {now[COUNTED]}"
+        assert now[COUNTED]["applied"] == once["applied"], name
+        assert Counter({"received": 1, "dead": 1}) <= now[""] - before[name][""], name
         for source, row in now.items():
             assert row["received"] == sum(row[outcome] for outcome in OUTCOMES), f"{name}: {source}"
 
