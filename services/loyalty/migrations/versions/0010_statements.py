@@ -1,0 +1,8 @@
+"""Nothing yet."""
+
+revision = "0010"
+down_revision = "0009"
+
+
+def upgrade() -> None:
+    """Nothing."""
