@@ -1,16 +1,19 @@
 """Which topic is whose use case. They are called in this order."""
 
 from services.loyalty.earning.application import Earning
+from services.loyalty.ledger.replays import Replays
 from services.loyalty.merges.application import Joining
 from shared.messaging.erasures import Erasing
 from shared.messaging.facts import ORDER_KINDS
 from shared.messaging.intake import UseCase
 
 
-def use_cases(earning: Earning, joining: Joining, erasing: Erasing) -> dict[str, UseCase]:
+def use_cases(earning: Earning, joining: Joining, erasing: Erasing, replays: Replays) -> dict[str, UseCase]:
     """Every event of an order is one use case's: a batch is judged at once. So are a merge and its undo."""
     return {
         "customer-erased": erasing.apply,
+        "points-granted": replays.apply_granted,
+        "points-spent": replays.apply_spent,
         **dict.fromkeys(ORDER_KINDS, earning.apply_orders),
         **dict.fromkeys(("customer-merged", "customer-unmerged"), joining.apply_merges),
     }

@@ -2,14 +2,16 @@
 
 from datetime import timedelta
 
-from services.loyalty.ledger.application import Sweeper
+from services.loyalty.ledger.sweeping import Sweeper
+from services.loyalty.simulations.backtests import Backtesting
 from services.loyalty.tiers.application import TierKeeper
 from shared.jobs import Job
 
 
-def jobs(sweeper: Sweeper, tiers: TierKeeper) -> list[Job]:
-    """Releases and expiries, then tiers."""
+def jobs(sweeper: Sweeper, tiers: TierKeeper, backtesting: Backtesting) -> list[Job]:
+    """Releases and expiries, then tiers; backtests, when one is asked for."""
     return [
         Job("sweep", timedelta(seconds=30), sweeper.run, sweeper.next_due),
         Job("tiers", timedelta(seconds=30), tiers.run, tiers.next_due),
+        Job("backtest", timedelta(seconds=2), backtesting.run, backtesting.next_due),
     ]

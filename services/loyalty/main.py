@@ -8,13 +8,21 @@ from services.loyalty.earning.application import Earning
 from services.loyalty.erasures.application import destroy
 from services.loyalty.exports import http as exports_http
 from services.loyalty.ledger import http as ledger_http
-from services.loyalty.ledger.application import SERVICE, Sweeper
+from services.loyalty.ledger.application import SERVICE
+from services.loyalty.ledger.replays import Replays
+from services.loyalty.ledger.sweeping import Sweeper
 from services.loyalty.merges.application import Joining
+from services.loyalty.privileges import http as privileges_http
+from services.loyalty.privileges.application import Privileges
 from services.loyalty.programmes import http as programmes_http
 from services.loyalty.programmes.application import Programmes
+from services.loyalty.rewards import http as rewards_http
+from services.loyalty.rewards.application import Rewards
+from services.loyalty.rewards.domain import Refused
 from services.loyalty.settings import LoyaltySettings
 from services.loyalty.simulations import http as simulations_http
 from services.loyalty.simulations.application import Simulations
+from services.loyalty.simulations.backtests import Backtesting, Backtests
 from services.loyalty.tiers.application import TierKeeper
 from shared.db import Database
 from shared.messaging.erasures import Erasing
@@ -25,26 +33,31 @@ from shared.service import Service, Surroundings, Wake, assemble
 def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
     """The service, ready to be started and mounted."""
     clock = surroundings.clock
-    db = Database(settings.database_url.get_secret_value(), pool_size=settings.pool_size, application_name=SERVICE)
+    dsn = settings.database_url.get_secret_value()
+    db = Database(dsn, pool_size=settings.pool_size, application_name=SERVICE)
     wake = Wake()
-    programmes = Programmes(clock, surroundings.house.currency)
+    programmes = Programmes(clock, surroundings.house.currency, surroundings.house.zone)
     earning = Earning(clock, programmes, surroundings.house.zone)
     accounts = Accounts(clock, programmes, earning)
     joining = Joining(clock, programmes)
     erasing = Erasing(SERVICE, surroundings.erased, clock, destroy, joining.apply_merges, keeps=ORDER_KINDS)
+    backtesting = Backtesting(db, dsn, clock, surroundings.house)
     return assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
-        use_cases=use_cases(earning, joining, erasing),
-        jobs=jobs_.jobs(Sweeper(db, clock, wake), TierKeeper(db, clock, programmes, wake)),
+        use_cases=use_cases(earning, joining, erasing, Replays(clock, surroundings.house.currency)),
+        jobs=jobs_.jobs(Sweeper(db, clock, wake), TierKeeper(db, clock, programmes, wake), backtesting),
         routers=[
             programmes_http.router(db, programmes),
             accounts_http.router(db, clock, accounts),
+            privileges_http.router(db, Privileges(clock, programmes)),
             ledger_http.router(db),
-            simulations_http.router(db, Simulations(clock, programmes, earning)),
+            simulations_http.router(db, Simulations(clock, programmes, earning), Backtests(clock, programmes)),
             exports_http.router(db, clock),
+            rewards_http.router(db, Rewards(clock)),
         ],
         wake=wake,
+        domain_errors={Refused: rewards_http.refused},
         inbox_days=settings.inbox_days,
     )

@@ -15,7 +15,10 @@ from shared.contracts.types import PRICE_PLACES, QUANTITY_PLACES, Money, Quantit
 
 
 class OrderLine(msgspec.Struct, frozen=True):
-    """A line with the money paid for it and given back, in minor units; quantities in thousandths."""
+    """A line with the money paid for it and given back, in minor units; quantities in thousandths.
+
+    ``discount``: the money that the line itself was cheaper by.
+    """
 
     line_id: str
     sku: str
@@ -24,14 +27,19 @@ class OrderLine(msgspec.Struct, frozen=True):
     paid: int
     returned_quantity: int = 0
     returned: int = 0
+    discount: int = 0
 
 
 class Refund(msgspec.Struct, frozen=True):
-    """What one return gave back by line, in minor units; an amount is spread over what is left."""
+    """What one return gave back by line, in minor units; an amount is spread over what is left.
+
+    ``pieces``: the thousandths that came back, by line; none with an amount.
+    """
 
     return_id: str
     occurred_at: datetime
     by_line: tuple[tuple[str, int], ...]
+    pieces: tuple[tuple[str, int], ...] = ()
 
     @property
     def minor(self) -> int:
@@ -39,7 +47,10 @@ class Refund(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """An order after its versions, returns and cancellation. Money in minor units of ``currency``."""
+    """An order after its versions, returns and cancellation. Money in minor units of ``currency``.
+
+    ``tax`` and ``shipping`` are told as parts of ``total``; in another currency they count as none.
+    """
 
     order_id: str
     customer_id: str
@@ -56,6 +67,8 @@ class Order(msgspec.Struct, frozen=True):
     delivered_at: datetime | None = None
     backfill: bool = False
     store: str | None = None
+    tax: int = 0
+    shipping: int = 0
 
     @property
     def sort_key(self) -> tuple[datetime, str, str]:
@@ -125,12 +138,17 @@ def read_order(purchase: PurchaseRecorded, source: str, event_id: str, *, backfi
         currency=purchase.total.currency,
         total=purchase.total.minor,
         lines=tuple(
-            OrderLine(line.line_id, line.sku, line.category, quantity, share)
+            OrderLine(
+                line.line_id, line.sku, line.category, quantity, share,
+                discount=_part(line.discount, purchase.total.currency),
+            )
             for line, quantity, share in zip(purchase.lines, quantities, paid, strict=True)
         ),
         version=purchase.order_version,
         backfill=backfill,
         store=purchase.store,
+        tax=_part(purchase.tax, purchase.total.currency),
+        shipping=_part(purchase.shipping, purchase.total.currency),
     )
 
 
@@ -143,6 +161,7 @@ def with_returns(order: Order, returns: Iterable[PurchaseReturned]) -> Order:
     refunds: list[Refund] = []
     for fact in sorted(returns, key=lambda fact: (fact.occurred_at, fact.return_id)):
         given: list[tuple[str, int]] = []
+        pieces_: list[tuple[str, int]] = []
         if fact.amount is None:
             for part in fact.lines:
                 line = lines.get(part.line_id)
@@ -151,6 +170,7 @@ def with_returns(order: Order, returns: Iterable[PurchaseReturned]) -> Order:
                 back = min(line.quantity, line.returned_quantity + thousandths(part.quantity))
                 worth = max(line.returned, _rounded(line.paid * back, line.quantity))
                 given.append((line.line_id, worth - line.returned))
+                pieces_.append((line.line_id, back - line.returned_quantity))
                 lines[line.line_id] = msgspec.structs.replace(line, returned_quantity=back, returned=worth)
         elif fact.amount.currency == order.currency:
             open_ = [line for line in lines.values() if line.paid > line.returned]
@@ -158,8 +178,12 @@ def with_returns(order: Order, returns: Iterable[PurchaseReturned]) -> Order:
             for line, part_ in zip(open_, spread(min(fact.amount.minor, sum(left)), left), strict=True):
                 given.append((line.line_id, part_))
                 lines[line.line_id] = msgspec.structs.replace(line, returned=line.returned + part_)
-        refunds.append(Refund(fact.return_id, fact.occurred_at, tuple(given)))
+        refunds.append(Refund(fact.return_id, fact.occurred_at, tuple(given), tuple(pieces_)))
     return msgspec.structs.replace(order, lines=tuple(lines.values()), refunds=tuple(refunds))
+
+
+def _part(money: Money | None, currency: str) -> int:
+    return money.minor if money and money.currency == currency else 0
 
 
 def _discount(discount: Money | None) -> int:

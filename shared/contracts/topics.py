@@ -73,6 +73,7 @@ _DECLARED = (
     Topic("category-demand-changed", demand.CategoryDemandChanged, ("profile",), key="category"),
     Topic("points-earned", points.PointsEarned, ("loyalty",)),
     Topic("points-reversed", points.PointsReversed, ("loyalty",)),
+    Topic("points-granted", points.PointsGranted, ("loyalty",)),
     Topic("points-spent", points.PointsSpent, ("loyalty",)),
     Topic("points-expired", points.PointsExpired, ("loyalty",)),
     Topic("tier-changed", points.TierChanged, ("loyalty",)),

@@ -57,12 +57,12 @@ class Accounts:
     async def explanation(self, tx: Tx, holder: Holder) -> list[Explained]:
         """The lots that are pending or available now, each with the parts that its points are the sum of."""
         now = self.clock.now()
-        lots = {lot.award.order_id: lot for lot in await ledger.lots_of(tx, holder.accounts)}
+        lots = {lot.award.source_id: lot for lot in await ledger.lots_of(tx, holder.accounts)}
         judgements = await self.earning.judgements(tx, list(holder.customers.values()), list(lots.values()))
         return [
-            Explained(lots[judgement.award.order_id], judgement)
+            Explained(lots[judgement.award.source_id], judgement)
             for judgement in judgements
-            if judgement.award.points and judgement.award.order_id in lots and judgement.award.bucket(now) != "expired"
+            if judgement.award.points and judgement.award.source_id in lots and judgement.award.bucket(now) != "expired"
         ]
 
     async def state_hash(self, tx: Tx, at: datetime) -> str:

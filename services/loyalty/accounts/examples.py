@@ -5,12 +5,13 @@ from typing import Any
 _MONEY = {"amount": "6200.00", "currency": "TWD"}
 ENTRY: dict[str, Any] = {
     "customer_id": "pos:1001", "seq": 3, "kind": "earned", "debit": "issued", "credit": "pending", "points": 125,
-    "order_id": "pos:88",
-    "programme_version": 1, "occurred_at": "2026-11-20T08:15:00Z", "known_at": "2026-11-20T08:15:01Z",
+    "origin": "order", "order_id": "pos:88", "source_id": "pos:88", "programme_version": 1,
+    "occurred_at": "2026-11-20T08:15:00Z", "known_at": "2026-11-20T08:15:01Z",
     "caused_by": {"source": "/pos/taipei", "id": "88-1"}, "hash": "9f86d081884c7d65…",
 }  # fmt: skip
 LOT: dict[str, Any] = {
-    "order_id": "pos:88", "points": 100, "reversed": 25, "state": "pending", "occurred_at": "2026-11-20T08:15:00Z",
+    "origin": "order", "order_id": "pos:88", "source_id": "pos:88", "points": 100, "reversed": 25, "free": 100,
+    "spent": 0, "held": 0, "repaid": 0, "owed": 0, "state": "pending", "occurred_at": "2026-11-20T08:15:00Z",
     "available_from": "2026-12-04T08:15:00Z", "expires_at": "2027-11-20T08:15:00Z", "programme_version": 1,
 }  # fmt: skip
 EXPLANATION: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from services.loyalty.accounts import examples
 from services.loyalty.accounts.application import Accounts, AccountView, Explained
 from services.loyalty.ledger import reading
-from services.loyalty.ledger.domain import Award, Bucket, Entry
+from services.loyalty.ledger.domain import Bucket, Entry, Lot
 from services.loyalty.ledger.reading import Holder
 from services.loyalty.openapi import answers, page
 from services.loyalty.tiers.domain import Standing
@@ -98,7 +98,9 @@ class EntryView(BaseModel):
     debit: str
     credit: str
     points: int
-    order_id: str
+    origin: str = Field(description="order, take, or what gave the points beside orders")
+    order_id: str | None
+    source_id: str
     programme_version: int | None
     occurred_at: datetime
     known_at: datetime
@@ -107,11 +109,19 @@ class EntryView(BaseModel):
 
 
 class LotView(BaseModel):
-    """The points of one order: where they are now, and their dates."""
+    """The points of one order or grant: where they are now, and their dates. ``free`` of them can be, or will be,
+    used; ``owed``: by how much what was used is more than what returns left."""
 
-    order_id: str
+    origin: str
+    order_id: str | None
+    source_id: str
     points: int
     reversed: int
+    free: int
+    spent: int
+    held: int
+    repaid: int
+    owed: int
     state: Bucket
     occurred_at: datetime
     available_from: datetime
@@ -189,9 +199,9 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
         async with db.transaction() as tx:
             holder = await _own(tx, principal, customer_id)
             rows = await reading.lots_page(tx, holder.accounts, before, paging.limit + 1)
-        cursor = paging.next_cursor(rows, lambda lot: (lot.award.occurred_at, lot.award.order_id))
+        cursor = paging.next_cursor(rows, lambda lot: (lot.award.occurred_at, lot.award.source_id))
         now = clock.now()
-        return Page(items=[_lot(lot.award, now) for lot in rows[: paging.limit]], next_cursor=cursor)
+        return Page(items=[_lot(lot, now) for lot in rows[: paging.limit]], next_cursor=cursor)
 
     @routes.get("/explanation", response_model=Explanation, responses=answers(examples.EXPLANATION))
     async def explanation(customer_id: CustomerId, principal: Reader) -> Explanation:
@@ -218,8 +228,8 @@ def _account(customer_id: str, survivor: str, view: AccountView) -> AccountBody:
         merged_into=None if survivor == customer_id else survivor,
         available=balance.available,
         pending=balance.pending,
-        held=0,
-        debt=0,
+        held=balance.held,
+        debt=balance.debt,
         lifetime_earned=balance.lifetime_earned,
         tier=_tier(view.standing, view.currency) if view.standing else None,
         expiring=Expiring(next_at=balance.next_at, points=balance.expiring),
@@ -252,7 +262,9 @@ def _entry(entry: Entry, customer_id: str) -> EntryView:
         debit=entry.debit,
         credit=entry.credit,
         points=entry.points,
-        order_id=entry.order_id,
+        origin=entry.origin,
+        order_id=entry.source_id if entry.origin == "order" else None,
+        source_id=entry.source_id,
         programme_version=entry.programme_version,
         occurred_at=entry.occurred_at,
         known_at=entry.known_at,
@@ -261,11 +273,19 @@ def _entry(entry: Entry, customer_id: str) -> EntryView:
     )
 
 
-def _lot(award: Award, now: datetime) -> LotView:
+def _lot(lot: Lot, now: datetime) -> LotView:
+    award = lot.award
     return LotView(
-        order_id=award.order_id,
+        origin=award.origin,
+        order_id=award.source_id if award.origin == "order" else None,
+        source_id=award.source_id,
         points=award.points,
         reversed=award.reversed,
+        free=lot.posted,
+        spent=lot.spent,
+        held=lot.held,
+        repaid=lot.repaid,
+        owed=lot.owed,
         state=award.bucket(now),
         occurred_at=award.occurred_at,
         available_from=award.available_from,
@@ -277,7 +297,7 @@ def _lot(award: Award, now: datetime) -> LotView:
 def _explanation(explained: Sequence[Explained], now: datetime) -> Explanation:
     orders = [
         Branch(
-            order_id=one.judgement.award.order_id,
+            order_id=one.judgement.award.source_id,
             state=one.judgement.award.bucket(now),
             points=one.judgement.award.points,
             paid_net=_money(one.judgement.award.net_minor, one.judgement.award.currency),

@@ -1,16 +1,16 @@
 """Accounts under lock, and the journal in which a transaction gathers what it will write down of them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.loyalty.ledger import store
-from services.loyalty.ledger.domain import Cause, Entry, Head, Lot, Posting, chain, settle, sweep
-from shared.clock import Clock
+from services.loyalty.ledger.domain import Cause, Entry, Head, Lot, LotKey, Posting, Subject, chain
+from services.loyalty.ledger.moves import settle, sweep, use
 from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed
 from shared.contracts.types import Cause as CausedBy
-from shared.db import Database, Row, Tx
-from shared.messaging import merges, outbox
+from shared.db import Row, Tx
+from shared.messaging import merges
 from shared.messaging.merges import Groups
 from shared.messaging.outbox import UNNUMBERED, Outgoing
 
@@ -24,6 +24,7 @@ class Account:
     """A locked account. ``last_at``, ``orders`` and ``caps`` (JSON) are earning's memory, kept for it.
 
     ``survivor_account_id``: the account that answers for this one while a merge has joined it to another.
+    ``unsettled``: its person owes points, or took some of lots that aren't his: what moves, moves all his lots.
     """
 
     account_id: int
@@ -33,6 +34,12 @@ class Account:
     orders: int
     caps: bytes
     head: Head
+    unsettled: bool = False
+
+    @property
+    def person(self) -> int:
+        """The account that answers for it: that person's."""
+        return self.survivor_account_id or self.account_id
 
 
 @dataclass(slots=True)
@@ -41,51 +48,82 @@ class Journal:
 
     now: datetime
     entries: list[Entry] = field(default_factory=list)
-    added: list[Lot] = field(default_factory=list)
-    changed: dict[str, Lot] = field(default_factory=dict)
+    added: dict[LotKey, Lot] = field(default_factory=dict)
+    changed: dict[LotKey, Lot] = field(default_factory=dict)
     events: list[Outgoing] = field(default_factory=list)
+    expired: dict[tuple[datetime, str, Cause], int] = field(default_factory=dict)
 
     def open_lot(self, account: Account, lot: Lot, cause: Cause) -> None:
-        """A lot for an order that has none."""
+        """A lot for an order or grant that has none."""
         settled, postings = settle(lot, lot.award.points, self.now, lot.award.occurred_at)
-        self.added.append(settled)
+        self.added[lot.award.key] = settled
         self._post(account, settled, postings, cause)
 
     def close_lot(self, account: Account, lot: Lot, cause: Cause) -> None:
         """Takes back what is posted of a lot: its order has left this account. Another account opens it anew."""
+        if lot.spent or lot.held or lot.repaid:
+            account.unsettled = True
+            lot, postings = use(lot, self.now, cause.occurred_at, spent=0, held=0, repaid=0)
+            self._post(account, lot, postings, cause)
         settled, postings = settle(lot, 0, self.now, cause.occurred_at)
         self._post(account, settled, postings, cause)
 
     def change_lot(self, account: Account, lot: Lot, cause: Cause) -> None:
         """The difference between what a lot's award is now and what is posted of it."""
-        at = cause.occurred_at if lot.posted else lot.award.occurred_at
+        at = cause.occurred_at if lot.booked or lot.spent else lot.award.occurred_at
         settled, postings = settle(lot, lot.award.points, self.now, at)
-        self.changed[lot.award.order_id] = settled
+        if settled.owed:
+            account.unsettled = True
+        self._keep(settled)
         self._post(account, settled, postings, cause)
 
-    def sweep_lot(self, account: Account, lot: Lot) -> int:
-        """Writes down what has fallen due of a lot; answers the points that expired."""
+    def use_lot(
+        self, account: Account, lot: Lot, cause: Cause, *, spent: int | None = None, held: int | None = None,
+        repaid: int | None = None,
+    ) -> Lot:  # fmt: skip
+        """The lot with that much of it spent, held and paid back; None is as much as it was."""
+        used, postings = use(lot, self.now, cause.occurred_at, spent=spent, held=held, repaid=repaid)
+        if used != lot:
+            self._keep(used)
+            self._post(account, used, postings, cause)
+        return used
+
+    def sweep_lot(self, account: Account, lot: Lot) -> None:
+        """Writes down what has fallen due of a lot."""
         swept, postings = sweep(lot, self.now)
-        self.changed[lot.award.order_id] = swept
+        self._keep(swept)
         for posting in postings:
             cause = Cause(f"{JOBS}/sweep", f"{posting.kind}:{posting.occurred_at.isoformat()}", posting.occurred_at)
             self._post(account, swept, [posting], cause)
-        return sum(posting.points for posting in postings if posting.kind == "expired")
+
+    def post(self, account: Account, subject: Subject, posting: Posting, cause: Cause) -> None:
+        """An entry that moves no lot's points."""
+        self.entries += chain(account.head, account.account_id, subject, [posting], cause, self.now)
 
     async def write(self, tx: Tx, accounts: Iterable[Account]) -> None:
         """Writes everything but the events, which go out after those of others in the transaction."""
-        rows = [(a.account_id, a.last_at, a.orders, a.caps, a.head.entries, a.head.hash) for a in accounts]
+        rows = [
+            (a.account_id, a.last_at, a.orders, a.caps, a.head.entries, a.head.hash, a.unsettled) for a in accounts
+        ]
         await store.save(tx, rows)
-        await store.add_lots(tx, self.added)
+        await store.add_lots(tx, list(self.added.values()))
         await store.change_lots(tx, list(self.changed.values()))
         await store.add_entries(tx, self.entries)
+        self.events += [_expired(*whose, points) for whose, points in sorted(self.expired.items(), key=_by_instant)]
+
+    def _keep(self, lot: Lot) -> None:
+        """A lot that this transaction has opened is written once."""
+        (self.added if lot.award.key in self.added else self.changed)[lot.award.key] = lot
 
     def _post(self, account: Account, lot: Lot, postings: list[Posting], cause: Cause) -> None:
         if not postings:
             return
-        self.entries += chain(account.head, account.account_id, lot, postings, cause, self.now)
+        self.entries += chain(account.head, account.account_id, Subject.of(lot.award), postings, cause, self.now)
         for posting in postings:
-            if event := _announced(account, lot, posting, cause):
+            if posting.kind == "expired":
+                whose = posting.occurred_at, account.customer_id, cause
+                self.expired[whose] = self.expired.get(whose, 0) + posting.points
+            elif event := _announced(account, lot, posting, cause):
                 self.events.append(Outgoing(event, cause.traceparent))
 
 
@@ -95,9 +133,12 @@ async def open_accounts(tx: Tx, customers: Sequence[str], now: datetime) -> dict
 
 
 async def open_groups(tx: Tx, customers: Sequence[str], groups: Groups, now: datetime) -> dict[str, Account]:
-    """The same together with those that answer for them, whose accounts each of theirs points to from now on."""
+    """The same together with those that answer for them, whose accounts each of theirs points to from now on, and with
+    whatever accounts there are of the same persons."""
     survivors = {groups.survivor(customer) for customer in customers}
-    accounts = await open_accounts(tx, sorted(survivors.union(customers)), now)
+    members = {id for customer in customers for id in groups.members(customer)}
+    rows = await store.open_and_lock(tx, sorted(survivors.union(customers)), now, sorted(members))
+    accounts = {row["customer_id"]: _account(row) for row in rows}
     moved: list[tuple[int, int | None]] = []
     for customer, account in accounts.items():
         survivor = accounts[groups.survivor(customer)].account_id
@@ -113,6 +154,20 @@ async def open_groups(tx: Tx, customers: Sequence[str], groups: Groups, now: dat
 async def lock_accounts(tx: Tx, ids: Sequence[int]) -> dict[int, Account]:
     """Accounts that exist, locked."""
     return {row["account_id"]: _account(row) for row in await store.lock(tx, ids)}
+
+
+async def lock_person(tx: Tx, customer: str) -> dict[int, Account]:
+    """All accounts of the person with an account of this id, locked; none where loyalty has never heard of him.
+
+    No merge changes his group until the transaction ends.
+    """
+    await merges.share(tx)
+    rows = await store.lock_person(tx, customer)
+    if not rows:
+        # An id that was joined before loyalty heard of it has no account of its own.
+        survivor = (await merges.groups_seen(tx, [customer])).survivor(customer)
+        rows = await store.lock_person(tx, survivor) if survivor != customer else rows
+    return {row["account_id"]: _account(row) for row in rows}
 
 
 async def spends_of(
@@ -143,54 +198,14 @@ async def accounts_after(tx: Tx, after: int, limit: int) -> list[int]:
 
 
 async def lots_of(tx: Tx, ids: Sequence[int]) -> list[Lot]:
-    """Every lot of these accounts."""
-    return await store.lots_of(tx, ids) if ids else []
-
-
-@dataclass(frozen=True, slots=True)
-class Sweeper:
-    """Writes down releases and expiries that are true already. Balances never wait for it."""
-
-    db: Database
-    clock: Clock
-    wake: Callable[[], None]
-
-    async def run(self) -> int:
-        """Everything due by now, in transactions of up to 1000 lots. Answers the number of lots moved."""
-        moved = 0
-        while found := await self._batch():
-            moved += found
-            self.wake()
-        return moved
-
-    async def next_due(self) -> datetime | None:
-        """The instant at which the next lot falls due."""
-        async with self.db.transaction() as tx:
-            return await store.next_due(tx)
-
-    async def _batch(self) -> int:
-        now = self.clock.now()
-        async with self.db.transaction() as tx:
-            await merges.share(tx)
-            accounts = await lock_accounts(tx, await store.due_accounts(tx, now, BATCH))
-            lots = await store.due_lots(tx, list(accounts), now)
-            journal = Journal(now)
-            expired: dict[tuple[datetime, str], int] = {}
-            for lot in lots:
-                account = accounts[lot.account_id]
-                if points := journal.sweep_lot(account, lot):
-                    key = (lot.award.expires_at or now, account.customer_id)
-                    expired[key] = expired.get(key, 0) + points
-            await journal.write(tx, accounts.values())
-            events = [_expired(customer, points, at) for (at, customer), points in sorted(expired.items())]
-            await outbox.append(tx, SERVICE, events, now)
-        return len(lots)
+    """The lots of these accounts' orders."""
+    return [lot for lot in await store.lots_of(tx, ids) if lot.award.origin == "order"] if ids else []
 
 
 def _account(row: Row) -> Account:
     return Account(
         row["account_id"], row["customer_id"], row["survivor_account_id"], row["last_at"], row["orders"], row["caps"],
-        Head(row["entries"], row["head"]),
+        Head(row["entries"], row["head"]), row["unsettled"],
     )  # fmt: skip
 
 
@@ -206,7 +221,8 @@ def _announced(account: Account, lot: Lot, posting: Posting, cause: Cause) -> Po
             sequence=UNNUMBERED,
             caused_by=caused_by,
             occurred_at=posting.occurred_at,
-            order_id=award.order_id,
+            order_id=award.source_id,
+            origin=award.origin,
             points=posting.points,
             available_from=award.available_from,
             expires_at=award.expires_at,
@@ -218,15 +234,22 @@ def _announced(account: Account, lot: Lot, posting: Posting, cause: Cause) -> Po
             sequence=UNNUMBERED,
             caused_by=caused_by,
             occurred_at=posting.occurred_at,
-            order_id=award.order_id,
+            order_id=award.source_id,
+            origin=award.origin,
             points=posting.points,
             programme_version=award.programme_version,
         )
     return None
 
 
-def _expired(customer: str, points: int, at: datetime) -> Outgoing:
-    caused_by = CausedBy(source=f"{JOBS}/sweep", id=f"expired:{at.isoformat()}")
-    return Outgoing(
-        PointsExpired(customer_id=customer, sequence=UNNUMBERED, caused_by=caused_by, occurred_at=at, points=points)
+def _by_instant(expired: tuple[tuple[datetime, str, Cause], int]) -> tuple[datetime, str, str]:
+    (at, customer, cause), _ = expired
+    return at, customer, cause.id
+
+
+def _expired(at: datetime, customer: str, cause: Cause, points: int) -> Outgoing:
+    caused_by = CausedBy(source=cause.source, id=cause.id)
+    event = PointsExpired(
+        customer_id=customer, sequence=UNNUMBERED, caused_by=caused_by, occurred_at=at, points=points
     )
+    return Outgoing(event, cause.traceparent)

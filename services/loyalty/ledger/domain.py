@@ -1,38 +1,46 @@
-"""The double-entry ledger: what an order's award is, which entries bring its lot there, and the chain over them."""
+"""The double-entry ledger: what a lot of points is, where its points are, entries, and the chain over them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 Bucket = Literal["pending", "available", "expired"]
-Book = Literal["pending", "available", "expired", "issued", "reversed"]
-Kind = Literal["earned", "reversed", "released", "deferred", "expired", "restored"]
+Book = Literal[
+    "pending", "available", "held", "debt", "expired",
+    "issued", "redeemed", "reversed", "adjusted", "compensation", "transferred",
+]  # fmt: skip
+Kind = Literal[
+    "earned", "reversed", "released", "deferred", "expired", "restored",
+    "held", "voided", "redeemed", "rolled-back", "repaid", "owed-again", "owed", "backed", "adjusted", "transferred",
+]  # fmt: skip
+Grant = Literal["adjustment", "compensation", "occasion", "gift", "referral", "transfer"]
+"""What gives points beside orders."""
+Origin = Literal["order", Grant]
 
-BOOKS: tuple[Book, ...] = ("pending", "available", "expired", "issued", "reversed")
+BOOKS: tuple[Book, ...] = get_args(Book)
+OF_CUSTOMERS: tuple[Book, ...] = ("pending", "available", "held", "expired")
+"""Those that are never below zero; a customer's debt is one that never is above it, over all accounts of a person."""
 GENESIS = b""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_MOVES: dict[tuple[Bucket, Bucket], Kind] = {
-    ("pending", "available"): "released",
-    ("available", "pending"): "deferred",
-    ("pending", "expired"): "expired",
-    ("available", "expired"): "expired",
-    ("expired", "available"): "restored",
-    ("expired", "pending"): "restored",
-}
+_SOURCES: dict[Origin, Book] = {"adjustment": "adjusted", "compensation": "compensation", "transfer": "transferred"}
+
+LotKey = tuple[Origin, str]
+"""What a lot is of: its origin, and the id there."""
 
 
 class Award(msgspec.Struct, frozen=True):
-    """What the facts award for one order, and so its lot. Also with 0 points: tiers count its money.
+    """What the facts award for one order or grant, and so its lot. Also with 0 points: tiers count its money.
 
-    ``net_minor``: paid less given back, in minor units of ``currency``. ``points`` are net of ``reversed``.
-    ``judged_with``: the newest version known when the order was judged first; later ones can't re-judge it.
+    ``source_id``: the order's id, or the grant's. ``net_minor``: paid less given back, in minor units of ``currency``.
+    ``points`` are net of ``reversed``. ``judged_with``: the newest version known when the order was judged first; later
+    ones can't re-judge it.
     """
 
-    order_id: str
+    source_id: str
     occurred_at: datetime
     currency: str
     net_minor: int
@@ -42,6 +50,17 @@ class Award(msgspec.Struct, frozen=True):
     judged_with: int
     available_from: datetime
     expires_at: datetime | None
+    origin: Origin = "order"
+
+    @property
+    def key(self) -> LotKey:
+        """What its lot is known by."""
+        return self.origin, self.source_id
+
+    @property
+    def source(self) -> Book:
+        """The book that its points come out of."""
+        return _SOURCES.get(self.origin, "issued")
 
     def bucket(self, at: datetime) -> Bucket:
         """Where the points are at an instant, whatever was written down."""
@@ -51,12 +70,25 @@ class Award(msgspec.Struct, frozen=True):
 
 
 class Lot(msgspec.Struct, frozen=True):
-    """An award of an account and what the ledger says of it: ``posted`` points in ``posted_in``."""
+    """An award of an account and where the ledger has its points.
+
+    ``posted`` are free, in ``posted_in``; ``spent`` were taken, ``held`` may be, ``repaid`` went into the debts of the
+    same person. ``owed``: by how much these three come to more than the award, since it fell after they were used.
+    """
 
     account_id: int
     award: Award
     posted: int = 0
     posted_in: Bucket = "pending"
+    spent: int = 0
+    held: int = 0
+    repaid: int = 0
+    owed: int = 0
+
+    @property
+    def booked(self) -> int:
+        """The points that are posted of the award in all."""
+        return self.posted + self.spent + self.held + self.repaid - self.owed
 
     @property
     def due_at(self) -> datetime | None:
@@ -87,7 +119,8 @@ class Head(msgspec.Struct):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A row of the ledger, and what its hash covers. ``cause``: source and id of what led to it."""
+    """A row of the ledger, and what its hash covers. ``origin`` and ``source_id``: the lot, or the take that is owed
+    for; ``cause``: source and id of what led to it."""
 
     account_id: int
     seq: int
@@ -95,7 +128,8 @@ class Entry(msgspec.Struct, frozen=True):
     debit: Book
     credit: Book
     points: int
-    order_id: str
+    origin: str
+    source_id: str
     programme_version: int | None
     occurred_at: datetime
     known_at: datetime
@@ -105,8 +139,9 @@ class Entry(msgspec.Struct, frozen=True):
 
     def chained(self, before: bytes) -> bytes:
         """SHA-256 over the hash before and the entry in canonical JSON, instants in microseconds since 1970."""
+        about = self.source_id if self.origin == "order" else (self.origin, self.source_id)
         content = (
-            self.account_id, self.seq, self.kind, self.debit, self.credit, self.points, self.order_id,
+            self.account_id, self.seq, self.kind, self.debit, self.credit, self.points, about,
             self.programme_version, (self.occurred_at - _EPOCH) // _MICROSECOND,
             (self.known_at - _EPOCH) // _MICROSECOND, self.cause_source, self.cause_id,
         )  # fmt: skip
@@ -122,52 +157,21 @@ class Cause(msgspec.Struct, frozen=True):
     traceparent: str | None = None
 
 
-def settle(lot: Lot, points: int, now: datetime, at: datetime) -> tuple[Lot, list[Posting]]:
-    """The lot and the postings that make the ledger hold ``points`` where they belong ``now``.
+class Subject(msgspec.Struct, frozen=True):
+    """What entries are about: a lot, or a take that nothing backs."""
 
-    ``at`` is when that which changes the amount happened. Expiry is left to ``sweep``, which announces it.
-    """
-    award, posted, place = lot.award, lot.posted, lot.posted_in
-    postings = []
-    if points < posted:
-        postings.append(Posting("reversed", place, "reversed", posted - points, at))
-        posted = points
-    target = award.bucket(now)
-    if target == "expired" and place != "expired":
-        target = "available"
-    if not posted:
-        direct = award.available_from <= award.occurred_at
-        place = "available" if direct and target == "available" else "pending"
-    elif place != target:
-        kind = _MOVES[place, target]
-        moved_at = award.available_from if kind == "released" else at
-        postings.append(Posting(kind, place, target, posted, moved_at))
-        place = target
-    if points > posted:
-        postings.append(Posting("earned", "issued", place, points - posted, at))
-    if place != target and points:
-        postings.append(Posting("released", place, target, points, award.available_from))
-        place = target
-    return msgspec.structs.replace(lot, posted=points, posted_in=place), postings
+    origin: str
+    source_id: str
+    programme_version: int | None = None
 
-
-def sweep(lot: Lot, now: datetime) -> tuple[Lot, list[Posting]]:
-    """The lot and the postings that write down what has fallen due: a release, an expiry, or both."""
-    award, place = lot.award, lot.posted_in
-    postings = []
-    expires = award.expires_at
-    usable = award.available_from <= now and (expires is None or award.available_from < expires)
-    if lot.posted and place == "pending" and usable:
-        postings.append(Posting("released", place, "available", lot.posted, award.available_from))
-        place = "available"
-    if lot.posted and place != "expired" and expires is not None and expires <= now:
-        postings.append(Posting("expired", place, "expired", lot.posted, expires))
-        place = "expired"
-    return msgspec.structs.replace(lot, posted_in=place), postings
+    @classmethod
+    def of(cls, award: Award) -> "Subject":
+        """An award's lot."""
+        return cls(award.origin, award.source_id, award.programme_version)
 
 
 def chain(
-    head: Head, account_id: int, lot: Lot, postings: list[Posting], cause: Cause, now: datetime
+    head: Head, account_id: int, subject: Subject, postings: Sequence[Posting], cause: Cause, now: datetime
 ) -> Iterator[Entry]:
     """Appends the postings to an account's chain, moving its head."""
     for posting in postings:
@@ -178,8 +182,9 @@ def chain(
             debit=posting.debit,
             credit=posting.credit,
             points=posting.points,
-            order_id=lot.award.order_id,
-            programme_version=lot.award.programme_version,
+            origin=subject.origin,
+            source_id=subject.source_id,
+            programme_version=subject.programme_version,
             occurred_at=posting.occurred_at,
             known_at=now,
             cause_source=cause.source,

@@ -19,6 +19,8 @@ class Balance(msgspec.Struct, frozen=True):
 
     available: int
     pending: int
+    held: int
+    debt: int
     lifetime_earned: int
     next_at: datetime | None
     expiring: int
@@ -52,9 +54,13 @@ async def balance_at(tx: Tx, accounts: Accounts, at: datetime) -> Balance:
     """The balance at an instant, as what is known now has it."""
     row = await store.balance(tx, accounts, at)
     next_at: datetime | None = row["next_at"]
+    # Points that became available pay what is owed at once, whether that is written down yet or not.
+    paid = min(row["available"], row["debt"])
     return Balance(
-        available=int(row["available"]),
+        available=int(row["available"] - paid),
         pending=int(row["pending"]),
+        held=int(row["held"]),
+        debt=int(row["debt"] - paid),
         lifetime_earned=int(row["lifetime_earned"]),
         next_at=next_at,
         expiring=await store.expiring(tx, accounts, next_at) if next_at else 0,
@@ -75,7 +81,7 @@ async def entries_of(
 
 
 async def lots_page(tx: Tx, accounts: Accounts, before: tuple[datetime, str], limit: int) -> list[Lot]:
-    """Lots older than (occurred_at, order_id), newest first."""
+    """Lots older than (occurred_at, source_id), newest first."""
     return await store.lot_page(tx, accounts, before, limit)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.loyalty.ledger.domain import Award, Entry, Lot
+from services.loyalty.ledger.domain import Award, Entry, Lot, LotKey
+from services.loyalty.ledger.spending import Hold, HoldState, Portions, Take
 from shared.db import Row, Tx, columns, copy, execute, fetch
 
 _OPEN = """
@@ -12,14 +13,34 @@ INSERT INTO accounts (customer_id, opened_at)
 SELECT customer_id, :now FROM unnest(CAST(:customers AS text[])) AS new (customer_id) ORDER BY customer_id
 ON CONFLICT DO NOTHING
 """
-_ACCOUNT = "account_id, customer_id, survivor_account_id, last_at, orders, caps, entries, head"
+_ACCOUNT = "account_id, customer_id, survivor_account_id, last_at, orders, caps, entries, head, unsettled"
 _LOCK = f"SELECT {_ACCOUNT} FROM accounts WHERE customer_id = ANY(:customers) ORDER BY customer_id FOR UPDATE"
 _LOCK_BY_ID = f"SELECT {_ACCOUNT} FROM accounts WHERE account_id = ANY(:accounts) ORDER BY customer_id FOR UPDATE"
+# By the unique index on customer_id, the primary key and the partial index on survivors.
+_LOCK_PERSON = f"""
+WITH person AS MATERIALIZED (
+    SELECT coalesce(survivor_account_id, account_id) AS id FROM accounts WHERE customer_id = :customer
+)
+SELECT {_ACCOUNT} FROM accounts
+WHERE account_id = (SELECT id FROM person) OR survivor_account_id = (SELECT id FROM person)
+ORDER BY customer_id FOR UPDATE
+"""
 _SAVE = """
-UPDATE accounts SET last_at = new.last_at, orders = new.orders, caps = new.caps, entries = new.entries, head = new.head
+UPDATE accounts SET last_at = new.last_at, orders = new.orders, caps = new.caps, entries = new.entries, head = new.head,
+    unsettled = new.unsettled
 FROM unnest(CAST(:ids AS bigint[]), CAST(:last_at AS timestamptz[]), CAST(:orders AS int[]), CAST(:caps AS bytea[]),
-            CAST(:entries AS int[]), CAST(:heads AS bytea[])) AS new (account_id, last_at, orders, caps, entries, head)
+            CAST(:entries AS int[]), CAST(:heads AS bytea[]), CAST(:unsettled AS boolean[]))
+    AS new (account_id, last_at, orders, caps, entries, head, unsettled)
 WHERE accounts.account_id = new.account_id
+"""
+# With the other accounts of persons who owe points: what comes to one, pays for the others.
+_PERSONS = """
+SELECT account_id FROM accounts WHERE account_id = ANY(:accounts)
+UNION
+SELECT other.account_id
+FROM accounts AS a JOIN accounts AS other ON other.account_id = a.survivor_account_id
+    OR other.survivor_account_id = coalesce(a.survivor_account_id, a.account_id)
+WHERE a.account_id = ANY(:accounts) AND a.unsettled
 """
 _FIND = "SELECT account_id, customer_id FROM accounts WHERE customer_id = ANY(:customers) ORDER BY account_id"
 _POINT = """
@@ -28,29 +49,82 @@ FROM unnest(CAST(:ids AS bigint[]), CAST(:survivors AS bigint[])) AS new (accoun
 WHERE accounts.account_id = new.account_id
 """
 _LOT = (
-    "order_id", "account_id", "occurred_at", "currency", "net_minor", "points", "reversed", "programme_version",
-    "judged_with", "available_from", "expires_at", "posted", "posted_in", "due_at",
+    "source_id", "origin", "account_id", "occurred_at", "currency", "net_minor", "points", "reversed",
+    "programme_version", "judged_with", "available_from", "expires_at", "posted", "posted_in", "spent", "held",
+    "repaid", "owed", "due_at",
 )  # fmt: skip
 _LOTS = f"SELECT {', '.join(_LOT)} FROM lots WHERE account_id = ANY(:accounts)"
 _DUE = f"SELECT {', '.join(_LOT)} FROM lots WHERE account_id = ANY(:accounts) AND due_at <= :now"
 _LOT_PAGE = f"""
 SELECT {", ".join(_LOT)} FROM lots
-WHERE account_id = ANY(:accounts) AND points > 0 AND (occurred_at, order_id) < (:before_at, :before_id)
-ORDER BY occurred_at DESC, order_id DESC LIMIT :limit
+WHERE account_id = ANY(:accounts) AND points > 0 AND (occurred_at, source_id) < (:before_at, :before_id)
+ORDER BY occurred_at DESC, source_id DESC LIMIT :limit
 """
 _CHANGE = """
 UPDATE lots SET account_id = new.account_id, occurred_at = new.occurred_at, currency = new.currency,
     net_minor = new.net_minor, points = new.points, reversed = new.reversed,
     programme_version = new.programme_version, available_from = new.available_from, expires_at = new.expires_at,
-    posted = new.posted, posted_in = new.posted_in, due_at = new.due_at
+    posted = new.posted, posted_in = new.posted_in, spent = new.spent, held = new.held, repaid = new.repaid,
+    owed = new.owed, due_at = new.due_at
 FROM unnest(
-    CAST(:order_id AS text[]), CAST(:account_id AS bigint[]), CAST(:occurred_at AS timestamptz[]),
-    CAST(:currency AS text[]), CAST(:net_minor AS bigint[]), CAST(:points AS bigint[]), CAST(:reversed AS bigint[]),
-    CAST(:programme_version AS int[]), CAST(:judged_with AS int[]), CAST(:available_from AS timestamptz[]),
-    CAST(:expires_at AS timestamptz[]), CAST(:posted AS bigint[]), CAST(:posted_in AS text[]),
-    CAST(:due_at AS timestamptz[])) AS new (order_id, account_id, occurred_at, currency, net_minor, points, reversed,
-    programme_version, judged_with, available_from, expires_at, posted, posted_in, due_at)
-WHERE lots.order_id = new.order_id
+    CAST(:source_id AS text[]), CAST(:origin AS text[]), CAST(:account_id AS bigint[]),
+    CAST(:occurred_at AS timestamptz[]), CAST(:currency AS text[]), CAST(:net_minor AS bigint[]),
+    CAST(:points AS bigint[]), CAST(:reversed AS bigint[]), CAST(:programme_version AS int[]),
+    CAST(:judged_with AS int[]), CAST(:available_from AS timestamptz[]), CAST(:expires_at AS timestamptz[]),
+    CAST(:posted AS bigint[]), CAST(:posted_in AS text[]), CAST(:spent AS bigint[]), CAST(:held AS bigint[]),
+    CAST(:repaid AS bigint[]), CAST(:owed AS bigint[]), CAST(:due_at AS timestamptz[]))
+    AS new (source_id, origin, account_id, occurred_at, currency, net_minor, points, reversed, programme_version,
+    judged_with, available_from, expires_at, posted, posted_in, spent, held, repaid, owed, due_at)
+WHERE lots.source_id = new.source_id AND lots.origin = new.origin
+"""
+# By the partial index on what is free; few lots of an account are.
+_FREE = f"""
+SELECT {', '.join(_LOT)} FROM lots WHERE account_id = ANY(:accounts) AND posted > 0 AND posted_in <> 'expired'
+"""
+_LOTS_BY_KEY = f"""
+SELECT {', '.join("lots." + name for name in _LOT)}
+FROM unnest(CAST(:source_ids AS text[]), CAST(:origins AS text[])) AS wanted (source_id, origin)
+    JOIN lots USING (source_id, origin)
+"""
+# Of whom something was used: what a merge or its undo may concern.
+_USERS = """
+SELECT account_id FROM lots WHERE account_id = ANY(:accounts) AND (spent > 0 OR held > 0 OR repaid > 0)
+UNION SELECT account_id FROM takes WHERE account_id = ANY(:accounts) AND rolled_back_at IS NULL
+"""
+_TAKE = (
+    "take_id", "account_id", "kind", "points", "occurred_at", "origins", "source_ids", "portions", "foreign_points",
+    "rolled_back_at",
+)  # fmt: skip
+_TAKES = f"SELECT {', '.join(_TAKE)} FROM takes WHERE account_id = ANY(:accounts) AND rolled_back_at IS NULL"
+_ONE_TAKE = f"SELECT {', '.join(_TAKE)} FROM takes WHERE take_id = :id"
+_TAKE_STATES = "SELECT take_id, rolled_back_at IS NOT NULL AS rolled_back FROM takes WHERE take_id = ANY(:ids)"
+_ADD_TAKE = f"""
+INSERT INTO takes ({', '.join(_TAKE)})
+VALUES (:take_id, :account_id, :kind, :points, :occurred_at, :origins, :source_ids, :portions, :foreign_points,
+        :rolled_back_at)
+"""
+_FOREIGN = """
+UPDATE takes SET foreign_points = new.points
+FROM unnest(CAST(:ids AS text[]), CAST(:points AS bigint[])) AS new (take_id, points)
+WHERE takes.take_id = new.take_id
+"""
+_ROLL_BACK = "UPDATE takes SET rolled_back_at = :at, foreign_points = 0 WHERE take_id = :id"
+_HOLD = (
+    "hold_id", "account_id", "points", "committed", "state", "created_at", "expires_at", "origins", "source_ids",
+    "portions",
+)  # fmt: skip
+_ADD_HOLD = f"""
+INSERT INTO holds ({', '.join(_HOLD)})
+VALUES (:hold_id, :account_id, :points, :committed, :state, :created_at, :expires_at, :origins, :source_ids, :portions)
+"""
+_ONE_HOLD = f"SELECT {', '.join(_HOLD)} FROM holds WHERE hold_id = :id"
+_OPEN_HOLDS = f"SELECT {', '.join(_HOLD)} FROM holds WHERE account_id = ANY(:accounts) AND state = 'open'"
+_DUE_HOLDS = "SELECT hold_id FROM holds WHERE state = 'open' AND expires_at <= :now ORDER BY expires_at LIMIT :limit"
+_NEXT_HOLD = "SELECT min(expires_at) AS at FROM holds WHERE state = 'open'"
+_CHANGE_HOLD = """
+UPDATE holds SET committed = :committed, state = :state, origins = :origins, source_ids = :source_ids,
+    portions = :portions
+WHERE hold_id = :id
 """
 _DUE_ACCOUNTS = """
 SELECT DISTINCT account_id
@@ -72,19 +146,34 @@ WHERE (a.account_id = ANY(:accounts) OR a.survivor_account_id = ANY(:accounts))
     AND l.occurred_at > :since AND l.currency = :currency AND l.net_minor > 0
 GROUP BY 1
 """
-# One scan of lots_account: a customer's lots are few.
+# Scans of lots_account: a customer's lots are few. `lapsed`: holds that ran out by then, whatever was written down.
 _BALANCE = """
-SELECT coalesce(sum(points) FILTER (WHERE available_from <= :at AND (expires_at IS NULL OR expires_at > :at)), 0)
+WITH lapsed AS (
+    SELECT h.source_id, h.origin, sum(h.points) AS points
+    FROM (SELECT unnest(source_ids) AS source_id, unnest(origins) AS origin, unnest(portions) AS points
+          FROM holds WHERE account_id = ANY(:accounts) AND state = 'open' AND expires_at <= :at) AS h
+    GROUP BY h.source_id, h.origin
+), free AS (
+    SELECT l.points, l.origin, l.available_from, l.expires_at, l.held - coalesce(h.points, 0) AS held,
+           l.posted + greatest(0, coalesce(h.points, 0) - l.owed) AS free,
+           l.owed - l.repaid - least(l.owed, coalesce(h.points, 0)) AS owed
+    FROM lots AS l LEFT JOIN lapsed AS h ON h.source_id = l.source_id AND h.origin = l.origin
+    WHERE l.account_id = ANY(:accounts)
+)
+SELECT coalesce(sum(free) FILTER (WHERE available_from <= :at AND (expires_at IS NULL OR expires_at > :at)), 0)
            AS available,
-       coalesce(sum(points) FILTER (WHERE available_from > :at AND (expires_at IS NULL OR expires_at > :at)), 0)
+       coalesce(sum(free) FILTER (WHERE available_from > :at AND (expires_at IS NULL OR expires_at > :at)), 0)
            AS pending,
-       coalesce(sum(points), 0) AS lifetime_earned,
-       min(expires_at) FILTER (WHERE expires_at > :at AND points > 0) AS next_at
-FROM lots WHERE account_id = ANY(:accounts)
+       coalesce(sum(held), 0) AS held,
+       coalesce(sum(owed), 0) + (SELECT coalesce(sum(foreign_points), 0) FROM takes WHERE account_id = ANY(:accounts))
+           AS debt,
+       coalesce(sum(points) FILTER (WHERE origin NOT IN ('adjustment', 'transfer')), 0) AS lifetime_earned,
+       min(expires_at) FILTER (WHERE expires_at > :at AND free > 0) AS next_at
+FROM free
 """
-_EXPIRING = "SELECT coalesce(sum(points), 0) AS points FROM lots WHERE account_id = ANY(:accounts) AND expires_at = :at"
+_EXPIRING = "SELECT coalesce(sum(posted), 0) AS points FROM lots WHERE account_id = ANY(:accounts) AND expires_at = :at"
 _ENTRY = (
-    "account_id", "seq", "kind", "debit", "credit", "points", "order_id", "programme_version", "occurred_at",
+    "account_id", "seq", "kind", "debit", "credit", "points", "origin", "source_id", "programme_version", "occurred_at",
     "known_at", "cause_source", "cause_id", "hash",
 )  # fmt: skip
 _ENTRY_PAGE = f"""
@@ -99,8 +188,14 @@ SELECT account_id, customer_id, entries, head FROM accounts WHERE account_id > :
 _AFTER = "SELECT account_id FROM accounts WHERE account_id > :after ORDER BY account_id LIMIT :limit"
 _CHAINS = f"SELECT {', '.join(_ENTRY)} FROM ledger WHERE account_id = ANY(:accounts) ORDER BY account_id, seq"
 _POSTED = """
-SELECT account_id, posted_in, sum(posted)::bigint AS points FROM lots
-WHERE account_id = ANY(:accounts) AND posted > 0 GROUP BY account_id, posted_in
+SELECT account_id, book, sum(points)::bigint AS points
+FROM (
+    SELECT account_id, posted_in AS book, posted AS points FROM lots WHERE account_id = ANY(:accounts)
+    UNION ALL SELECT account_id, 'held', held FROM lots WHERE account_id = ANY(:accounts)
+    UNION ALL SELECT account_id, 'debt', repaid - owed FROM lots WHERE account_id = ANY(:accounts)
+    UNION ALL SELECT account_id, 'debt', - foreign_points FROM takes WHERE account_id = ANY(:accounts)
+) AS books
+WHERE points <> 0 GROUP BY account_id, book
 """
 _ENTRIES = "SELECT count(*) AS entries FROM ledger"
 _ORPHAN = """
@@ -112,17 +207,22 @@ _ALL = f"""
 SELECT s.customer_id AS survivor_id, a.customer_id, {", ".join("lots." + name for name in _LOT)}
 FROM lots JOIN accounts AS a USING (account_id)
     JOIN accounts AS s ON s.account_id = coalesce(a.survivor_account_id, a.account_id)
-ORDER BY s.customer_id, a.customer_id, order_id
+ORDER BY s.customer_id, a.customer_id, source_id, origin
 """
 
 
-async def open_and_lock(tx: Tx, customers: Sequence[str], now: datetime) -> Sequence[Row]:
-    """The accounts of sorted customers, opened where there is none, locked until the transaction ends."""
-    rows = await fetch(tx, _LOCK, customers=list(customers))
-    if len(rows) == len(customers):
+async def open_and_lock(
+    tx: Tx, customers: Sequence[str], now: datetime, others: Sequence[str] = ()
+) -> Sequence[Row]:
+    """The accounts of sorted customers, opened where there is none, and those that the others have, locked until the
+    transaction ends."""
+    rows = await fetch(tx, _LOCK, customers=sorted({*customers, *others}) if others else list(customers))
+    if len(rows) == len(customers) and not others:
         return rows
     known = {row["customer_id"] for row in rows}
     missing = [customer for customer in customers if customer not in known]
+    if not missing:
+        return rows
     await execute(tx, _OPEN, customers=missing, now=now)
     return [*rows, *await fetch(tx, _LOCK, customers=missing)]
 
@@ -132,10 +232,20 @@ async def lock(tx: Tx, accounts: Sequence[int]) -> Sequence[Row]:
     return await fetch(tx, _LOCK_BY_ID, accounts=list(accounts))
 
 
+async def lock_person(tx: Tx, customer: str) -> Sequence[Row]:
+    """The same for all accounts of whom this customer's account is."""
+    return await fetch(tx, _LOCK_PERSON, customer=customer)
+
+
 async def save(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Writes (account_id, last_at, orders, caps, entries, head) back."""
-    names = ("ids", "last_at", "orders", "caps", "entries", "heads")
+    """Writes (account_id, last_at, orders, caps, entries, head, unsettled) back."""
+    names = ("ids", "last_at", "orders", "caps", "entries", "heads", "unsettled")
     await execute(tx, _SAVE, **dict(zip(names, columns(rows, len(names)), strict=True)))
+
+
+async def persons_of(tx: Tx, accounts: Sequence[int]) -> list[int]:
+    """These accounts, and all others of those of their persons who are unsettled."""
+    return [row["account_id"] for row in await fetch(tx, _PERSONS, accounts=list(accounts))]
 
 
 async def point(tx: Tx, rows: Sequence[tuple[int, int | None]]) -> None:
@@ -154,10 +264,99 @@ async def lots_of(tx: Tx, accounts: Sequence[int]) -> list[Lot]:
     return [_lot(row) for row in await fetch(tx, _LOTS, accounts=list(accounts))]
 
 
+async def free_lots(tx: Tx, accounts: Sequence[int]) -> list[Lot]:
+    """The lots of these accounts of which something is neither used nor expired, as far as it is written down."""
+    return [_lot(row) for row in await fetch(tx, _FREE, accounts=list(accounts))]
+
+
+async def lots_by_key(tx: Tx, keys: Sequence[LotKey]) -> list[Lot]:
+    """Those of these lots that there are."""
+    origins, ids = columns(keys, 2)
+    return [_lot(row) for row in await fetch(tx, _LOTS_BY_KEY, origins=origins, source_ids=ids)]
+
+
+async def users(tx: Tx, accounts: Sequence[int]) -> set[int]:
+    """Those of these accounts that used points, or whose points somebody used."""
+    return {row["account_id"] for row in await fetch(tx, _USERS, accounts=list(accounts))}
+
+
+async def takes_of(tx: Tx, accounts: Sequence[int]) -> list[Take]:
+    """What these accounts took and wasn't rolled back."""
+    return [_take(row) for row in await fetch(tx, _TAKES, accounts=list(accounts))]
+
+
+async def take(tx: Tx, take_id: str) -> Take | None:
+    """That take, or None."""
+    rows = await fetch(tx, _ONE_TAKE, id=take_id)
+    return _take(rows[0]) if rows else None
+
+
+async def take_states(tx: Tx, ids: Sequence[str]) -> dict[str, bool]:
+    """Those takes of these that there are, and whether each was rolled back."""
+    return {row["take_id"]: row["rolled_back"] for row in await fetch(tx, _TAKE_STATES, ids=list(ids))}
+
+
+async def add_take(tx: Tx, take: Take) -> None:
+    """A new take."""
+    await execute(
+        tx, _ADD_TAKE, take_id=take.take_id, account_id=take.account_id, kind=take.kind, points=take.points,
+        occurred_at=take.occurred_at, foreign_points=take.foreign, rolled_back_at=take.rolled_back_at,
+        **_arrays(take.portions),
+    )  # fmt: skip
+
+
+async def note_foreign(tx: Tx, rows: Sequence[tuple[str, int]]) -> None:
+    """Writes (take_id, foreign points)."""
+    if rows:
+        ids, points = columns(rows, 2)
+        await execute(tx, _FOREIGN, ids=ids, points=points)
+
+
+async def roll_back(tx: Tx, take_id: str, at: datetime) -> None:
+    """The take counts no more."""
+    await execute(tx, _ROLL_BACK, id=take_id, at=at)
+
+
+async def add_hold(tx: Tx, hold: Hold) -> None:
+    """A new hold."""
+    await execute(
+        tx, _ADD_HOLD, hold_id=hold.hold_id, account_id=hold.account_id, points=hold.points, committed=hold.committed,
+        state=hold.state, created_at=hold.created_at, expires_at=hold.expires_at, **_arrays(hold.portions),
+    )  # fmt: skip
+
+
+async def hold(tx: Tx, hold_id: str) -> Hold | None:
+    """That hold, or None."""
+    rows = await fetch(tx, _ONE_HOLD, id=hold_id)
+    return _hold(rows[0]) if rows else None
+
+
+async def open_holds(tx: Tx, accounts: Sequence[int]) -> list[Hold]:
+    """The holds of these accounts that nobody has written down as ended."""
+    return [_hold(row) for row in await fetch(tx, _OPEN_HOLDS, accounts=list(accounts))]
+
+
+async def due_holds(tx: Tx, now: datetime, limit: int) -> list[str]:
+    """The ids of open holds that have run out by now, the longest first."""
+    return [row["hold_id"] for row in await fetch(tx, _DUE_HOLDS, now=now, limit=limit)]
+
+
+async def next_hold_due(tx: Tx) -> datetime | None:
+    """When the next open hold runs out."""
+    at: datetime | None = (await fetch(tx, _NEXT_HOLD))[0]["at"]
+    return at
+
+
+async def change_hold(tx: Tx, hold: Hold) -> None:
+    """Writes a hold back."""
+    arrays = _arrays(hold.portions)
+    await execute(tx, _CHANGE_HOLD, id=hold.hold_id, committed=hold.committed, state=hold.state, **arrays)
+
+
 async def due_lots(tx: Tx, accounts: Sequence[int], now: datetime) -> list[Lot]:
     """The lots of locked accounts that have something to be written down."""
     lots = [_lot(row) for row in await fetch(tx, _DUE, accounts=list(accounts), now=now)]
-    return sorted(lots, key=lambda lot: (lot.due_at or now, lot.award.order_id))
+    return sorted(lots, key=lambda lot: (lot.due_at or now, lot.award.key))
 
 
 async def lot_page(tx: Tx, accounts: Sequence[int], before: tuple[datetime, str], limit: int) -> list[Lot]:
@@ -185,7 +384,7 @@ async def add_entries(tx: Tx, entries: Sequence[Entry]) -> None:
     if entries:
         rows = [
             (
-                e.account_id, e.seq, e.kind, e.debit, e.credit, e.points, e.order_id, e.programme_version,
+                e.account_id, e.seq, e.kind, e.debit, e.credit, e.points, e.origin, e.source_id, e.programme_version,
                 e.occurred_at, e.known_at, e.cause_source, e.cause_id, e.hash,
             )
             for e in entries
@@ -222,7 +421,7 @@ async def spends_of_groups(
 
 
 async def balance(tx: Tx, accounts: Sequence[int], at: datetime) -> Row:
-    """available, pending, lifetime_earned and the next expiry as they are at an instant."""
+    """available, pending, held, debt, lifetime_earned and the next expiry as they are at an instant."""
     return (await fetch(tx, _BALANCE, accounts=list(accounts), at=at))[0]
 
 
@@ -264,9 +463,9 @@ async def chains(tx: Tx, accounts: Sequence[int]) -> list[Entry]:
 
 
 async def posted(tx: Tx, accounts: Sequence[int]) -> dict[tuple[int, str], int]:
-    """What the lots say is posted, by account and bucket."""
+    """What lots and takes say is in the customers' books, by account and book."""
     rows = await fetch(tx, _POSTED, accounts=list(accounts))
-    return {(row["account_id"], row["posted_in"]): row["points"] for row in rows}
+    return {(row["account_id"], row["book"]): row["points"] for row in rows}
 
 
 async def count_entries(tx: Tx) -> int:
@@ -287,19 +486,50 @@ async def everything(tx: Tx) -> list[tuple[str, str, Lot]]:
 
 def _lot(row: Row) -> Lot:
     award = Award(
-        row["order_id"], row["occurred_at"], row["currency"], row["net_minor"], row["points"], row["reversed"],
-        row["programme_version"], row["judged_with"], row["available_from"], row["expires_at"],
+        row["source_id"], row["occurred_at"], row["currency"], row["net_minor"], row["points"], row["reversed"],
+        row["programme_version"], row["judged_with"], row["available_from"], row["expires_at"], row["origin"],
     )  # fmt: skip
-    return Lot(row["account_id"], award, row["posted"], row["posted_in"])
+    return Lot(
+        row["account_id"], award, row["posted"], row["posted_in"], row["spent"], row["held"], row["repaid"], row["owed"]
+    )
 
 
 def _lot_row(lot: Lot) -> tuple[Any, ...]:
     a = lot.award
     return (
-        a.order_id, lot.account_id, a.occurred_at, a.currency, a.net_minor, a.points, a.reversed,
-        a.programme_version, a.judged_with, a.available_from, a.expires_at, lot.posted, lot.posted_in, lot.due_at,
+        a.source_id, a.origin, lot.account_id, a.occurred_at, a.currency, a.net_minor, a.points, a.reversed,
+        a.programme_version, a.judged_with, a.available_from, a.expires_at, lot.posted, lot.posted_in, lot.spent,
+        lot.held, lot.repaid, lot.owed, lot.due_at,
     )  # fmt: skip
 
 
 def _entry(row: Row) -> Entry:
     return Entry(**row)
+
+
+def _take(row: Row) -> Take:
+    return Take(
+        row["take_id"], row["account_id"], row["kind"], row["occurred_at"], _portions(row), row["foreign_points"],
+        row["rolled_back_at"],
+    )  # fmt: skip
+
+
+def _hold(row: Row) -> Hold:
+    state: HoldState = row["state"]
+    return Hold(
+        row["hold_id"], row["account_id"], row["points"], row["created_at"], row["expires_at"], _portions(row),
+        row["committed"], state,
+    )  # fmt: skip
+
+
+def _portions(row: Row) -> Portions:
+    keys = zip(row["origins"], row["source_ids"], strict=True)
+    return tuple(zip(keys, row["portions"], strict=True))
+
+
+def _arrays(portions: Portions) -> dict[str, list[Any]]:
+    return {
+        "origins": [origin for (origin, _), _ in portions],
+        "source_ids": [source_id for (_, source_id), _ in portions],
+        "portions": [points for _, points in portions],
+    }

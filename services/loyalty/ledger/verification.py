@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from services.loyalty.ledger import store
-from services.loyalty.ledger.domain import BOOKS, GENESIS, Entry
+from services.loyalty.ledger.domain import BOOKS, GENESIS, OF_CUSTOMERS, Entry
 from shared.db import Database, Row
 
 BATCH = 500
-_OF_CUSTOMERS = ("pending", "available", "expired")
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -80,9 +79,9 @@ def _broken(account: Row, entries: Sequence[Entry], posted: Mapping[tuple[int, s
     if len(entries) != account["entries"] or last != account["head"]:
         return Broken(customer, len(entries) + 1, "the chain doesn't end where the account says")
     held = balances(entries)
-    if min(held[book] for book in _OF_CUSTOMERS) < 0 or sum(held.values()) != 0:
+    if min(held[book] for book in OF_CUSTOMERS) < 0 or sum(held.values()) != 0:
         return Broken(customer, len(entries), "the books after it are below zero, or don't sum to zero")
-    for book in _OF_CUSTOMERS:
+    for book in (*OF_CUSTOMERS, "debt"):
         if held[book] != posted.get((account["account_id"], book), 0):
             return Broken(customer, len(entries), f"the lots say otherwise than the {book} points after it")
     return None

@@ -1,7 +1,7 @@
 """Two ids of one person, joined and parted: accounts point to the one that answers for them, and tiers are judged anew.
 
-Nothing is posted: points are judged in each id's own history, and stay with the account of the id they were earned
-under. So an undo has nothing to put back.
+Nothing that was earned is posted: points are judged in each id's own history, and stay with the account of the id they
+were earned under. What one id took of another's points is all one while they are one person, and owed once they aren't.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.loyalty.ledger import application as ledger
-from services.loyalty.ledger.application import Account
+from services.loyalty.ledger.application import Account, Journal
 from services.loyalty.ledger.domain import Cause
+from services.loyalty.ledger.persons import settle_persons, unsettle_users
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import Programme, in_force
 from services.loyalty.tiers.application import reassess_groups, rest
@@ -38,10 +39,25 @@ class Joining:
         groups = await merges.groups_of(tx, concerned)
         known = await ledger.customers_with_accounts(tx, sorted(concerned))
         accounts = await ledger.open_groups(tx, known, groups, now)
+        await self._settle(tx, accounts, groups, events, now)
         await rest(tx, accounts.values())
         if programme:
             await self._judge(tx, accounts, groups, events, programme, now)
         return Outcome()
+
+    async def _settle(
+        self, tx: Tx, accounts: Mapping[str, Account], groups: Groups, events: Sequence[Event], now: datetime
+    ) -> None:
+        """What one id took of another's points: of one person, it is his; parted, he owes it."""
+        await unsettle_users(tx, accounts.values())
+        if not any(account.unsettled for account in accounts.values()):
+            return
+        journal = Journal(now)
+        await settle_persons(
+            tx, journal, accounts.values(), lambda one: _cause(events, groups.members(one.customer_id))
+        )
+        await journal.write(tx, accounts.values())
+        await outbox.append(tx, ledger.SERVICE, journal.events, now)
 
     async def _judge(
         self, tx: Tx, accounts: Mapping[str, Account], groups: Groups, events: Sequence[Event], programme: Programme,

@@ -42,7 +42,7 @@ async def test_the_sweeper_writes_down_what_is_true_and_announces_an_expiry_once
     proof = await shop.verified()
     assert proof.broken is None
     assert proof.entries == 6
-    assert proof.books == {"pending": 0, "available": 0, "expired": 150, "issued": -150, "reversed": 0}
+    assert {book: points for book, points in proof.books.items() if points} == {"expired": 150, "issued": -150}
 
 
 async def test_a_delivery_starts_the_return_window_anew(shop: Shop) -> None:

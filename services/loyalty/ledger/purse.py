@@ -1,0 +1,175 @@
+"""A person's points under lock: held, taken, given back. What every command over HTTP that uses points goes through."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from services.loyalty.ledger import store
+from services.loyalty.ledger.application import SERVICE, Account, Journal, lock_person
+from services.loyalty.ledger.domain import Cause, Lot, LotKey, Posting, Subject
+from services.loyalty.ledger.persons import settle_persons
+from services.loyalty.ledger.spending import Hold, HoldState, Portions, Take, TakeKind, allocate, split
+from shared.contracts.points import PointsSpent, Portion
+from shared.contracts.types import Cause as CausedBy
+from shared.db import Tx
+from shared.messaging.outbox import UNNUMBERED, Outgoing
+
+REQUESTS = f"/roost/{SERVICE}/requests"
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What is told of a take beside its points."""
+
+    reward_id: str | None = None
+    order_id: str | None = None
+
+
+@dataclass(slots=True)
+class Purse:
+    """All lots of one person, in one transaction. ``close`` writes down what was done, and has to be called.
+
+    ``owner``: the account that answers for all, whose the takes and holds are.
+    """
+
+    tx: Tx
+    now: datetime
+    accounts: dict[int, Account]
+    owner: Account
+    cause: Cause
+    journal: Journal
+    holds: dict[str, Hold] = field(default_factory=dict)
+    _lots: dict[LotKey, Lot] = field(default_factory=dict)
+    _complete: bool = False
+
+    @property
+    def lapsed(self) -> list[Hold]:
+        """Holds that have run out and aren't written down as such. Whoever holds rewards for them ends them first."""
+        return [hold for hold in self.holds.values() if hold.state_at(self.now) == "expired"]
+
+    def available(self) -> int:
+        """The points that can be used now."""
+        return sum(lot.posted for lot in self._free() if lot.award.bucket(self.now) == "available")
+
+    async def hold(self, hold_id: str, points: int, expires_at: datetime) -> Hold:
+        """Sets points aside. Raises ShortOfPointsError."""
+        portions = allocate(self._free(), points, self.now)
+        self._use(portions, held=1)
+        hold = Hold(hold_id, self.owner.account_id, points, self.now, expires_at, portions)
+        await store.add_hold(self.tx, hold)
+        return hold
+
+    async def take(self, take_id: str, kind: TakeKind, points: int, spent: Spent) -> Take:
+        """Uses points. Raises ShortOfPointsError."""
+        portions = allocate(self._free(), points, self.now)
+        self._use(portions, spent=1)
+        return await self._taken(Take(take_id, self.owner.account_id, kind, self.now, portions), spent)
+
+    async def commit(self, hold: Hold, take_id: str, points: int, spent: Spent) -> tuple[Hold, Take]:
+        """Uses points of an open hold: up to what is left of it."""
+        portions, rest = split(hold.portions, points)
+        self._use(portions, spent=1, held=-1)
+        committed = hold.committed + points
+        state: HoldState = "open" if rest else "committed"
+        hold = msgspec.structs.replace(hold, portions=rest, committed=committed, state=state)
+        await store.change_hold(self.tx, hold)
+        self.holds[hold.hold_id] = hold
+        return hold, await self._taken(Take(take_id, self.owner.account_id, "redemption", self.now, portions), spent)
+
+    async def end(self, hold: Hold, state: HoldState) -> Hold:
+        """Gives back what is still held: voided or expired."""
+        self._use(hold.portions, held=-1)
+        hold = msgspec.structs.replace(hold, portions=(), state=state)
+        await store.change_hold(self.tx, hold)
+        self.holds[hold.hold_id] = hold
+        return hold
+
+    async def roll_back(self, take: Take, spent: Spent) -> Take:
+        """Puts the points back into the very lots that they came from, with the dates that these have."""
+        if take.foreign:
+            posting = Posting("backed", "redeemed", "debt", take.foreign, self.now)
+            self.journal.post(self.accounts[take.account_id], Subject("take", take.take_id), posting, self.cause)
+        self._use(take.portions, spent=-1)
+        await store.roll_back(self.tx, take.take_id, self.now)
+        self._tell(take, spent, rolled_back=True)
+        return msgspec.structs.replace(take, rolled_back_at=self.now, foreign=0)
+
+    async def load(self, portions: Portions) -> None:
+        """Reads the lots that are about to be moved and may have nothing free."""
+        missing = [key for key, _ in portions if key not in self._lots]
+        if missing and not self._complete:
+            self._lots |= {lot.award.key: lot for lot in await store.lots_by_key(self.tx, missing)}
+
+    async def close(self) -> None:
+        """Writes everything down."""
+        await settle_persons(self.tx, self.journal, self.accounts.values(), lambda _: self.cause)
+        await self.journal.write(self.tx, [self.accounts[id] for id in sorted(self.accounts)])
+
+    def _free(self) -> list[Lot]:
+        return [lot for lot in self._lots.values() if lot.account_id in self.accounts]
+
+    def _use(self, portions: Portions, *, spent: int = 0, held: int = 0) -> None:
+        """So many times the portions more of each lot. What isn't this person's any longer is left to ``close``."""
+        for key, points in portions:
+            lot = self._lots.get(key)
+            account = self.accounts.get(lot.account_id) if lot else None
+            if lot is None or account is None:
+                self.owner.unsettled = True
+                continue
+            used = self.journal.use_lot(
+                account, lot, self.cause, spent=lot.spent + spent * points, held=lot.held + held * points
+            )
+            if used.owed or lot.owed:
+                account.unsettled = True
+            self._lots[key] = used
+
+    async def _taken(self, take: Take, spent: Spent) -> Take:
+        await store.add_take(self.tx, take)
+        if posting := take.passed_on:
+            self.journal.post(self.owner, Subject("take", take.take_id), posting, self.cause)
+        self._tell(take, spent, rolled_back=False)
+        return take
+
+    def _tell(self, take: Take, spent: Spent, *, rolled_back: bool) -> None:
+        event = PointsSpent(
+            customer_id=self.owner.customer_id,
+            sequence=UNNUMBERED,
+            caused_by=CausedBy(source=self.cause.source, id=self.cause.id),
+            occurred_at=self.now,
+            redemption_id=take.take_id,
+            points=take.points,
+            reward_id=spent.reward_id,
+            order_id=spent.order_id,
+            rolled_back=rolled_back,
+            kind=take.kind,
+            lots=tuple(Portion(origin=key[0], id=key[1], points=points) for key, points in take.portions),
+        )
+        self.journal.events.append(Outgoing(event, self.cause.traceparent))
+
+
+async def open_purse(tx: Tx, customer: str, now: datetime, cause: Cause, needed: Portions = ()) -> Purse | None:
+    """The purse of the person with this id, locked; None where loyalty has never heard of him.
+
+    ``needed``: portions of lots that are to be moved though nothing of them may be free.
+    """
+    return await _open(tx, await lock_person(tx, customer), now, cause, needed)
+
+
+async def _open(
+    tx: Tx, accounts: dict[int, Account], now: datetime, cause: Cause, needed: Portions
+) -> Purse | None:
+    if not accounts:
+        return None
+    owner = accounts[next(iter(accounts.values())).person]
+    purse = Purse(tx, now, accounts, owner, cause, Journal(now))
+    if any(account.unsettled for account in accounts.values()):
+        await settle_persons(tx, purse.journal, accounts.values(), lambda _: cause)
+        lots: Sequence[Lot] = await store.lots_of(tx, list(accounts))
+        purse._lots = {**{lot.award.key: lot for lot in lots}, **purse.journal.changed}
+        purse._complete = True
+    else:
+        purse._lots = {lot.award.key: lot for lot in await store.free_lots(tx, list(accounts))}
+    purse.holds = {hold.hold_id: hold for hold in await store.open_holds(tx, list(accounts))}
+    await purse.load(needed)
+    return purse
