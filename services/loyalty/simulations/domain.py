@@ -1,0 +1,167 @@
+"""What a version would have given for past orders, beside what was given: pure sums over judged histories."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from services.loyalty.earning.domain import Judgement, VersionOf, fold
+from services.loyalty.programmes.domain import Programme, in_force
+from services.loyalty.tiers.domain import Ladder
+from shared.contracts.orders import Order
+
+NO_TIER = ""
+"""In counts, where a tier's name would stand: none has an empty one."""
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """What is asked: as if ``version``, or one that was never posted (``draft``, its JSON), had judged every order of
+    [since, until). ``compare_to``: beside another version that had; None for what really was."""
+
+    since: datetime
+    until: datetime
+    version: int | None = None
+    draft: str | None = None
+    compare_to: int | None = None
+
+
+class Sum(msgspec.Struct):
+    """Points before caps, after caps, and what returns left of these."""
+
+    wanted: int = 0
+    awarded: int = 0
+    kept: int = 0
+
+    def add(self, wanted: int, awarded: int, kept: int) -> None:
+        """So many more."""
+        self.wanted += wanted
+        self.awarded += awarded
+        self.kept += kept
+
+
+class Side(msgspec.Struct):
+    """One way of judging: the sums of the period's orders, in all, by rule and by month of the house's zone; and the
+    points of all orders up to its end that had neither gone back nor expired then."""
+
+    points: Sum = msgspec.field(default_factory=Sum)
+    rules: dict[str, Sum] = {}
+    months: dict[str, Sum] = {}
+    pending: int = 0
+    available: int = 0
+
+    def count(self, judgements: Sequence[Judgement], trial: Trial, zone: ZoneInfo) -> None:
+        """A customer's orders."""
+        for judgement in judgements:
+            award = judgement.award
+            match award.bucket(trial.until):
+                case "pending":
+                    self.pending += award.points
+                case "available":
+                    self.available += award.points
+            if award.occurred_at < trial.since:
+                continue
+            month = self.months.setdefault(month_of(award.occurred_at, zone), Sum())
+            for part in judgement.parts:
+                rule = self.rules.setdefault(part.rule, Sum())
+                for sum_ in (self.points, month, rule):
+                    sum_.add(part.wanted, part.awarded, part.kept)
+
+    def add(self, other: "Side") -> None:
+        """What was counted of other customers."""
+        self.points.add(other.points.wanted, other.points.awarded, other.points.kept)
+        self.pending += other.pending
+        self.available += other.available
+        for mine, theirs in ((self.rules, other.rules), (self.months, other.months)):
+            for name, sum_ in theirs.items():
+                mine.setdefault(name, Sum()).add(sum_.wanted, sum_.awarded, sum_.kept)
+
+
+class Figures(msgspec.Struct):
+    """Both ways, and how many persons and orders of the period were judged. ``orders`` by month; ``tiers``: how many
+    persons hold which tier at the period's end, by that of the comparison and then by that of the trial."""
+
+    tried: Side = msgspec.field(default_factory=Side)
+    compared: Side = msgspec.field(default_factory=Side)
+    customers: int = 0
+    orders: dict[str, int] = {}
+    tiers: dict[str, dict[str, int]] = {}
+
+    def add(self, other: "Figures") -> None:
+        """What was counted of other customers."""
+        self.tried.add(other.tried)
+        self.compared.add(other.compared)
+        self.customers += other.customers
+        self.orders = dict(Counter(self.orders) + Counter(other.orders))
+        for before, row in other.tiers.items():
+            self.tiers[before] = dict(Counter(self.tiers.get(before, {})) + Counter(row))
+
+
+class Bench(msgspec.Struct, frozen=True):
+    """What judges: the trial, the version tried, that which it is held against (None: what judged each order), all
+    versions posted by now."""
+
+    trial: Trial
+    tried: Programme
+    compared: Programme | None
+    known: Sequence[Programme]
+    zone: ZoneInfo
+
+    def count(self, figures: Figures, ids: Sequence[Sequence[Order]], judged_with: Mapping[str, int]) -> None:
+        """One person: the orders of each of his ids up to the period's end, sorted; each id is judged for itself.
+
+        ``judged_with``: the newest version known when an order was judged first, as its lot says.
+        """
+        as_it_was = self._as_it_was(judged_with)
+        tried: list[Judgement] = []
+        compared: list[Judgement] = []
+        for orders in ids:
+            tried += fold(orders, self._within(self.tried, as_it_was), self.zone)[1]
+            other = self._within(self.compared, as_it_was) if self.compared else as_it_was
+            compared += fold(orders, other, self.zone)[1]
+        months = [month_of(each.award.occurred_at, self.zone) for each in tried if self._is_in(each.award.occurred_at)]
+        if months:
+            figures.customers += 1
+            for month in months:
+                figures.orders[month] = figures.orders.get(month, 0) + 1
+        figures.tried.count(tried, self.trial, self.zone)
+        figures.compared.count(compared, self.trial, self.zone)
+        before = self._tier(self.compared or in_force(self.known, self.trial.until), compared)
+        after = self._tier(self.tried, tried)
+        row = figures.tiers.setdefault(before, {})
+        row[after] = row.get(after, 0) + 1
+
+    def _is_in(self, at: datetime) -> bool:
+        return self.trial.since <= at < self.trial.until
+
+    def _as_it_was(self, judged_with: Mapping[str, int]) -> VersionOf:
+        newest = self.known[-1].version
+
+        def version_of(order: Order) -> tuple[Programme | None, int]:
+            last = judged_with.get(order.order_id, newest)
+            known = self.known if last == newest else [one for one in self.known if one.version <= last]
+            return in_force(known, order.occurred_at), last
+
+        return version_of
+
+    def _within(self, version: Programme, otherwise: VersionOf) -> VersionOf:
+        def version_of(order: Order) -> tuple[Programme | None, int]:
+            return (version, version.version) if self._is_in(order.occurred_at) else otherwise(order)
+
+        return version_of
+
+    def _tier(self, version: Programme | None, judgements: Sequence[Judgement]) -> str:
+        if version is None or not version.tiers:
+            return NO_TIER
+        spends = [
+            (each.award.occurred_at, each.award.net_minor)
+            for each in judgements
+            if each.award.currency == version.currency and each.award.net_minor
+        ]
+        return Ladder(version, spends).at(self.trial.until) or NO_TIER
+
+
+def month_of(at: datetime, zone: ZoneInfo) -> str:
+    """The calendar month of the house's zone: ``2026-11``."""
+    return f"{at.astimezone(zone):%Y-%m}"
