@@ -73,6 +73,8 @@ def _sentences(kind: str, data: Struct | None, points: dict[str, int], zone: Zon
             yield "became a customer"
         case TierChanged(direction="up"):
             yield f"rose to {data.to_tier}"
+        case TierChanged(direction="warning"):
+            yield f"will fall from {data.from_tier} to {data.to_tier or 'no tier'} without another purchase"
         case TierChanged():
             yield f"fell from {data.from_tier} to {data.to_tier or 'no tier'}"
         case CustomerAtRisk():

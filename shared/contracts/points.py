@@ -83,7 +83,10 @@ class PointsExpired(Derived):
 
 
 class TierChanged(Derived):
-    """The tier moved; ``None`` is no tier. A ``warning``: nothing moved yet, but without more purchases it will ``at``."""
+    """The tier moved; ``None`` is no tier.
+
+    A ``warning``: nothing moved so far, but without another purchase it will, ``at`` that instant.
+    """
 
     occurred_at: Instant
     direction: Literal["up", "down", "warning"]

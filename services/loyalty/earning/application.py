@@ -13,7 +13,7 @@ from services.loyalty.ledger.application import Account, Journal
 from services.loyalty.ledger.domain import Cause, Lot
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import Programme, in_force
-from services.loyalty.tiers.application import Member, at_the_top, reassess, reassess_groups
+from services.loyalty.tiers.application import Member, at_the_top, reassess, reassess_groups, spends_of
 from services.loyalty.tiers.domain import Spend, reach
 from shared.clock import Clock
 from shared.contracts.orders import Order
@@ -156,7 +156,7 @@ class _Batch:
         }
         first = min(orders[0][1].occurred_at for orders in newest.values())
         since = min(first, self.now) - max(reach(version) for version in ours)
-        found = await ledger.spends_of(self.tx, least, self._currency, since)
+        found = await spends_of(self.tx, least, ours, since)
         self.spends = {customers[account_id]: spends for account_id, spends in found.items()}
 
     def _apply_newest(self, journal: Journal, account: Account, orders: Sequence[tuple[Event, Order]]) -> None:
@@ -169,7 +169,7 @@ class _Batch:
             journal.open_lot(account, Lot(account.account_id, judgement.award), cause)
             self.causes.setdefault(account.customer_id, []).append(cause)
             if order.currency == self._currency and order.net:
-                spends.append((order.occurred_at, order.net))
+                spends.append((order.occurred_at, order.net, judgement.award.points))
         _remember(account, history)
 
     async def _refold(self, journal: Journal, customers: set[str]) -> None:
@@ -192,7 +192,7 @@ class _Batch:
             self._post_judgements(journal, account, judgements, lots, by_order)
             _remember(account, history)
             self.spends[customer] = [
-                (j.award.occurred_at, j.award.net_minor)
+                (j.award.occurred_at, j.award.net_minor, j.award.points)
                 for j in judgements
                 if j.award.currency == self._currency and j.award.net_minor
             ]

@@ -9,7 +9,7 @@ SECTIONS: Sections = {
         FROM accounts AS a LEFT JOIN accounts AS s ON s.account_id = a.survivor_account_id
         WHERE a.customer_id = ANY(:ids) ORDER BY a.customer_id"""),
     "tiers": Section("""
-        SELECT a.customer_id, t.tier, t.due_at
+        SELECT a.customer_id, t.tier, t.due_at, t.warned_for
         FROM tiers AS t JOIN accounts AS a USING (account_id)
         WHERE a.customer_id = ANY(:ids) ORDER BY a.customer_id"""),
     "lots": Section("""

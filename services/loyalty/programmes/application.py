@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from services.loyalty.programmes import store
-from services.loyalty.programmes.domain import Programme, first_programme, in_force, read_programme
+from services.loyalty.programmes.domain import GREENWICH, Programme, first_programme, in_force, read_programme
 from shared.clock import Clock
 from shared.db import Row, Tx
 
@@ -26,10 +27,11 @@ class Posted(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Programmes:
-    """The versions. They never change, so each process reads each once; ``currency`` is the house's."""
+    """The versions. They never change, so each process reads each once; ``currency`` and ``zone`` are the house's."""
 
     clock: Clock
     currency: str
+    zone: ZoneInfo = GREENWICH
     _read: list[Programme] = field(default_factory=list)
 
     async def known(self, tx: Tx) -> Sequence[Programme]:
@@ -38,9 +40,9 @@ class Programmes:
         if not rows and not self._read:
             await self._seed(tx)
             # Not remembered: this transaction may yet be rolled back.
-            return [_programme(row) for row in await store.newer(tx, 0)]
+            return [self._programme(row) for row in await store.newer(tx, 0)]
         # Another transaction of this process may have read them meanwhile.
-        self._read += [_programme(row) for row in rows if row["version"] > self._newest]
+        self._read += [self._programme(row) for row in rows if row["version"] > self._newest]
         return tuple(self._read)
 
     async def post(self, tx: Tx, body: dict[str, Any]) -> Posted:
@@ -71,6 +73,9 @@ class Programmes:
         await self._ensure_seeded(tx)
         return [_posted(row) for row in await store.page(tx, _HIGHEST if before is None else before, limit)]
 
+    def _programme(self, row: Row) -> Programme:
+        return read_programme(row["version"], row["posted_at"], row["body"].encode(), self.zone)
+
     @property
     def _newest(self) -> int:
         return self._read[-1].version if self._read else 0
@@ -87,10 +92,6 @@ class Programmes:
 
 def _text(body: dict[str, Any]) -> str:
     return msgspec.json.encode(body).decode()
-
-
-def _programme(row: Row) -> Programme:
-    return read_programme(row["version"], row["posted_at"], row["body"].encode())
 
 
 def _posted(row: Row) -> Posted:

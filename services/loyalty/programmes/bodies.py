@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from services.loyalty.programmes.domain import On, Period, Weekday
+from services.loyalty.privileges.bodies import Privilege
+from services.loyalty.programmes.domain import Calendar, On, Period, Weekday
 from shared.contracts.currencies import MINOR_UNITS
 from shared.contracts.purchases import Channel
 from shared.contracts.types import AMOUNT, Money
@@ -48,6 +49,7 @@ EXAMPLE: dict[str, Any] = {
         }
     ],
     "tier_grace_days": 30,
+    "tier_warning_days": 30,
 }
 VERSION: dict[str, Any] = {
     **EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z", "not_yet_evaluated": ["/rules/3"]
@@ -204,22 +206,35 @@ class Budget(Strict):
 
 
 class Qualify(Strict):
-    """Net spend in the programme's currency within so many days."""
+    """What a tier asks for: all that is named has to hold, and something has to be named.
 
-    spend: DecimalAmount
-    window_days: Annotated[int, Field(ge=1, le=3660)]
+    ``spend`` (net, in the programme's currency), ``points`` (what orders earned, less what was reversed) and ``orders``
+    (of which something paid stands) count within the last ``window_days``, or within the ``calendar`` year or quarter
+    of the house's zone; ``tenure_days`` since the first order that stands.
+    """
 
+    spend: DecimalAmount | None = None
+    points: Annotated[int | None, Field(ge=1, le=10**9)] = None
+    orders: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
+    tenure_days: Annotated[int | None, Field(ge=1, le=36_600)] = None
+    window_days: Annotated[int | None, Field(ge=1, le=3660)] = None
+    calendar: Calendar | None = None
 
-class Privilege(BaseModel):
-    """A code, and whatever that privilege is described by."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    code: Id
+    @model_validator(mode="after")
+    def _whole(self) -> "Qualify":
+        counted = [self.spend, self.points, self.orders]
+        windows = [window for window in (self.window_days, self.calendar) if window is not None]
+        if all(measure is None for measure in (*counted, self.tenure_days)):
+            raise ValueError("name at least one of spend, points, orders and tenure_days")
+        if any(measure is not None for measure in counted) and len(windows) != 1:
+            raise ValueError("give either window_days or calendar")
+        if all(measure is None for measure in counted) and windows:
+            raise ValueError("tenure_days has no window")
+        return self
 
 
 class TierBody(Strict):
-    """A tier, its threshold, and what it brings."""
+    """A tier, what it asks for, and what it brings: what it lists, nothing of the tiers below it."""
 
     name: Name
     qualify: Qualify
@@ -228,8 +243,26 @@ class TierBody(Strict):
     text: Texts | None = None
 
 
+class KeptPrivilege(BaseModel):
+    """A privilege of a version as it was kept: codes may be newer than it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    code: Id
+
+
+class KeptTier(TierBody):
+    """A tier of a version as it was kept."""
+
+    privileges: list[KeptPrivilege] = []  # type: ignore[assignment]  # what is read is wider than what is posted
+
+
 class ProgrammeBody(Strict):
-    """A version as it is posted."""
+    """A version as it is posted.
+
+    ``tiers`` that all ask for spend alone stand in its order; else as they are listed, the lowest first.
+    ``tier_warning_days``: so many days before it falls a tier's fall is told; 0: not before.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": EXAMPLE})
 
@@ -243,6 +276,7 @@ class ProgrammeBody(Strict):
     rules: Annotated[list[RuleBody], Field(max_length=500)] = []
     tiers: Annotated[list[TierBody], Field(max_length=20)] = []
     tier_grace_days: Annotated[int, Field(ge=0, le=3660)] = 0
+    tier_warning_days: Annotated[int, Field(ge=0, le=365)] = 0
     backfill_earns: bool = False
     budget: Budget | None = None
 
@@ -260,6 +294,7 @@ class ProgrammeVersion(ProgrammeBody):
         json_schema_extra={"example": VERSION},
     )
 
+    tiers: list[KeptTier] = []  # type: ignore[assignment]  # as its privileges
     version: int
     posted_at: datetime
     not_yet_evaluated: list[str]
@@ -277,14 +312,25 @@ def check_programme(body: ProgrammeBody) -> None:
                 Money(amount=rule.when.paid_at_least, currency=body.currency)
             except ValueError as error:
                 raise invalid(f"/rules/{number}/when/paid_at_least", str(error)) from None
-    for number, tier in enumerate(body.tiers):
-        try:
-            Money(amount=tier.qualify.spend, currency=body.currency)
-        except ValueError as error:
-            raise invalid(f"/tiers/{number}/qualify/spend", str(error)) from None
+    _check_tiers(body)
     longest = max(body.pending_days, body.pending_days_from_delivery or 0)
     if isinstance(body.expiry, Rolling) and body.expiry.months * 28 <= longest:
         raise invalid("/expiry/months", "points would expire before they become available")
+
+
+def _check_tiers(body: ProgrammeBody) -> None:
+    by_points = any(tier.qualify.points is not None for tier in body.tiers)
+    for number, tier in enumerate(body.tiers):
+        if tier.qualify.spend is not None:
+            try:
+                asked = Money(amount=tier.qualify.spend, currency=body.currency).minor
+            except ValueError as error:
+                raise invalid(f"/tiers/{number}/qualify/spend", str(error)) from None
+            if asked == 0:
+                raise invalid(f"/tiers/{number}/qualify/spend", "the amount must be more than 0")
+        if by_points and tier.multiply is not None:
+            raise invalid(f"/tiers/{number}/multiply", "points that a tier adds can't lead to a tier by points")
+        _once(f"/tiers/{number}/privileges/{{}}/code", [privilege.code for privilege in tier.privileges])
 
 
 def _once(pointer: str, names: list[str]) -> None:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from services.loyalty.privileges.domain import Privilege, read_privilege
 from shared.contracts.currencies import MINOR_UNITS
 from shared.contracts.orders import Order, OrderLine
 from shared.contracts.types import Money, scaled
@@ -18,9 +19,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Period = Literal["day", "week", "month", "year", "lifetime"]
 On = Literal["purchase", "first-purchase", "birthday", "complaint-resolved"]
+Calendar = Literal["year", "quarter"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 EVALUATED: tuple[On, ...] = ("purchase", "first-purchase")
+GREENWICH = ZoneInfo("UTC")
+# And a day, by which a zone may have moved.
+_LONGEST: dict[Calendar, timedelta] = {"year": timedelta(days=367), "quarter": timedelta(days=93)}
 _PERIODS: dict[Period, str] = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y", "lifetime": ""}
 
 
@@ -97,16 +102,34 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Tier(msgspec.Struct, frozen=True):
-    """Reached by ``spend`` minor units within ``window``; ``extra`` as in a rule, on the whole order."""
+    """Reached by ``spend`` minor units, ``points`` and ``orders`` within ``window``, and after ``tenure``.
+
+    What is 0 isn't asked for. With ``calendar`` the period of the house's zone is the window, and ``window`` as long as
+    the longest. ``extra`` as in a rule, on the whole order.
+    """
 
     name: str
     spend: int
     window: timedelta
     extra: int = 0
+    points: int = 0
+    orders: int = 0
+    tenure: timedelta = timedelta()
+    calendar: Calendar | None = None
+    privileges: tuple[Privilege, ...] = ()
+    text: dict[str, str] = {}
+
+    @property
+    def by_spend_alone(self) -> bool:
+        """Whether nothing but spend is asked for."""
+        return not (self.points or self.orders or self.tenure)
 
 
 class Programme(msgspec.Struct, frozen=True):
-    """One immutable version. ``award`` points per ``per`` minor units; tiers from the lowest to the highest."""
+    """One immutable version. ``award`` points per ``per`` minor units; tiers from the lowest to the highest.
+
+    ``warning``: so long before it a fall is told; ``zone``: the house's, of calendar windows.
+    """
 
     version: int
     name: str
@@ -121,7 +144,9 @@ class Programme(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...] = ()
     tiers: tuple[Tier, ...] = ()
     grace: timedelta = timedelta()
+    warning: timedelta = timedelta()
     backfill_earns: bool = False
+    zone: ZoneInfo = GREENWICH
 
     @property
     def in_force_from(self) -> datetime:
@@ -156,8 +181,10 @@ def in_force(versions: Sequence[Programme], at: datetime) -> Programme | None:
     return found
 
 
-def read_programme(version: int, posted_at: datetime, body: bytes) -> Programme:
-    """The version in a stored body, which was validated when it was posted."""
+def read_programme(
+    version: int, posted_at: datetime, body: bytes, zone: ZoneInfo = GREENWICH
+) -> Programme:
+    """The version in a stored body, which was validated when it was posted. ``zone``: the house's."""
     fields: dict[str, Any] = msgspec.json.decode(body)
     currency = fields["currency"]
     expiry = fields["expiry"]
@@ -176,7 +203,9 @@ def read_programme(version: int, posted_at: datetime, body: bytes) -> Programme:
         rules=_rules(fields.get("rules", ()), currency),
         tiers=_tiers(fields.get("tiers", ()), currency),
         grace=timedelta(days=fields.get("tier_grace_days", 0)),
+        warning=timedelta(days=fields.get("tier_warning_days", 0)),
         backfill_earns=fields.get("backfill_earns", False),
+        zone=zone,
     )
 
 
@@ -259,16 +288,26 @@ def _when(fields: dict[str, Any], currency: str) -> When:
 
 
 def _tiers(listed: Sequence[dict[str, Any]], currency: str) -> tuple[Tier, ...]:
-    tiers = [
-        Tier(
-            name=fields["name"],
-            spend=Money(amount=fields["qualify"]["spend"], currency=currency).minor,
-            window=timedelta(days=fields["qualify"]["window_days"]),
-            extra=_extra(fields.get("multiply")),
-        )
-        for fields in listed
-    ]
-    return tuple(sorted(tiers, key=lambda tier: (tier.spend, tier.name)))
+    tiers = [_tier(fields, fields["qualify"], currency) for fields in listed]
+    if all(tier.by_spend_alone for tier in tiers):
+        tiers.sort(key=lambda tier: (tier.spend, tier.name))
+    return tuple(tiers)
+
+
+def _tier(fields: dict[str, Any], qualify: dict[str, Any], currency: str) -> Tier:
+    spend, calendar = qualify.get("spend"), qualify.get("calendar")
+    return Tier(
+        name=fields["name"],
+        spend=Money(amount=spend, currency=currency).minor if spend else 0,
+        window=_LONGEST[calendar] if calendar else timedelta(days=qualify.get("window_days", 0)),
+        extra=_extra(fields.get("multiply")),
+        points=qualify.get("points", 0),
+        orders=qualify.get("orders", 0),
+        tenure=timedelta(days=qualify.get("tenure_days", 0)),
+        calendar=calendar,
+        privileges=tuple(read_privilege(privilege) for privilege in fields.get("privileges", ())),
+        text=fields.get("text", {}),
+    )
 
 
 def _extra(multiply: str | None) -> int:

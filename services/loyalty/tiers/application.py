@@ -1,16 +1,19 @@
-"""Tiers kept up to date: up when a purchase crosses, down at the instant that falls due, once a crossing."""
+"""Tiers kept up to date: up when a purchase crosses, down at the instant that falls due, once a crossing.
+
+A fall is warned of some days before, once for the day on which it would come.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from services.loyalty.ledger import application as ledger
 from services.loyalty.ledger.application import Account
 from services.loyalty.ledger.domain import Cause
 from services.loyalty.programmes.application import Programmes
-from services.loyalty.programmes.domain import Programme, in_force
+from services.loyalty.programmes.domain import EPOCH, Programme, in_force
 from services.loyalty.tiers import store
-from services.loyalty.tiers.domain import Ladder, Spend, reach
+from services.loyalty.tiers.domain import Ladder, Spend, Step, measures_points, reach
 from shared.clock import Clock
 from shared.contracts.points import TierChanged
 from shared.contracts.types import Cause as CausedBy
@@ -34,20 +37,24 @@ class Member:
 
 
 async def reassess(tx: Tx, members: Sequence[Member], programme: Programme, now: datetime) -> list[Outgoing]:
-    """Brings the announced tiers to what is held now; answers the crossings."""
+    """Brings the announced tiers to what is held now; answers the crossings, and warnings of falls to come."""
     ladders = [(member, Ladder(programme, member.spends)) for member in members]
     known = await store.read(tx, [member.account_id for member in members])
-    changed, events = [], []
+    changed: list[tuple[int, store.Told]] = []
+    events = []
     for member, ladder in ladders:
-        row = known.get(member.account_id)
-        if row is None and not ladder.reaches_any:
+        before = known.get(member.account_id)
+        if before is None and not ladder.reaches_any:
             continue
-        before = (row["tier"], row["due_at"]) if row else (None, None)
-        steps, due_at = _catch_up(ladder, before, member.causes, now, member.since)
+        before = before or (None, None, ())
+        steps = _catch_up(ladder, before, member.causes, now, member.since)
         events += [_event(member, programme, *step) for step in steps]
         tier = steps[-1][1] if steps else before[0]
-        if (tier, due_at) != before:
-            changed.append((member.account_id, tier, due_at))
+        fall, due_at, warned = _ahead(ladder, programme, before[2], now)
+        if fall is not None:
+            events.append(_warning(member, tier, fall, now))
+        if (tier, due_at, warned) != before:
+            changed.append((member.account_id, (tier, due_at, warned)))
     await store.save(tx, changed)
     return events
 
@@ -58,9 +65,29 @@ async def at_the_top(tx: Tx, accounts: Sequence[int], programme: Programme, now:
     What they buy can only put off the day on which it is due to fall. They are looked at again on that day, and need
     not be before.
     """
-    rows = await store.read(tx, accounts)
+    told = await store.read(tx, accounts)
     top = programme.tiers[-1].name
-    return {id_ for id_, row in rows.items() if row["tier"] == top and row["due_at"] and row["due_at"] > now}
+    return {id_ for id_, (tier, due_at, _) in told.items() if tier == top and due_at and due_at > now}
+
+
+async def spends_of(
+    tx: Tx, least: Mapping[int, int], versions: Sequence[Programme], since: datetime
+) -> dict[int, list[Spend]]:
+    """What became of each account's orders placed after ``since``, as the tiers of these versions of one currency ask.
+
+    ``least``: of each account the sum, in minor units, below which its spends don't matter; it is left out then.
+    """
+    if not least or not versions:
+        return {}
+    return await store.spends(tx, least, versions[0].currency, since, any(map(measures_points, versions)))
+
+
+async def ladder_of(tx: Tx, accounts: Sequence[int], programme: Programme) -> Ladder:
+    """Where a person stands with all his accounts together. One statement, and none where there are no tiers."""
+    if not programme.tiers:
+        return Ladder(programme, ())
+    found = await spends_of(tx, dict.fromkeys(accounts, 0), [programme], EPOCH)
+    return Ladder(programme, [spend for own in found.values() for spend in own])
 
 
 async def reassess_groups(
@@ -79,9 +106,11 @@ async def reassess_groups(
     judged = {account.account_id: account for account in accounts if account.survivor_account_id is None}
     if not judged:
         return []
-    rows = await store.read(tx, list(judged))
-    earliest = min([row["due_at"] for row in rows.values() if row["due_at"]] + [now])
-    spends = await ledger.spends_of_groups(tx, list(judged), programme.currency, earliest - reach(programme))
+    told = await store.read(tx, list(judged))
+    earliest = min([due_at for _, due_at, _ in told.values() if due_at] + [now])
+    spends = await store.spends_of_groups(
+        tx, list(judged), programme.currency, earliest - reach(programme), measures_points(programme)
+    )
     members = [
         Member(id_, account.customer_id, spends.get(id_, ()), causes.get(id_, ()), since.get(id_))
         for id_, account in judged.items()
@@ -101,13 +130,9 @@ Crossing = tuple[str | None, str | None, datetime, Cause]
 
 
 def _catch_up(
-    ladder: Ladder,
-    before: tuple[str | None, datetime | None],
-    causes: Sequence[Cause],
-    now: datetime,
-    since: datetime | None,
-) -> tuple[list[Crossing], datetime | None]:
-    tier, due_at = before
+    ladder: Ladder, before: store.Told, causes: Sequence[Cause], now: datetime, since: datetime | None
+) -> list[Crossing]:
+    tier, due_at, _ = before
     crossings: list[Crossing] = []
     while due_at is not None and due_at <= now:
         held = ladder.at(due_at)
@@ -121,8 +146,25 @@ def _catch_up(
         rose = ladder.rank(held) > ladder.rank(tier)
         at = since or (ladder.since(now) if rose and causes else _latest(causes, now))
         crossings.append((tier, held, at, _cause(causes, at)))
+    return crossings
+
+
+def _ahead(
+    ladder: Ladder, programme: Programme, warned: tuple[date, ...], now: datetime
+) -> tuple[Step | None, datetime | None, tuple[date, ...]]:
+    """The fall to be warned of now, when to look again, and the days to come of whose falls was warned."""
     step = ladder.next_step(now)
-    return crossings, step.at if step else None
+    if step is None or not programme.warning:
+        return None, step.at if step else None, ()
+    today = now.astimezone(programme.zone).date()
+    warned = tuple(day for day in warned if day >= today)
+    fall = ladder.next_fall(now)
+    day = fall.at.astimezone(programme.zone).date() if fall else today
+    if fall is None or day in warned:
+        return None, step.at, warned
+    if fall.at - programme.warning > now:
+        return None, min(step.at, fall.at - programme.warning), warned
+    return fall, step.at, tuple(sorted((*warned, day)))
 
 
 def _latest(causes: Sequence[Cause], now: datetime) -> datetime:
@@ -150,9 +192,26 @@ def _event(
     return Outgoing(data, cause.traceparent)
 
 
+def _warning(member: Member, held: str | None, fall: Step, now: datetime) -> Outgoing:
+    # Not what was bought or given back: the fall is what it is about.
+    caused_by = CausedBy(source=f"{ledger.JOBS}/tiers", id=f"warning:{fall.at.isoformat()}")
+    data = TierChanged(
+        customer_id=member.customer_id,
+        sequence=UNNUMBERED,
+        caused_by=caused_by,
+        occurred_at=now,
+        direction="warning",
+        from_tier=held,
+        to_tier=fall.to,
+        at=fall.at,
+    )
+    return Outgoing(data)
+
+
 @dataclass(frozen=True, slots=True)
 class TierKeeper:
-    """The job that lets tiers fall when they are due, and judges everybody anew when a version comes into force."""
+    """The job that lets tiers fall when they are due, and warns of it before; and that judges everybody anew when a
+    version comes into force."""
 
     db: Database
     clock: Clock

@@ -129,7 +129,7 @@ def told(standing: Standing, data: Struct) -> Standing:
                 complaints=standing.complaints + (data.kind == "complaint"),
                 feedback_at=max(data.occurred_at, standing.feedback_at or data.occurred_at),
             )
-        case TierChanged() if data.sequence > standing.tier_sequence:
+        case TierChanged(direction="up" | "down") if data.sequence > standing.tier_sequence:
             return msgspec.structs.replace(standing, tier=data.to_tier, tier_sequence=data.sequence)
         case ChurnScored() | CustomerAtRisk() | RiskLowered():
             return _risk(standing, data)

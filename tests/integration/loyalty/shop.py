@@ -124,7 +124,7 @@ async def open_shop(database: TestDatabase, now: datetime = NOW) -> AsyncIterato
     clock = VirtualClock(now)
     surroundings = Surroundings(HOUSE, KafkaSettings(), HttpSettings(jwt_secret=SecretStr(SECRET)), clock)
     service = build(surroundings, LoyaltySettings(database_url=SecretStr(database.dsn)))
-    programmes = Programmes(clock, HOUSE.currency)
+    programmes = Programmes(clock, HOUSE.currency, HOUSE.zone)
     try:
         yield Shop(service, clock, programmes, Accounts(clock, programmes, Earning(clock, programmes, HOUSE.zone)))
     finally:

@@ -72,6 +72,7 @@ STORY: list[Struct] = [
     TierChanged(**DERIVED, sequence=4, direction="up", to_tier="silver"),
     TierChanged(**DERIVED, sequence=5, direction="down", from_tier="silver"),
     TierChanged(**DERIVED, sequence=6, direction="up", to_tier="gold"),
+    TierChanged(**DERIVED, sequence=7, direction="warning", from_tier="gold", to_tier="silver", at=NOW),
     at_risk(1),
     scored(2, 0.8),
     scored(3, 0.75),
