@@ -23,7 +23,9 @@ from services.loyalty.settings import LoyaltySettings
 from services.loyalty.simulations import http as simulations_http
 from services.loyalty.simulations.application import Simulations
 from services.loyalty.simulations.backtests import Backtesting, Backtests
+from services.loyalty.tiers import http as tiers_http
 from services.loyalty.tiers.application import TierKeeper
+from services.loyalty.tiers.preview import TierPreview
 from shared.db import Database
 from shared.messaging.erasures import Erasing
 from shared.messaging.facts import ORDER_KINDS
@@ -52,6 +54,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             programmes_http.router(db, programmes),
             accounts_http.router(db, clock, accounts),
             privileges_http.router(db, Privileges(clock, programmes)),
+            tiers_http.router(TierPreview(db, clock, programmes)),
             ledger_http.router(db),
             simulations_http.router(db, Simulations(clock, programmes, earning), Backtests(clock, programmes)),
             exports_http.router(db, clock),
