@@ -2,16 +2,18 @@
 
 from datetime import timedelta
 
+from services.loyalty.coupons.application import CouponSweeper
 from services.loyalty.ledger.sweeping import Sweeper
 from services.loyalty.simulations.backtests import Backtesting
 from services.loyalty.tiers.application import TierKeeper
 from shared.jobs import Job
 
 
-def jobs(sweeper: Sweeper, tiers: TierKeeper, backtesting: Backtesting) -> list[Job]:
-    """Releases and expiries, then tiers; backtests, when one is asked for."""
+def jobs(sweeper: Sweeper, tiers: TierKeeper, backtesting: Backtesting, coupons: CouponSweeper) -> list[Job]:
+    """Releases and expiries, then tiers, coupons; backtests, when one is asked for."""
     return [
         Job("sweep", timedelta(seconds=30), sweeper.run, sweeper.next_due),
         Job("tiers", timedelta(seconds=30), tiers.run, tiers.next_due),
+        Job("coupons", timedelta(seconds=30), coupons.run, coupons.next_due),
         Job("backtest", timedelta(seconds=2), backtesting.run, backtesting.next_due),
     ]

@@ -4,6 +4,9 @@ from services.loyalty import jobs as jobs_
 from services.loyalty.accounts import http as accounts_http
 from services.loyalty.accounts.application import Accounts
 from services.loyalty.consumers import use_cases
+from services.loyalty.coupons import http as coupons_http
+from services.loyalty.coupons.application import Coupons, CouponSweeper
+from services.loyalty.coupons.domain import CouponRefused
 from services.loyalty.earning.application import Earning
 from services.loyalty.erasures.application import destroy
 from services.loyalty.exports import http as exports_http
@@ -49,7 +52,9 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
         db=db,
         surroundings=surroundings,
         use_cases=use_cases(earning, joining, erasing, Replays(clock, surroundings.house.currency)),
-        jobs=jobs_.jobs(Sweeper(db, clock, wake), TierKeeper(db, clock, programmes, wake), backtesting),
+        jobs=jobs_.jobs(
+            Sweeper(db, clock, wake), TierKeeper(db, clock, programmes, wake), backtesting, CouponSweeper(db, clock)
+        ),
         routers=[
             programmes_http.router(db, programmes),
             accounts_http.router(db, clock, accounts),
@@ -59,8 +64,9 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             simulations_http.router(db, Simulations(clock, programmes, earning), Backtests(clock, programmes)),
             exports_http.router(db, clock),
             rewards_http.router(db, Rewards(clock)),
+            coupons_http.router(db, Coupons(clock, surroundings.house.zone), surroundings.erased, wake),
         ],
         wake=wake,
-        domain_errors={Refused: rewards_http.refused},
+        domain_errors={Refused: rewards_http.refused, CouponRefused: coupons_http.refused},
         inbox_days=settings.inbox_days,
     )

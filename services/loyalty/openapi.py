@@ -3,9 +3,9 @@
 from typing import Any
 
 
-def answers(example: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:
-    """The entry of a good answer, for ``responses=``."""
-    return {status: {"content": {"application/json": {"example": example}}}}
+def answers(example: Any, status: int = 200, **more: Any) -> dict[int | str, dict[str, Any]]:
+    """The entry of a good answer, for ``responses=``; ``more`` stands beside its content."""
+    return {status: {"content": {"application/json": {"example": example}}, **more}}
 
 
 def page(example: Any) -> dict[int | str, dict[str, Any]]:

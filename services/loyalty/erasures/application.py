@@ -1,10 +1,16 @@
 """What loyalty destroys of an erased person: who the accounts were. The ledger stays, and sums to zero as before."""
 
+from services.loyalty.coupons import application as coupons
 from services.loyalty.erasures import store
 from shared.db import Tx
 from shared.messaging.erasures import Counts, Erasure
 
 
 async def destroy(tx: Tx, erasure: Erasure) -> Counts:
-    """Gives the accounts the names that the orders are kept under; the two are folded together as before."""
-    return {"accounts_kept_nameless": await store.rename(tx, erasure.names)}
+    """Gives accounts and coupons the names that the orders are kept under, and voids what is open of coupons.
+
+    Accounts and orders are folded together as before."""
+    return {
+        "accounts_kept_nameless": await store.rename(tx, erasure.names),
+        "coupons_kept_nameless": await coupons.forget(tx, erasure.names, erasure.now),
+    }

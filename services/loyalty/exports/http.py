@@ -29,6 +29,8 @@ _EXAMPLE: dict[str, Any] = {
         "customer_id": "pos:1001", "seq": 1, "kind": "earned", "debit": "issued", "credit": "pending", "points": 125,
         "order_id": "pos:88", "occurred_at": _AT, "known_at": _AT,
     }],
+    "reward_uses": [{"customer_id": "pos:1001", "use_id": "rd_4", "reward_id": "rw_1", "at": _AT, "state": "settled"}],
+    "coupons": [{"customer_id": "pos:1001", "coupon_id": "cn_1", "percent": "10", "state": "issued"}],
     "events": [{"kind": "purchase-recorded", "occurred_at": _AT, "data": {"order_id": "pos:88"}}],
     "merges": [],
     "dead_letters": [],
@@ -51,6 +53,8 @@ class ExportView(BaseModel):
     tiers: Rows
     lots: Rows
     entries: Rows
+    reward_uses: Rows
+    coupons: Rows
     events: Rows
     merges: Rows
     dead_letters: Rows

@@ -22,6 +22,18 @@ SECTIONS: Sections = {
                e.occurred_at, e.known_at, e.cause_source, e.cause_id, encode(e.hash, 'hex') AS hash
         FROM ledger AS e JOIN accounts AS a USING (account_id)
         WHERE a.customer_id = ANY(:ids) ORDER BY e.known_at, a.customer_id, e.seq"""),
+    "reward_uses": Section("""
+        SELECT a.customer_id, u.use_id, u.reward_id, u.version, u.at, u.state, u.lapses_at, u.of_stock
+        FROM reward_uses AS u JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY u.at, u.use_id"""),
+    # Who used somebody else's isn't told whose it was, nor he who.
+    "coupons": Section("""
+        SELECT CASE WHEN c.customer_id = ANY(:ids) THEN c.customer_id END AS customer_id,
+               CASE WHEN c.redeemed_by = ANY(:ids) THEN c.redeemed_by END AS redeemed_by,
+               c.coupon_id, c.bearer, c.percent, c.discount_minor, c.min_spend_minor, c.currency, c.issued_at,
+               c.expires_at, c.state, c.state_at, c.due_at, c.order_id, c.redemption_id, c.batch_id, b.reason
+        FROM coupons AS c LEFT JOIN coupon_batches AS b USING (batch_id)
+        WHERE c.customer_id = ANY(:ids) OR c.redeemed_by = ANY(:ids) ORDER BY c.issued_at, c.coupon_id"""),
 }
 _NUMBER = "our own number of the account, which customer_id stands for"
 LEFT_OUT = {
@@ -30,6 +42,12 @@ LEFT_OUT = {
     "lots.account_id": _NUMBER,
     "ledger.account_id": _NUMBER,
     "tiers.account_id": _NUMBER,
+    "reward_uses.account_id": _NUMBER,
+    "rewards": "what the house offers to everybody",
+    "reward_versions": "what the house offers to everybody",
+    "coupons.code": "whoever has it may use it: its customer reads it at /accounts/{customer_id}/coupons",
+    "coupon_batches.coupons": "how many others got one, too",
+    "coupon_batches.body": "what the coupons are worth, which each of them says",
     "programmes": "rules of the house, of nobody",
     "tier_passes": "how far everybody was judged by a version",
 }

@@ -1,0 +1,140 @@
+"""The catalogue; and taking of it, for whoever redeems: in his transaction, after he has locked the accounts.
+
+Whatever is taken here comes after accounts and before coupons in the order of locks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from services.loyalty.rewards import store
+from services.loyalty.rewards.domain import OUT_OF_STOCK, Refused, Reward, StockTaken, read_reward, refusal
+from shared.clock import Clock
+from shared.db import Row, Tx
+
+Body = Mapping[str, Any]
+"""A reward as it is kept: the fields of a request that were given."""
+
+
+async def offer(tx: Tx, reward_id: str, now: datetime) -> Reward:
+    """A reward as it stands. Raises LookupError."""
+    row = await store.one(tx, reward_id, now)
+    if row is None:
+        raise LookupError(f"there is no reward {reward_id}")
+    return _reward(row)
+
+
+async def as_of(tx: Tx, reward_id: str, version: int | None, now: datetime) -> Reward:
+    """A reward as that version of it says, None is the newest; its stock as it is now. Raises LookupError."""
+    if version is None:
+        return await offer(tx, reward_id, now)
+    row = await store.as_of(tx, reward_id, version, now)
+    if row is None:
+        raise LookupError(f"there is no version {version} of reward {reward_id}")
+    return _reward(row)
+
+
+async def taken(tx: Tx, reward: Reward, accounts: Sequence[int], now: datetime, zone: ZoneInfo) -> int:
+    """How often the person of these accounts has taken it in its limit's period; 0 where it has no limit."""
+    if reward.limit is None or not accounts:
+        return 0
+    return await store.taken(tx, reward.reward_id, accounts, reward.limit.since(now, zone), now)
+
+
+async def reserve(
+    tx: Tx,
+    reward: Reward | str,
+    *,
+    use_id: str,
+    account_id: int,
+    accounts: Sequence[int],
+    tier: str | None,
+    now: datetime,
+    zone: ZoneInfo,
+    lapses_at: datetime | None = None,
+) -> Reward:
+    """Takes one of a reward for a person, in the name of ``account_id``, one of his ``accounts``, which are locked.
+
+    ``reward``: as the transaction was offered it, or its id. ``use_id``: whatever takes it, by which it is settled or
+    given back. Without ``lapses_at`` it is settled at once; a reservation counts for nothing from then on, swept or
+    not. One statement beside the offer, two where a customer's limit is to be counted; no lock is kept on a reward
+    without stock. Raises LookupError, and Refused.
+    """
+    reward = await offer(tx, reward, now) if isinstance(reward, str) else reward
+    counted = await taken(tx, reward, accounts, now, zone)
+    if refused := refusal(reward, tier=tier, taken_in_period=counted, now=now):
+        raise Refused(refused)
+    of_stock = reward.stock is not None
+    use = (use_id, reward.reward_id, reward.version, account_id, now, lapses_at)
+    if not await store.use(tx, *use, of_stock=of_stock):
+        # Nobody has given back what lapsed, or somebody took the last one.
+        await store.lapse(tx, reward.reward_id, now)
+        if not await store.use(tx, *use, of_stock=True):
+            raise Refused(OUT_OF_STOCK)
+    return reward
+
+
+async def release(tx: Tx, *use_ids: str) -> int:
+    """Gives back what these uses took, stock and limit, once however often it is called; how many there were."""
+    return await store.release(tx, use_ids)
+
+
+async def settle(tx: Tx, use_id: str, now: datetime) -> None:
+    """Makes a reservation good for ever. Raises LookupError where it has lapsed or was given back."""
+    if not await store.settle(tx, use_id, now):
+        raise LookupError(f"nothing is reserved by {use_id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewards:
+    """What staff do with the catalogue."""
+
+    clock: Clock
+
+    async def add(self, tx: Tx, body: Body) -> Reward:
+        """A new reward of a checked body."""
+        now = self.clock.now()
+        # Sorts by when it was made, to the microsecond.
+        reward_id = f"rw_{int(now.timestamp() * 1_000_000):014x}{uuid4().hex[:10]}"
+        stock: int | None = body.get("stock")
+        await store.insert(tx, reward_id, active=body["active"], stock=stock, body=_text(body), now=now)
+        return await offer(tx, reward_id, now)
+
+    async def change(self, tx: Tx, reward_id: str, edit: Callable[[Reward, Body], Body]) -> Reward:
+        """A next version, as ``edit`` makes it of the reward and its body. What was taken, was taken as it was then.
+
+        Raises LookupError; StockTaken where of the new stock more is taken than there would be.
+        """
+        now = self.clock.now()
+        if not await store.lock(tx, reward_id) or (row := await store.one(tx, reward_id, now)) is None:
+            raise LookupError(f"there is no reward {reward_id}")
+        reward, before = _reward(row), msgspec.json.decode(row["body"])
+        body = edit(reward, before)
+        if body == before:
+            return reward
+        stock: int | None = body.get("stock")
+        taken = 0 if stock is None else await store.taken_of_stock(tx, reward_id)
+        if stock is not None and stock < taken:
+            raise StockTaken(taken)
+        kept = {"active": body["active"], "stock": stock, "taken": taken, "body": _text(body)}
+        await store.change(tx, reward_id, reward.version + 1, now=now, **kept)
+        return await offer(tx, reward_id, now)
+
+    async def page(self, tx: Tx, before: str | None, limit: int, *, active: bool) -> list[Reward]:
+        """Rewards, the newest first; only the active ones if ``active``."""
+        rows = await store.page(tx, before, active=active, limit=limit, now=self.clock.now())
+        return [_reward(row) for row in rows]
+
+
+def _text(body: Body) -> str:
+    return msgspec.json.encode(body).decode()
+
+
+def _reward(row: Row) -> Reward:
+    body = msgspec.json.decode(row["body"])
+    return read_reward(row["reward_id"], row["version"], row["created_at"], row["stock"], row["stock_left"], body)

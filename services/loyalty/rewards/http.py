@@ -1,0 +1,135 @@
+"""The catalogue over HTTP: staff keep it, customers see what is active of it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import Body, Path, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from services.loyalty.openapi import answers, page
+from services.loyalty.rewards import examples
+from services.loyalty.rewards.application import Rewards, offer
+from services.loyalty.rewards.bodies import RewardBody, RewardView, view
+from services.loyalty.rewards.domain import Refused, Reward, StockTaken
+from shared.contracts.types import PRINTABLE
+from shared.db import Database
+from shared.http.auth import Principal, requires, staff_only
+from shared.http.etags import Precondition, etag, if_match
+from shared.http.idempotency import Attempt, idempotency_key
+from shared.http.pagination import Page, PageRequest
+from shared.http.problems import ProblemError, conflict, not_found
+from shared.http.routing import Router
+
+Reader = Annotated[Principal, requires("loyalty:read")]
+Writer = Annotated[Principal, staff_only("loyalty:write")]
+RewardId = Annotated[str, Path(pattern=PRINTABLE.removesuffix(r"(?!\n)"))]
+_PATCH_BODY = {"application/merge-patch+json": {"schema": {"type": "object"}, "example": examples.PATCH}}
+
+
+def router(db: Database, rewards: Rewards) -> Router:
+    """``GET|POST /rewards``, ``GET|PATCH /rewards/{id}``."""
+    routes = Router(prefix="/rewards", tags=["rewards"])
+
+    @routes.get("", response_model=Page[RewardView], responses=page(examples.REWARD))
+    async def listed(who: Reader, paging: PageRequest) -> Page[RewardView]:
+        """The rewards, the newest first; to a customer's token the active ones."""
+        after = paging.after(tuple[str])
+        async with db.transaction() as tx:
+            found = await rewards.page(
+                tx, after[0] if after else None, paging.limit + 1, active=who.customer_id is not None
+            )
+        cursor = paging.next_cursor(found, lambda reward: (reward.reward_id,))
+        return Page(items=[view(reward) for reward in found[: paging.limit]], next_cursor=cursor)
+
+    @routes.post(
+        "", status_code=201, response_model=RewardView, responses=answers(examples.REWARD, 201, **examples.ETAG)
+    )
+    async def add(
+        body: RewardBody, response: Response, who: Writer, attempt: Annotated[Attempt, idempotency_key()]
+    ) -> RewardView:
+        """Adds a reward to the catalogue."""
+        async with db.transaction() as tx:
+            replay = await attempt.claim(tx)
+            if replay is not None:
+                replay.mark(response)
+                return _shown(await offer(tx, replay.resource_id, rewards.clock.now()), response)
+            reward = await rewards.add(tx, body.document())
+            await attempt.remember(tx, status=201, resource_id=reward.reward_id)
+        return _shown(reward, response)
+
+    @routes.get("/{id}", response_model=RewardView, responses=answers(examples.REWARD, **examples.ETAG))
+    async def read(id: RewardId, response: Response, who: Reader) -> RewardView:
+        """A reward; to a customer's token an active one."""
+        async with db.transaction() as tx:
+            try:
+                reward = await offer(tx, id, rewards.clock.now())
+            except LookupError:
+                raise not_found() from None
+        if not reward.active and who.customer_id is not None:
+            raise not_found()
+        return _shown(reward, response)
+
+    @routes.patch(
+        "/{id}",
+        response_model=RewardView,
+        responses=answers(examples.REWARD, **examples.ETAG),
+        openapi_extra={"requestBody": {"content": _PATCH_BODY}},
+    )
+    async def change(
+        id: RewardId,
+        response: Response,
+        who: Writer,
+        match: Annotated[Precondition, if_match()],
+        patch: Annotated[dict[str, Any], Body(examples=[examples.PATCH])],
+    ) -> RewardView:
+        """Changes a reward by a JSON merge patch (RFC 7396), as a new version: what was taken before stays as it was.
+
+        The version says nothing of `stock_left`, which changes as rewards are taken. 409 `stock-taken` where more is
+        taken, or on hold, than `stock` would be.
+        """
+
+        def edit(reward: Reward, before: Mapping[str, Any]) -> Mapping[str, Any]:
+            match.require(reward.version)
+            document = _merged(before, patch)
+            try:
+                return RewardBody.model_validate(document).document()
+            except ValidationError as error:
+                errors = [{**found, "loc": ("body", *found["loc"])} for found in error.errors()]
+                raise RequestValidationError(errors, body=document) from error
+
+        async with db.transaction() as tx:
+            try:
+                return _shown(await rewards.change(tx, id, edit), response)
+            except LookupError:
+                raise not_found() from None
+            except StockTaken as error:
+                raise conflict("stock-taken", f"{error.taken} are taken or on hold.", taken=error.taken) from None
+
+    return routes
+
+
+def refused(error: Refused) -> ProblemError:
+    """Why a reward can't be taken, as a problem: 409 by the refusal's code."""
+    refusal = error.refusal
+    extra: dict[str, Any] = {"earliest": refusal.earliest} if refusal.earliest else {}
+    extra |= {"tiers": list(refusal.tiers)} if refusal.tiers else {}
+    return conflict(refusal.code, refusal.detail, **extra)
+
+
+def _shown(reward: Reward, response: Response) -> RewardView:
+    response.headers["ETag"] = etag(reward.version)
+    return view(reward)
+
+
+def _merged(target: Any, patch: Any) -> Any:
+    """The target after a JSON merge patch (RFC 7396, 2)."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = _merged(result.get(name), value)
+    return result
