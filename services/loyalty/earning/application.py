@@ -1,16 +1,21 @@
 """The use case of every order event: facts in, awards judged, the difference posted, tiers brought up to date."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.loyalty.earning.domain import History, Judgement, fold, judge
+from services.loyalty.earning import store
+from services.loyalty.earning.domain import Judgement, fold, judge
+from services.loyalty.earning.memory import History, kept, recall
+from services.loyalty.earning.pools import PoolKey, Pools, pools_of
 from services.loyalty.ledger import application as ledger
 from services.loyalty.ledger.application import Account, Journal
 from services.loyalty.ledger.domain import Cause, Lot
+from services.loyalty.ledger.persons import settle_persons
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import Programme, in_force
 from services.loyalty.tiers.application import Member, at_the_top, reassess, reassess_groups, spends_of
@@ -23,8 +28,6 @@ from shared.messaging.events import Event
 from shared.messaging.facts import Recorded
 from shared.messaging.intake import Outcome
 from shared.messaging.merges import Groups
-
-_caps = msgspec.json.Decoder(dict[str, tuple[str, int]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,11 @@ class Earning:
     async def judgements(self, tx: Tx, customers: Sequence[str], lots: Sequence[Lot]) -> list[Judgement]:
         """How each order of a person's ids was judged: in its own id's history, by the versions that judged it."""
         known = await self.programmes.known(tx)
-        versions = _Versions(known, {lot.award.order_id: lot.award.judged_with for lot in lots})
+        versions = _Versions(known, {lot.award.source_id: lot.award.judged_with for lot in lots})
         histories = await facts.orders_of(tx, customers)
-        judged = [judgement for orders in histories.values() for judgement in fold(orders, versions, self.zone)[1]]
-        return sorted(judged, key=lambda judgement: (judgement.award.occurred_at, judgement.award.order_id))
+        pools = await _pools(tx, [one for own in histories.values() for one in own], versions, self.zone, store.read)
+        judged = [one for orders in histories.values() for one in fold(orders, versions, self.zone, pools)[1]]
+        return sorted(judged, key=lambda judgement: (judgement.award.occurred_at, judgement.award.source_id))
 
     async def would_be(
         self, tx: Tx, order: Order, lots: Sequence[Lot], draft: Programme | None = None
@@ -63,15 +67,17 @@ class Earning:
         """How an order would be judged in its customer's history as it is now. ``lots``: his. ``draft``: the newest
         version for it alone."""
         known = await self.programmes.known(tx)
-        judged_with = {lot.award.order_id: lot.award.judged_with for lot in lots}
+        judged_with = {lot.award.source_id: lot.award.judged_with for lot in lots}
         newest = known[-1].version
         history = (await facts.orders_of(tx, [order.customer_id]))[order.customer_id]
         versions = _Versions(
             [*known, draft] if draft else known,
             {**{one.order_id: newest for one in history}, **judged_with},
         )
-        judged = fold(sorted([*history, order], key=lambda one: one.sort_key), versions, self.zone)[1]
-        return next(one for one in judged if one.award.order_id == order.order_id)
+        orders = sorted([*history, order], key=lambda one: one.sort_key)
+        pools = await _pools(tx, orders, versions, self.zone, store.read)
+        judged = fold(orders, versions, self.zone, pools)[1]
+        return next(one for one in judged if one.award.source_id == order.order_id)
 
 
 @dataclass(slots=True)
@@ -101,6 +107,8 @@ class _Batch:
     spends: dict[str, list[Spend]] = field(default_factory=dict)
     causes: dict[str, list[Cause]] = field(default_factory=dict)
     settled: set[int] = field(default_factory=set)
+    histories: dict[str, History] = field(default_factory=dict)
+    pools: Pools | None = None
 
     async def apply(self) -> None:
         journal = Journal(self.now)
@@ -114,21 +122,38 @@ class _Batch:
             if customer not in refold
         }
         await self._load_spends(newest)
+        folds = await self._load_folds(refold) if refold else None
+        if any(version.is_shared for version in self.known):
+            judged = [order for own in newest.values() for _, order in own]
+            judged += [order for own in folds.orders.values() for order in own] if folds else []
+            versions = folds.versions if folds else _Versions(self.known, {})
+            self.pools = await _pools(self.tx, judged, versions, self.zone, store.lock)
         for customer, orders in newest.items():
             self._apply_newest(journal, self.accounts[customer], orders)
-        if refold:
-            await self._refold(journal, refold)
+        if folds:
+            self._refold(journal, folds)
+        if self.pools:
+            await store.save(self.tx, self.pools.moved, self.pools.changed)
+        await settle_persons(self.tx, journal, self.accounts.values(), self._cause_of)
         await journal.write(self.tx, self.accounts.values())
         crossings = await self._tiers()
         await outbox.append(self.tx, ledger.SERVICE, journal.events + crossings, self.now)
 
+    def _cause_of(self, account: Account) -> Cause:
+        """What of the batch concerns this account, or else another of its person's."""
+        return (self.causes.get(account.customer_id) or [last[-1] for last in self.causes.values() if last])[-1]
+
     def _is_late(self, customer: str, events: Sequence[Event]) -> bool:
-        last_at = self.accounts[customer].last_at
-        return last_at is not None and events[0].data.occurred_at <= last_at
+        account = self.accounts[customer]
+        history = recall(account.last_at, account.orders, account.caps)
+        if history is None or (history.last_at is not None and events[0].data.occurred_at <= history.last_at):
+            return True
+        self.histories[customer] = history
+        return False
 
     def _needs_other_spends(self) -> bool:
-        """Whether a tier's factor may ask for spends in another currency than the one at hand."""
-        return any(tier.extra for v in self.known if v.currency != self._currency for tier in v.tiers)
+        """Whether what an order earns may ask for spends in another currency than the one at hand."""
+        return any(version.asks_tier for version in self.known if version.currency != self._currency)
 
     @property
     def _currency(self) -> str:
@@ -137,14 +162,14 @@ class _Batch:
     async def _load_spends(self, newest: Mapping[str, Sequence[tuple[Event, Order]]]) -> None:
         """The spends of those whose tier they may change.
 
-        Left out is who has bought too little for any tier, and who is at the top of the tiers, unless these have a
-        factor: then the spends decide the points, too.
+        Left out is who has bought too little for any tier, and who is at the top of the tiers, unless points hang on
+        the tier held: then the spends decide them, too.
         """
         ours = [version for version in self.known if version.currency == self._currency and version.tiers]
         known = [customer for customer in newest if self.accounts[customer].last_at is not None]
         if not ours or not known:
             return
-        if self.current and self.current.tiers and not any(tier.extra for version in ours for tier in version.tiers):
+        if self.current and self.current.tiers and not any(version.asks_tier for version in ours):
             ids = [self.accounts[customer].account_id for customer in known]
             self.settled = await at_the_top(self.tx, ids, self.current, self.now)
         lowest = min(tier.spend for version in ours for tier in version.tiers)
@@ -160,11 +185,11 @@ class _Batch:
         self.spends = {customers[account_id]: spends for account_id, spends in found.items()}
 
     def _apply_newest(self, journal: Journal, account: Account, orders: Sequence[tuple[Event, Order]]) -> None:
-        history = History(account.last_at, account.orders, _caps.decode(account.caps))
+        history = self.histories[account.customer_id]
         spends = self.spends.setdefault(account.customer_id, [])
         versions = _Versions(self.known, {})
         for event, order in orders:
-            history, judgement = judge(history, order, *versions(order), spends, self.zone)
+            history, judgement = judge(history, order, *versions(order), spends, self.zone, self.pools)
             cause = _cause(event)
             journal.open_lot(account, Lot(account.account_id, judgement.award), cause)
             self.causes.setdefault(account.customer_id, []).append(cause)
@@ -172,11 +197,15 @@ class _Batch:
                 spends.append((order.occurred_at, order.net, judgement.award.points))
         _remember(account, history)
 
-    async def _refold(self, journal: Journal, customers: set[str]) -> None:
+    async def _load_folds(self, customers: set[str]) -> "_Folds":
         accounts = {self.accounts[c].account_id: self.accounts[c] for c in customers}
         orders = await facts.orders_of(self.tx, customers)
-        lots = {lot.award.order_id: lot for lot in await ledger.lots_of(self.tx, sorted(accounts))}
+        lots = {lot.award.source_id: lot for lot in await ledger.lots_of(self.tx, sorted(accounts))}
         versions = _Versions(self.known, {order_id: lot.award.judged_with for order_id, lot in lots.items()})
+        return _Folds(customers, accounts, orders, lots, versions)
+
+    def _refold(self, journal: Journal, folds: "_Folds") -> None:
+        customers, accounts, orders, lots, versions = folds
         owners = {order.order_id: customer for customer in customers for order in orders[customer]}
         by_order = {_order_id(event): _cause(event) for event in self.recorded.fresh}
         for order_id, lot in sorted(lots.items()):
@@ -186,7 +215,7 @@ class _Batch:
                 self.causes.setdefault(account.customer_id, []).append(by_order[order_id])
         for customer in sorted(customers):
             account = self.accounts[customer]
-            history, judgements = fold(orders[customer], versions, self.zone)
+            history, judgements = fold(orders[customer], versions, self.zone, self.pools)
             own = [by_order[order.order_id] for order in orders[customer] if order.order_id in by_order]
             self.causes.setdefault(customer, []).extend(own)
             self._post_judgements(journal, account, judgements, lots, by_order)
@@ -203,11 +232,11 @@ class _Batch:
     ) -> None:  # fmt: skip
         for judgement in judgements:
             award = judgement.award
-            lot = lots.get(award.order_id)
+            lot = lots.get(award.source_id)
             if lot is not None and lot.account_id == account.account_id and lot.award == award:
                 continue
             # An award that no event of its own changed hangs, by a cap or a bonus, on one that an event did.
-            cause = by_order.get(award.order_id) or self.causes[account.customer_id][-1]
+            cause = by_order.get(award.source_id) or self.causes[account.customer_id][-1]
             if lot is None:
                 journal.open_lot(account, Lot(account.account_id, award), cause)
             elif lot.account_id != account.account_id:
@@ -237,10 +266,35 @@ class _Batch:
         return await reassess_groups(self.tx, accounts, programme, self.now, causes, {})
 
 
+class _Folds(NamedTuple):
+    """What customers are judged anew from."""
+
+    customers: set[str]
+    accounts: dict[int, Account]
+    orders: dict[str, list[Order]]
+    lots: dict[str, Lot]
+    versions: _Versions
+
+
+async def _pools(
+    tx: Tx, orders: Sequence[Order], versions: _Versions, zone: ZoneInfo,
+    open_: Callable[[Tx, Sequence[PoolKey]], Awaitable[dict[PoolKey, int]]],
+) -> Pools | None:  # fmt: skip
+    """What these orders share with those of others, and have of it; None where no version shares anything."""
+    if not any(version.is_shared for version in versions.known):
+        return None
+    grants = await store.grants_of(tx, [order.order_id for order in orders])
+    keys = {(rule, grant.period) for (_, rule), grant in grants.items()}
+    for order in orders:
+        programme, _ = versions(order)
+        keys |= pools_of(order, programme, order.occurred_at.astimezone(zone).date())
+    return Pools(grants, await open_(tx, sorted(keys)) if keys else {})
+
+
 def _remember(account: Account, history: History) -> None:
     account.last_at = history.last_at
     account.orders = history.orders
-    account.caps = msgspec.json.encode(history.caps)
+    account.caps = kept(history)
 
 
 def _cause(event: Event) -> Cause:

@@ -1,43 +1,44 @@
 """What an order earns, and what a history of orders earns: pure, in integers, in the order of the facts.
 
-Each part (the base, a rule, a tier) is rounded down on its own. A return leaves every part at the rate it was
-earned: what the cap left of a part shrinks in proportion to what the part would have been without it.
+Each part (the base, a rule, a tier) is rounded on its own. A return leaves every part at the rate it was earned: what a
+cap or the budget left of a part shrinks in proportion to what the part would have been without it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from services.loyalty.earning.basis import Worths, standing, worth, worths
+from services.loyalty.earning.memory import Counts, History
+from services.loyalty.earning.pools import BUDGET, Claim, Pools
 from services.loyalty.ledger.domain import Award
-from services.loyalty.programmes.domain import ONE, Programme, Rule
+from services.loyalty.programmes.domain import Programme
+from services.loyalty.programmes.rules import Cap, Rule, name_of
 from services.loyalty.tiers.domain import Ladder, Spend
-from shared.contracts.orders import Order, OrderLine
+from shared.contracts.orders import Order, OrderLine, spread
 
 BASE = "base"
 TIER = "tier"
+_PIECE = 1000
+_NOBODY_ELSE = Pools()
 
 VersionOf = Callable[[Order], tuple[Programme | None, int]]
 """The version that judges an order, and the newest version known when it was judged first."""
 
+Freed = tuple[datetime, str, str, int]
+"""From when on a return leaves points of a rule's cap free, in which period, and how many."""
 
-class History(msgspec.Struct, frozen=True):
-    """What of the facts so far decides how the next order is judged.
-
-    ``last_at``: the newest instant in any fact of an order; only what is later may be applied without folding.
-    ``caps``: by rule, the calendar period it was used in last and the points it gave in it.
-    """
-
-    last_at: datetime | None = None
-    orders: int = 0
-    caps: dict[str, tuple[str, int]] = {}
+_Stood = tuple[Order, Sequence[int]]
+"""An order and its points: after none of its returns, after the first, and so on."""
 
 
 class Part(msgspec.Struct, frozen=True):
     """What the base, a rule or a tier gave for an order as bought, and what returns left of it.
 
-    ``wanted`` before the cap, ``awarded`` after it, ``kept`` after returns.
+    ``wanted`` before caps and the budget, ``awarded`` after them, ``kept`` after returns.
     """
 
     rule: str
@@ -55,40 +56,61 @@ class Judgement(msgspec.Struct, frozen=True):
 
 def judge(
     history: History, order: Order, programme: Programme | None, judged_with: int, spends: Sequence[Spend],
-    zone: ZoneInfo,
+    zone: ZoneInfo, pools: Pools | None = None,
 ) -> tuple[History, Judgement]:  # fmt: skip
-    """An order by its version, and the history after it. ``spends``: of the orders before, for tier factors."""
+    """An order by its version, and the history after it. ``spends``: of the orders before, for the tier held.
+
+    ``pools``: what customers share, as it stands; without it nobody else is there. What is taken of it is settled.
+    """
     bought = bool(order.lines) and order.cancelled_at is None
-    parts: tuple[Part, ...] = ()
+    day = order.occurred_at.astimezone(zone).date()
+    counts = history.counts.after(day) if bought else history.counts
+    parts: Sequence[Part] = ()
+    case: _Case | None = None
     if programme and bought and _earns(order, programme):
-        parts = tuple(_parts(history, order, programme, spends, zone))
+        case = _Case(history, order, programme, spends, day, counts, pools or _NOBODY_ELSE)
+        parts = case.parts()
+    if pools is not None:
+        while not pools.settle(order.order_id, case.claims(parts) if case else ()):
+            parts = case.parts() if case else ()
     after = History(
         max(order.occurred_at, history.last_at or order.occurred_at),
         history.orders + bought,
-        _used(history.caps, order, programme, parts, zone) if parts else history.caps,
+        _used(history.caps, programme, parts, day) if programme and programme.has_caps and parts else history.caps,
+        counts,
     )
-    return after, Judgement(_award(order, programme, judged_with, parts, zone), parts)
+    return after, Judgement(_award(order, programme, judged_with, parts, zone), tuple(parts))
 
 
-def fold(orders: Sequence[Order], version_of: VersionOf, zone: ZoneInfo) -> tuple[History, list[Judgement]]:
+def fold(
+    orders: Sequence[Order], version_of: VersionOf, zone: ZoneInfo, pools: Pools | None = None
+) -> tuple[History, list[Judgement]]:
     """The whole history of one customer's orders, sorted by their ``sort_key``.
 
     What a return frees of a cap is free from the return on: it re-judges no order before it.
     """
     history = History()
-    freed: list[tuple[datetime, str, str, int]] = []
+    pools = pools or Pools()
+    freed: list[Freed] = []
+    stood: list[_Stood] = []
     judged = []
-    for number, order in enumerate(orders):
+    for order in orders:
         programme, judged_with = version_of(order)
         due = [back for back in freed if back[0] <= order.occurred_at]
         freed = [back for back in freed if back[0] > order.occurred_at]
         history = _free(history, due)
         spends: Sequence[Spend] = ()
-        if programme and any(tier.extra for tier in programme.tiers):
-            spends = list(_known_spends(orders[:number], programme.currency, order.occurred_at))
-        before, (history, judgement) = history, judge(history, order, programme, judged_with, spends, zone)
-        if order.refunds and programme and any(rule.cap for rule in programme.rules):
-            freed += _givebacks(before, order, programme, spends, zone)
+        if programme and programme.asks_tier:
+            spends = list(_known_spends(stood, programme.currency, order.occurred_at))
+        before, (history, judgement) = history, judge(history, order, programme, judged_with, spends, zone, pools)
+        points: Sequence[int] = (judgement.award.points,)
+        if order.refunds and programme and judgement.parts:
+            day = order.occurred_at.astimezone(zone).date()
+            case = _Case(before, order, programme, spends, day, history.counts, pools)
+            after_each = _after_each_refund(case)
+            freed += _givebacks(case, after_each)
+            points = [sum(part.kept for part in parts) for parts in after_each]
+        stood.append((order, points))
         judged.append(judgement)
     newest = [order.occurred_at for order in orders]
     newest += [refund.occurred_at for order in orders for refund in order.refunds]
@@ -96,9 +118,140 @@ def fold(orders: Sequence[Order], version_of: VersionOf, zone: ZoneInfo) -> tupl
     return msgspec.structs.replace(history, last_at=max(newest, default=None)), judged
 
 
-def points_of(amount: int, programme: Programme) -> int:
-    """Base points of minor units, rounded down."""
-    return amount * programme.award // programme.per
+def by_line(judgement: Judgement, order: Order, programme: Programme) -> dict[str, int]:
+    """The points of an order spread over its lines by their ids, each part over the lines that it is about, by largest
+    remainder: they sum to the award's. ``programme``: the version that judged it."""
+    rules = {rule.id: rule for rule in programme.rules}
+    of_lines = worths(order, programme.base)
+    points = dict.fromkeys((line.line_id for line in order.lines), 0)
+    for part in judgement.parts:
+        rule = rules.get(part.rule)
+        lines = rule.when.lines_of(order) if rule else order.lines
+        by_pieces = [standing(line) for line in lines]
+        by_money = [worth([line], of_lines)[1] for line in lines]
+        weights = by_pieces if (rule and rule.per_unit) or not any(by_money) else by_money
+        for line, share in zip(lines, spread(part.kept, weights), strict=True):
+            points[line.line_id] += share
+    return points
+
+
+@dataclass(slots=True)
+class _Case:
+    """An order before its version: all that its parts hang on. ``counts``: with the order itself."""
+
+    history: History
+    order: Order
+    programme: Programme
+    spends: Sequence[Spend]
+    day: date
+    counts: Counts
+    pools: Pools
+    claimed: list[tuple[str, Cap, int, int]] = field(default_factory=list)
+    _whole: tuple[int, int] = (0, 0)
+    _ladder: Ladder | None = None
+
+    def parts(self) -> Sequence[Part]:
+        """The base, the rules that apply and the tier, after caps and the budget."""
+        programme, order = self.programme, self.order
+        if programme.is_shared:
+            self.claimed = []
+        of_lines = worths(order, programme.base)
+        bought, left = (order.total, order.net) if of_lines is None else worth(order.lines, of_lines)
+        self._whole = (bought, left)
+        base = programme.points(bought)
+        parts = [Part(BASE, base, base, programme.points(left)), *self._of_rules(of_lines)]
+        if programme.has_factors and (factor := self._tiers.factor(order.occurred_at)):
+            gross = programme.points(bought, factor)
+            parts.append(Part(TIER, gross, gross, programme.points(left, factor)))
+        return self._within_budget(parts) if programme.budget else parts
+
+    def claims(self, parts: Sequence[Part]) -> list[Claim]:
+        """What these parts make of what the pools offered."""
+        kept = {part.rule: part.kept for part in parts}
+        kept[BUDGET] = sum(kept.values())
+        return [
+            Claim(
+                rule=rule,
+                period=name_of(cap.per, self.day),
+                limit=cap.points,
+                asked=asked,
+                offered=offered if rule in kept else 0,
+                kept=kept.get(rule, 0),
+            )
+            for rule, cap, asked, offered in self.claimed
+        ]
+
+    def _of_rules(self, of_lines: Worths | None) -> Iterable[Part]:
+        parts: dict[str, Part] = {}
+        for rule, lines in self.programme.book.about(self.order, self.day):
+            if not self._holds(rule):
+                continue
+            part = self._of_rule(rule, lines, of_lines)
+            place = f"group {rule.group}" if rule.group else rule.id
+            if place not in parts or part.awarded > parts[place].awarded:
+                parts[place] = part
+        return parts.values()
+
+    def _holds(self, rule: Rule) -> bool:
+        when = rule.when
+        if rule.on == "first-purchase" and self.history.orders:
+            return False
+        if rule.nth and self.counts.number(rule.nth.per) != rule.nth.n:
+            return False
+        if self.order.total < when.least or (when.streak and self.counts.streak(when.streak.per) < when.streak.n):
+            return False
+        return not when.tiers or self._tiers.at(self.order.occurred_at) in when.tiers
+
+    def _of_rule(self, rule: Rule, lines: Sequence[OrderLine], of_lines: Worths | None) -> Part:
+        wanted, left = self._wanted(rule, lines, of_lines)
+        awarded = wanted
+        if rule.cap and rule.cap.scope == "programme":
+            awarded = self._offered(rule.id, rule.cap, wanted)
+        elif rule.cap:
+            period, used = self.history.caps.get(rule.id, ("", 0))
+            room = rule.cap.points - (used if period == name_of(rule.cap.per, self.day) else 0)
+            awarded = min(wanted, max(0, room))
+        return Part(rule.id, wanted, awarded, awarded * left // wanted if wanted else 0)
+
+    def _wanted(self, rule: Rule, lines: Sequence[OrderLine], of_lines: Worths | None) -> tuple[int, int]:
+        """Before any cap: for the lines as bought, and for what stands of them."""
+        if rule.bonus:
+            stands = any(
+                line.returned_quantity < line.quantity and (line.paid > line.returned or not line.paid)
+                for line in lines
+            )
+            return rule.bonus, rule.bonus if stands else 0
+        programme = self.programme
+        if rule.per_unit:
+            pieces, stand = sum(line.quantity for line in lines), sum(standing(line) for line in lines)
+            return programme.rounded(pieces * rule.per_unit, _PIECE), programme.rounded(stand * rule.per_unit, _PIECE)
+        bought, left = self._whole if lines is self.order.lines else worth(lines, of_lines)
+        return programme.points(bought, rule.extra), programme.points(left, rule.extra)
+
+    def _within_budget(self, parts: Sequence[Part]) -> list[Part]:
+        """The parts, in their order, as far as the budget goes."""
+        assert self.programme.budget
+        left = self._offered(BUDGET, self.programme.budget, sum(part.awarded for part in parts))
+        trimmed = []
+        for part in parts:
+            awarded = min(part.awarded, left)
+            left -= awarded
+            if awarded < part.awarded:
+                part = Part(part.rule, part.wanted, awarded, part.kept * awarded // part.awarded)
+            trimmed.append(part)
+        return trimmed
+
+    def _offered(self, rule: str, cap: Cap, asked: int) -> int:
+        offered = self.pools.offer(self.order.order_id, rule, name_of(cap.per, self.day), cap.points, asked)
+        if asked:
+            self.claimed.append((rule, cap, asked, offered))
+        return offered
+
+    @property
+    def _tiers(self) -> Ladder:
+        if self._ladder is None:
+            self._ladder = Ladder(self.programme, self.spends)
+        return self._ladder
 
 
 def _earns(order: Order, programme: Programme) -> bool:
@@ -109,7 +262,7 @@ def _award(order: Order, programme: Programme | None, judged_with: int, parts: S
     kept = sum(part.kept for part in parts)
     at = order.occurred_at
     return Award(
-        order_id=order.order_id,
+        source_id=order.order_id,
         occurred_at=at,
         currency=order.currency,
         net_minor=order.net,
@@ -122,109 +275,60 @@ def _award(order: Order, programme: Programme | None, judged_with: int, parts: S
     )
 
 
-def _parts(
-    history: History, order: Order, programme: Programme, spends: Sequence[Spend], zone: ZoneInfo
-) -> Iterator[Part]:
-    base = points_of(order.total, programme)
-    yield Part(BASE, base, base, points_of(order.net, programme))
-    yield from _rule_parts(history, order, programme, zone)
-    if any(tier.extra for tier in programme.tiers) and (factor := _tier_factor(programme, spends, order)):
-        gross, net = (_share(amount, factor, programme) for amount in (order.total, order.net))
-        yield Part(TIER, gross, gross, net)
-
-
-def _rule_parts(history: History, order: Order, programme: Programme, zone: ZoneInfo) -> Sequence[Part]:
-    parts: dict[str, Part] = {}
-    for rule in programme.rules:
-        if (rule.on == "purchase" or not history.orders) and (lines := rule.when.lines_of(order, zone)):
-            part = _rule_part(rule, lines, history, order, programme, zone)
-            place = f"group {rule.group}" if rule.group else rule.id
-            if place not in parts or part.awarded > parts[place].awarded:
-                parts[place] = part
-    return list(parts.values())
-
-
-def _rule_part(
-    rule: Rule, lines: Sequence[OrderLine], history: History, order: Order, programme: Programme, zone: ZoneInfo
-) -> Part:
-    wanted, left = _wanted(rule, lines, programme)
-    awarded = wanted
-    if rule.cap:
-        period, used = history.caps.get(rule.id, ("", 0))
-        room = rule.cap.points - (used if period == rule.cap.period(order.occurred_at, zone) else 0)
-        awarded = min(wanted, max(0, room))
-    return Part(rule.id, wanted, awarded, awarded * left // wanted if wanted else 0)
-
-
-def _wanted(rule: Rule, lines: Sequence[OrderLine], programme: Programme) -> tuple[int, int]:
-    """Before any cap: for the lines as bought, and for what stands of them."""
-    if rule.bonus:
-        stands = any(
-            line.returned_quantity < line.quantity and (line.paid > line.returned or not line.paid) for line in lines
-        )
-        return rule.bonus, rule.bonus if stands else 0
-    paid = sum(line.paid for line in lines)
-    returned = sum(line.returned for line in lines)
-    return _share(paid, rule.extra, programme), _share(paid - returned, rule.extra, programme)
-
-
-def _share(amount: int, extra: int, programme: Programme) -> int:
-    points: int = amount * programme.award * extra // (programme.per * ONE)
-    return points
-
-
-def _tier_factor(programme: Programme, spends: Sequence[Spend], order: Order) -> int:
-    return Ladder(programme, spends).factor(order.occurred_at)
-
-
 def _used(
-    caps: dict[str, tuple[str, int]], order: Order, programme: Programme | None, parts: Sequence[Part], zone: ZoneInfo
+    caps: dict[str, tuple[str, int]], programme: Programme, parts: Sequence[Part], day: date
 ) -> dict[str, tuple[str, int]]:
-    assert programme is not None, "there are no parts without a programme"
-    awarded = {part.rule: part.awarded for part in parts if part.awarded}
     used = {}
-    for rule in programme.rules:
-        if rule.cap and rule.id in awarded:
-            period = rule.cap.period(order.occurred_at, zone)
-            before = caps.get(rule.id, ("", 0))
-            used[rule.id] = (period, awarded[rule.id] + (before[1] if before[0] == period else 0))
+    for part in parts:
+        cap = programme.book.caps.get(part.rule)
+        if cap and part.awarded:
+            period = name_of(cap.per, day)
+            before = caps.get(part.rule, ("", 0))
+            used[part.rule] = (period, part.awarded + (before[1] if before[0] == period else 0))
     return {**caps, **used} if used else caps
 
 
-def _givebacks(
-    before: History, order: Order, programme: Programme, spends: Sequence[Spend], zone: ZoneInfo
-) -> list[tuple[datetime, str, str, int]]:
-    """What each return frees of which rule's cap, from when on."""
-    capped = {rule.id: rule.cap for rule in programme.rules if rule.cap}
+def _after_each_refund(case: _Case) -> list[Sequence[Part]]:
+    """The parts of an order as it was bought, and after each of its returns."""
+    order = case.order
     found = []
-    kept: dict[str, int] | None = None
     for n in range(len(order.refunds) + 1):
-        _, judgement = judge(before, _after_refunds(order, n), programme, 0, spends, zone)
-        now = {part.rule: part.kept for part in judgement.parts if part.rule in capped}
-        if kept is not None:
-            at = max(order.occurred_at, order.refunds[n - 1].occurred_at)
-            for rule, points in now.items():
-                if back := kept[rule] - points:
-                    found.append((at, rule, capped[rule].period(order.occurred_at, zone), back))
-        kept = now
+        case.order = _after_refunds(order, n)
+        found.append(case.parts())
     return found
 
 
+def _givebacks(case: _Case, after_each: Sequence[Sequence[Part]]) -> Iterator[Freed]:
+    """What each return of an order frees of which rule's cap, from when on."""
+    order, capped = case.order, case.programme.book.caps
+    kept = [{part.rule: part.kept for part in parts if part.rule in capped} for parts in after_each]
+    for refund, before, now in zip(order.refunds, kept, kept[1:], strict=False):
+        for rule, points in now.items():
+            if back := before[rule] - points:
+                yield max(order.occurred_at, refund.occurred_at), rule, name_of(capped[rule].per, case.day), back
+
+
 def _after_refunds(order: Order, n: int) -> Order:
-    """The order as it stood after its first n returns; for a bonus, pieces came back with the money."""
+    """The order as it stood after its first n returns."""
     if n == len(order.refunds):
         return order
     given: dict[str, int] = {}
+    pieces: dict[str, int] = {}
     for refund in order.refunds[:n]:
         for line_id, amount in refund.by_line:
             given[line_id] = given.get(line_id, 0) + amount
+        for line_id, count in refund.pieces:
+            pieces[line_id] = pieces.get(line_id, 0) + count
     lines = tuple(
-        msgspec.structs.replace(line, returned=given.get(line.line_id, 0), returned_quantity=0) for line in order.lines
+        msgspec.structs.replace(
+            line, returned=given.get(line.line_id, 0), returned_quantity=pieces.get(line.line_id, 0)
+        )
+        for line in order.lines
     )
     return msgspec.structs.replace(order, lines=lines, refunds=order.refunds[:n])
 
 
-def _free(history: History, freed: Iterable[tuple[datetime, str, str, int]]) -> History:
+def _free(history: History, freed: Iterable[Freed]) -> History:
     caps = dict(history.caps)
     for _, rule, period, points in freed:
         if rule in caps and caps[rule][0] == period:
@@ -232,10 +336,11 @@ def _free(history: History, freed: Iterable[tuple[datetime, str, str, int]]) -> 
     return msgspec.structs.replace(history, caps=caps)
 
 
-def _known_spends(orders: Sequence[Order], currency: str, at: datetime) -> Iterator[Spend]:
+def _known_spends(stood: Sequence[_Stood], currency: str, at: datetime) -> Iterator[Spend]:
     """What stood of each order at that instant, by the returns that had happened."""
-    for order in orders:
+    for order, points in stood:
         if order.currency == currency and order.cancelled_at is None:
-            back = sum(refund.minor for refund in order.refunds if refund.occurred_at <= at)
-            if order.total > back:
-                yield order.occurred_at, order.total - back
+            returns = [refund for refund in order.refunds if refund.occurred_at <= at]
+            net = order.total - sum(refund.minor for refund in returns)
+            if net > 0:
+                yield order.occurred_at, net, points[min(len(returns), len(points) - 1)]

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from services.loyalty.privileges.bodies import Privilege
-from services.loyalty.programmes.domain import Calendar, On, Period, Weekday
+from services.loyalty.programmes.domain import BasedOn, Calendar, Rounding
+from services.loyalty.programmes.rules import On, Period, Scope, StreakPeriod, Weekday
 from shared.contracts.currencies import MINOR_UNITS
 from shared.contracts.purchases import Channel
 from shared.contracts.types import AMOUNT, Money
@@ -54,6 +55,9 @@ EXAMPLE: dict[str, Any] = {
 VERSION: dict[str, Any] = {
     **EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z", "not_yet_evaluated": ["/rules/3"]
 }  # fmt: skip
+
+
+_OWN_PARTS = ("base", "tier")
 
 
 class Strict(BaseModel):
@@ -105,12 +109,16 @@ class MoneyBody(Strict):
 
 
 class BasePoints(Strict):
-    """``award`` points for every ``per`` of what was paid, rounded down on the order."""
+    """``award`` points for every ``per`` of the ``base``, rounded on the order.
+
+    ``paid`` is the order's total; ``before-discount`` that and the discounts on its lines. ``without-tax`` and
+    ``without-shipping`` take off what the order says of them. Every rule and every return goes by the same base.
+    """
 
     award: Annotated[int, Field(ge=0, le=1_000_000)]
     per: MoneyBody
-    base: Literal["paid"] = "paid"
-    rounding: Literal["floor"] = "floor"
+    base: BasedOn = "paid"
+    rounding: Rounding = "floor"
 
 
 class Rolling(Strict):
@@ -118,6 +126,20 @@ class Rolling(Strict):
 
     kind: Literal["rolling"]
     months: Annotated[int, Field(ge=1, le=1200)]
+
+
+class MonthEnd(Strict):
+    """With the month that comes so many after the purchase's: with 1, at the end of the next month."""
+
+    kind: Literal["month-end"]
+    months: Annotated[int, Field(ge=1, le=1200)]
+
+
+class YearEnd(Strict):
+    """With the year that comes so many after the purchase's: with 1, at the end of the next year."""
+
+    kind: Literal["year-end"]
+    years: Annotated[int, Field(ge=1, le=100)]
 
 
 class Never(Strict):
@@ -141,10 +163,24 @@ class Days(Strict):
         return self
 
 
+class StreakBody(Strict):
+    """At least ``n`` weeks or months in a row, the order's own the last of them, with a purchase in each."""
+
+    n: Annotated[int, Field(ge=2, le=1000)]
+    per: StreakPeriod
+
+
+class NthBody(Strict):
+    """The ``n``-th purchase of a calendar period."""
+
+    n: Annotated[int, Field(ge=1, le=100_000)]
+    per: Period
+
+
 class When(Strict):
     """Which orders and which of their lines a rule is about: whatever is named has to hold, of a list one of it.
 
-    ``paid_at_least``: for the order as it was bought, in the programme's currency.
+    ``paid_at_least``: for the order as it was bought, in the programme's currency. ``tier``: held when it was placed.
     """
 
     category: Names | None = None
@@ -154,6 +190,8 @@ class When(Strict):
     weekday: Annotated[list[Weekday], Field(min_length=1)] | None = None
     days: Days | None = None
     paid_at_least: DecimalAmount | None = None
+    tier: Names | None = None
+    streak: StreakBody | None = None
 
     @model_validator(mode="after")
     def _something(self) -> "When":
@@ -164,42 +202,51 @@ class When(Strict):
 
 
 class Effect(Strict):
-    """A factor on the matching lines' base, or points an order; one of the two."""
+    """A factor on the matching lines' base, points an order, or points a piece of the matching lines; one of them."""
 
     multiply: Multiplier | None = None
     bonus: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    per_unit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Effect":
-        if (self.multiply is None) == (self.bonus is None):
-            raise ValueError("give either multiply or bonus")
+        if [self.multiply, self.bonus, self.per_unit].count(None) != 2:
+            raise ValueError("give one of multiply, bonus and per_unit")
         return self
 
 
 class CapBody(Strict):
-    """The most a rule gives a customer in a calendar period."""
+    """The most a rule gives in a calendar period, to a customer or (``programme``) to all of them together."""
 
     points: Annotated[int, Field(ge=0, le=10**9)]
     per: Period
-    scope: Literal["customer"] = "customer"
+    scope: Scope = "customer"
 
 
 class RuleBody(Strict):
     """Applied by ``order``, then ``id``; each adds to the base, none to another rule. Of the rules of one ``group``
-    that give an order something, only the one that gives most counts; of equals the first."""
+    that give an order something, only the one that gives most counts; of equals the first. ``nth`` goes with
+    ``on: nth-purchase``."""
 
     id: Id
     order: Annotated[int, Field(ge=-(10**6), le=10**6)]
     on: On
+    nth: NthBody | None = None
     when: When | None = None
     effect: Effect
     text: Texts | None = None
     cap: CapBody | None = None
     group: Id | None = None
 
+    @model_validator(mode="after")
+    def _numbered(self) -> "RuleBody":
+        if (self.nth is None) == (self.on == "nth-purchase"):
+            raise ValueError("nth-purchase goes with nth")
+        return self
+
 
 class Budget(Strict):
-    """The most that the programme gives to all customers in a calendar period."""
+    """The most that the programme gives to all customers' orders in a calendar period, the base included."""
 
     points: Annotated[int, Field(ge=0, le=10**12)]
     per: Period
@@ -272,7 +319,7 @@ class ProgrammeBody(Strict):
     points: BasePoints
     pending_days: Annotated[int, Field(ge=0, le=365)]
     pending_days_from_delivery: Annotated[int, Field(ge=0, le=365)] | None = None
-    expiry: Annotated[Rolling | Never, Field(discriminator="kind")]
+    expiry: Annotated[Rolling | MonthEnd | YearEnd | Never, Field(discriminator="kind")]
     rules: Annotated[list[RuleBody], Field(max_length=500)] = []
     tiers: Annotated[list[TierBody], Field(max_length=20)] = []
     tier_grace_days: Annotated[int, Field(ge=0, le=3660)] = 0
@@ -305,8 +352,15 @@ def check_programme(body: ProgrammeBody) -> None:
     if body.points.per.currency != body.currency:
         raise invalid("/points/per/currency", f"the programme's currency is {body.currency}")
     _once("/rules/{}/id", [rule.id for rule in body.rules])
-    _once("/tiers/{}/name", [tier.name for tier in body.tiers])
     for number, rule in enumerate(body.rules):
+        if rule.id in _OWN_PARTS:
+            raise invalid(f"/rules/{number}/id", f"{rule.id!r} is what a part of the programme itself is called")
+    _once("/tiers/{}/name", [tier.name for tier in body.tiers])
+    tiers = {tier.name for tier in body.tiers}
+    for number, rule in enumerate(body.rules):
+        for place, name in enumerate((rule.when and rule.when.tier) or ()):
+            if name not in tiers:
+                raise invalid(f"/rules/{number}/when/tier/{place}", f"the version has no tier {name!r}")
         if rule.when and rule.when.paid_at_least is not None:
             try:
                 Money(amount=rule.when.paid_at_least, currency=body.currency)
@@ -314,12 +368,18 @@ def check_programme(body: ProgrammeBody) -> None:
                 raise invalid(f"/rules/{number}/when/paid_at_least", str(error)) from None
     _check_tiers(body)
     longest = max(body.pending_days, body.pending_days_from_delivery or 0)
-    if isinstance(body.expiry, Rolling) and body.expiry.months * 28 <= longest:
+    expiry = body.expiry
+    if isinstance(expiry, Rolling | MonthEnd) and expiry.months * 28 <= longest:
         raise invalid("/expiry/months", "points would expire before they become available")
+    if isinstance(expiry, YearEnd) and expiry.years * 365 <= longest:
+        raise invalid("/expiry/years", "points would expire before they become available")
 
 
 def _check_tiers(body: ProgrammeBody) -> None:
     by_points = any(tier.qualify.points is not None for tier in body.tiers)
+    for number, rule in enumerate(body.rules if by_points else ()):
+        if rule.when and rule.when.tier:
+            raise invalid(f"/rules/{number}/when/tier", "points that a tier adds can't lead to a tier by points")
     for number, tier in enumerate(body.tiers):
         if tier.qualify.spend is not None:
             try:

@@ -3,102 +3,72 @@
 import calendar
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from services.loyalty.privileges.domain import Privilege, read_privilege
+from services.loyalty.programmes.rules import ALWAYS, EVALUATED, WEEKDAYS, Cap, Nth, Rule, RuleBook, Scope, Streak, When
 from shared.contracts.currencies import MINOR_UNITS
-from shared.contracts.orders import Order, OrderLine
 from shared.contracts.types import Money, scaled
 
 FACTOR_PLACES = 4
 ONE = 10**FACTOR_PLACES
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Period = Literal["day", "week", "month", "year", "lifetime"]
-On = Literal["purchase", "first-purchase", "birthday", "complaint-resolved"]
 Calendar = Literal["year", "quarter"]
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
-EVALUATED: tuple[On, ...] = ("purchase", "first-purchase")
 GREENWICH = ZoneInfo("UTC")
 # And a day, by which a zone may have moved.
 _LONGEST: dict[Calendar, timedelta] = {"year": timedelta(days=367), "quarter": timedelta(days=93)}
-_PERIODS: dict[Period, str] = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y", "lifetime": ""}
+
+BasedOn = Literal[
+    "paid", "paid-without-tax", "paid-without-shipping", "paid-without-tax-and-shipping",
+    "before-discount", "before-discount-without-tax", "before-discount-without-shipping",
+    "before-discount-without-tax-and-shipping",
+]  # fmt: skip
+Rounding = Literal["floor", "half-up", "ceiling"]
+ExpiryKind = Literal["rolling", "month-end", "year-end", "never"]
 
 
-class Cap(msgspec.Struct, frozen=True):
-    """The most that a rule gives one customer in a calendar period of the house's zone."""
+class Base(msgspec.Struct, frozen=True):
+    """The money that earns: what was paid for the order, or that and the discounts on its lines, less its tax, its
+    shipping or both."""
 
-    points: int
-    per: Period
+    before_discount: bool = False
+    with_tax: bool = True
+    with_shipping: bool = True
 
-    def period(self, at: datetime, zone: ZoneInfo) -> str:
-        """The name of the period that ``at`` lies in."""
-        return at.astimezone(zone).strftime(_PERIODS[self.per])
-
-
-class When(msgspec.Struct, frozen=True):
-    """Which orders a rule is about, and which of their lines. What isn't named, matches.
-
-    ``weekdays`` from Monday 0, ``since`` and ``until`` (the day after the last) are days of the house's zone; ``least``
-    is what was paid for the order at the least, in minor units.
-    """
-
-    categories: frozenset[str] = frozenset()
-    skus: frozenset[str] = frozenset()
-    channels: frozenset[str] = frozenset()
-    stores: frozenset[str] = frozenset()
-    weekdays: frozenset[int] = frozenset()
-    since: date | None = None
-    until: date | None = None
-    least: int = 0
-
-    def lines_of(self, order: Order, zone: ZoneInfo) -> Sequence[OrderLine]:
-        """The lines of an order that the rule is about, as it was bought; none where it isn't about the order."""
-        if self is _ALWAYS:
-            return order.lines
-        if not self._is_about(order, zone):
-            return ()
-        return [
-            line
-            for line in order.lines
-            if (not self.categories or line.category in self.categories) and (not self.skus or line.sku in self.skus)
-        ]
-
-    def _is_about(self, order: Order, zone: ZoneInfo) -> bool:
-        if self.channels and order.channel not in self.channels:
-            return False
-        if (self.stores and order.store not in self.stores) or order.total < self.least:
-            return False
-        if not (self.weekdays or self.since or self.until):
-            return True
-        day = order.occurred_at.astimezone(zone).date()
-        return (
-            (not self.weekdays or day.weekday() in self.weekdays)
-            and (self.since is None or self.since <= day)
-            and (self.until is None or day < self.until)
-        )
+    @property
+    def is_paid(self) -> bool:
+        """Whether it is what was paid, as it is."""
+        return self.with_tax and self.with_shipping and not self.before_discount
 
 
-_ALWAYS = When()
+class Expiry(msgspec.Struct, frozen=True):
+    """``count`` calendar months after the purchase (rolling), or the end of the month or year that comes so many
+    after the purchase's own."""
 
+    kind: ExpiryKind
+    count: int = 0
 
-class Rule(msgspec.Struct, frozen=True):
-    """What an order earns beside the base: ``extra`` ten-thousandths of the matching lines' base, or a bonus.
+    def at(self, occurred_at: datetime, zone: ZoneInfo) -> datetime | None:
+        """When points of then expire; None is never.
 
-    Of the rules of a ``group`` that give an order something, the one that gives most does, the first of equals.
-    """
-
-    id: str
-    on: On
-    when: When = _ALWAYS
-    extra: int = 0
-    bonus: int = 0
-    cap: Cap | None = None
-    group: str | None = None
+        Rolling: the same wall-clock time, on the month's last day at the latest; the ends: the midnight after them.
+        """
+        if self.kind == "never":
+            return None
+        local = occurred_at.astimezone(zone)
+        if self.kind == "year-end":
+            return datetime(local.year + self.count + 1, 1, 1, tzinfo=zone).astimezone(UTC)
+        ended = self.kind == "month-end"
+        years, month = divmod(local.month - 1 + self.count + ended, 12)
+        year, month = local.year + years, month + 1
+        if ended:
+            return datetime(year, month, 1, tzinfo=zone).astimezone(UTC)
+        day = min(local.day, calendar.monthrange(year, month)[1])
+        return local.replace(year=year, month=month, day=day).astimezone(UTC)
 
 
 class Tier(msgspec.Struct, frozen=True):
@@ -129,6 +99,10 @@ class Programme(msgspec.Struct, frozen=True):
     """One immutable version. ``award`` points per ``per`` minor units; tiers from the lowest to the highest.
 
     ``warning``: so long before it a fall is told; ``zone``: the house's, of calendar windows.
+
+    Told of it: ``book`` finds the rules of an order; ``asks_tier``: what an order earns may hang on the tier held
+    (``has_factors``: on its factor); ``has_caps``: a customer's; ``is_shared``: it has a budget, or a cap that all
+    customers share.
     """
 
     version: int
@@ -140,13 +114,31 @@ class Programme(msgspec.Struct, frozen=True):
     per: int
     pending: timedelta
     pending_from_delivery: timedelta | None = None
-    expiry_months: int | None = None
+    expiry: Expiry = Expiry("never")
+    base: Base = Base()
+    rounding: Rounding = "floor"
     rules: tuple[Rule, ...] = ()
     tiers: tuple[Tier, ...] = ()
     grace: timedelta = timedelta()
     warning: timedelta = timedelta()
     backfill_earns: bool = False
     zone: ZoneInfo = GREENWICH
+    budget: Cap | None = None
+    book: RuleBook = RuleBook(())
+    asks_tier: bool = False
+    has_factors: bool = False
+    has_caps: bool = False
+    is_shared: bool = False
+
+    def __post_init__(self) -> None:
+        # What judging an order asks each time.
+        set_ = msgspec.structs.force_setattr
+        set_(self, "book", RuleBook(self.rules))
+        set_(self, "has_factors", any(tier.extra for tier in self.tiers))
+        set_(self, "asks_tier", self.has_factors or any(rule.when.tiers for rule in self.rules))
+        set_(self, "has_caps", bool(self.book.caps))
+        shared = any(rule.cap and rule.cap.scope == "programme" for rule in self.rules)
+        set_(self, "is_shared", shared or self.budget is not None)
 
     @property
     def in_force_from(self) -> datetime:
@@ -160,14 +152,20 @@ class Programme(msgspec.Struct, frozen=True):
         return occurred_at + self.pending
 
     def expires_at(self, occurred_at: datetime, zone: ZoneInfo) -> datetime | None:
-        """The same wall-clock time that many calendar months later, on the month's last day at the latest."""
-        if self.expiry_months is None:
-            return None
-        local = occurred_at.astimezone(zone)
-        years, month = divmod(local.month - 1 + self.expiry_months, 12)
-        year, month = local.year + years, month + 1
-        day = min(local.day, calendar.monthrange(year, month)[1])
-        return local.replace(year=year, month=month, day=day).astimezone(UTC)
+        """When the points of a purchase expire; None is never."""
+        return self.expiry.at(occurred_at, zone)
+
+    def points(self, amount: int, extra: int = ONE) -> int:
+        """The points of minor units by ``extra`` ten-thousandths of the base's rate, rounded as the version says."""
+        return self.rounded(amount * self.award * extra, self.per * ONE)
+
+    def rounded(self, numerator: int, denominator: int) -> int:
+        """A quotient of whole numbers that aren't negative, as a whole number."""
+        if self.rounding == "floor":
+            return numerator // denominator
+        if self.rounding == "ceiling":
+            return -(-numerator // denominator)
+        return (2 * numerator + denominator) // (2 * denominator)
 
 
 def in_force(versions: Sequence[Programme], at: datetime) -> Programme | None:
@@ -199,20 +197,22 @@ def read_programme(
         per=Money(**fields["points"]["per"]).minor,
         pending=timedelta(days=fields["pending_days"]),
         pending_from_delivery=None if from_delivery is None else timedelta(days=from_delivery),
-        expiry_months=expiry["months"] if expiry["kind"] == "rolling" else None,
+        expiry=Expiry(expiry["kind"], expiry.get("months", expiry.get("years", 0))),
+        base=_base(fields["points"].get("base", "paid")),
+        rounding=fields["points"].get("rounding", "floor"),
         rules=_rules(fields.get("rules", ()), currency),
         tiers=_tiers(fields.get("tiers", ()), currency),
         grace=timedelta(days=fields.get("tier_grace_days", 0)),
         warning=timedelta(days=fields.get("tier_warning_days", 0)),
         backfill_earns=fields.get("backfill_earns", False),
         zone=zone,
+        budget=_cap(fields.get("budget"), "programme"),
     )
 
 
 def not_yet_evaluated(body: dict[str, Any]) -> list[str]:
     """JSON pointers of what a posted body asks for and nothing applies so far: kept, and told with the version."""
-    rules = [f"/rules/{n}" for n, rule in enumerate(body.get("rules", ())) if rule["on"] not in EVALUATED]
-    return [*rules, *(["/budget"] if body.get("budget") else [])]
+    return [f"/rules/{n}" for n, rule in enumerate(body.get("rules", ())) if rule["on"] not in EVALUATED]
 
 
 def first_programme(currency: str) -> dict[str, Any]:
@@ -259,22 +259,36 @@ def _rules(listed: Sequence[dict[str, Any]], currency: str) -> tuple[Rule, ...]:
 
 
 def _rule(fields: dict[str, Any], currency: str) -> Rule:
-    effect, cap = fields["effect"], fields.get("cap")
+    effect, nth = fields["effect"], fields.get("nth")
     return Rule(
         id=fields["id"],
         on=fields["on"],
         when=_when(fields.get("when", {}), currency),
         extra=_extra(effect.get("multiply")),
         bonus=effect.get("bonus", 0),
-        cap=Cap(cap["points"], cap["per"]) if cap else None,
+        per_unit=effect.get("per_unit", 0),
+        nth=Nth(nth["n"], nth["per"]) if nth else None,
+        cap=_cap(fields.get("cap")),
         group=fields.get("group"),
     )
 
 
+def _base(name: BasedOn) -> Base:
+    return Base(
+        before_discount=name.startswith("before-discount"),
+        with_tax="without-tax" not in name,
+        with_shipping="shipping" not in name,
+    )
+
+
+def _cap(fields: dict[str, Any] | None, scope: Scope = "customer") -> Cap | None:
+    return Cap(fields["points"], fields["per"], fields.get("scope", scope)) if fields else None
+
+
 def _when(fields: dict[str, Any], currency: str) -> When:
     if not fields:
-        return _ALWAYS
-    days, least = fields.get("days", {}), fields.get("paid_at_least")
+        return ALWAYS
+    days, least, streak = fields.get("days", {}), fields.get("paid_at_least"), fields.get("streak")
     return When(
         categories=frozenset(fields.get("category", ())),
         skus=frozenset(fields.get("sku", ())),
@@ -284,6 +298,8 @@ def _when(fields: dict[str, Any], currency: str) -> When:
         since=date.fromisoformat(days["from"]) if "from" in days else None,
         until=date.fromisoformat(days["to"]) if "to" in days else None,
         least=Money(amount=least, currency=currency).minor if least else 0,
+        tiers=frozenset(fields.get("tier", ())),
+        streak=Streak(streak["n"], streak["per"]) if streak else None,
     )
 
 

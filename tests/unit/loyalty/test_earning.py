@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.loyalty.earning.domain import History, judge
+from services.loyalty.earning.domain import fold, judge
+from services.loyalty.earning.memory import History, kept, recall
 from shared.contracts.orders import Order
 from tests.unit.loyalty.builders import ZONE, back, judged, order, points, programme, with_returns
 
@@ -179,6 +180,10 @@ def test_applying_one_order_after_another_agrees_with_folding_them_all(
             {**CAPPED, "group": "g"}, {"id": "first", "order": 9, "on": "first-purchase", "effect": {"bonus": 7}},
             {"id": "sundays", "order": 3, "on": "purchase", "when": {"weekday": ["sunday"]}, "effect": {"bonus": 9},
              "cap": {"points": 20, "per": "week"}, "group": "g"},
+            *({"id": f"second-of-{per}", "order": 4, "on": "nth-purchase", "nth": {"n": 2, "per": per},
+               "effect": {"bonus": 1000}} for per in ("day", "week", "month", "year", "lifetime")),
+            *({"id": f"{per}s", "order": 5, "on": "purchase", "when": {"streak": {"n": 2, "per": per}},
+               "effect": {"bonus": 10**6}} for per in ("week", "month")),
         ],
     )  # fmt: skip
     orders = [
@@ -191,10 +196,14 @@ def test_applying_one_order_after_another_agrees_with_folding_them_all(
     def apply(history: History, one: Order) -> History:
         after, judgement = judge(history, one, version, 1, (), ZONE)
         earned.append(judgement.award.points)
-        return after
+        remembered = recall(after.last_at, after.orders, kept(after))
+        assert remembered == after
+        return remembered
 
-    reduce(apply, orders, History())
+    known = reduce(apply, orders, History())
     assert earned == points(orders, version)
+    assert known == fold(orders, lambda _: (version, 1), ZONE)[0]
+    assert fold(orders, lambda _: (None, 1), ZONE)[0].counts == known.counts, "counts are of no version"
 
 
 @given(st.lists(st.tuples(st.floats(0, 27), st.integers(0, 200_000)), min_size=1, max_size=8))
