@@ -116,13 +116,19 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     await _post(services["profile"].app, "/segments", regulars)
     for job in services["profile"].runner.jobs:
         await services["profile"].runner.run_once(job)
+    tin = await _post(services["loyalty"].app, "/rewards", {"name": "Tin", "kind": "product", "points": 5})
+    issued = {"customers": [CUSTOMER], "coupon": {"percent": "10", "valid_days": 30}, "reason": "a present"}
+    batch = await _post(services["loyalty"].app, "/coupons/batches", issued)
+    coupon = (await _get(services["loyalty"].app, f"/accounts/{CUSTOMER}/coupons"))["items"][0]
     return {
         "profile": {
             **everywhere, "name": "regulars", "channel": "email", "purpose": "marketing", "sku": "sku-1",
             "currency": "USD", "valid_from": "2026-11-20", "identifier_id": "i_" + 32 * "0",
             "/duplicates/{id}": encode_cursor((CUSTOMER, "web:2002")),
         },
-        "loyalty": everywhere,
+        "loyalty": {
+            **everywhere, "code": coupon["code"], "/rewards/{id}": tin["id"], "/coupons/batches/{id}": batch["id"],
+        },
         "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},
         "engagement": {
             **everywhere, "name": "caps", "/contacts/{id}": ids["/contacts"], "/tasks/{id}": ids["/tasks"],
@@ -131,10 +137,12 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     }  # fmt: skip
 
 
-async def _post(app: FastAPI, path: str, body: dict[str, Any]) -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=bearer()) as http:
+async def _post(app: FastAPI, path: str, body: dict[str, Any]) -> Any:
+    headers = {**bearer(), "Idempotency-Key": path}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers) as http:
         response = await http.post(path, json=body)
     assert response.status_code == 201, response.text
+    return response.json()
 
 
 async def _get(app: FastAPI, path: str) -> Any:

@@ -48,6 +48,15 @@ GET /dead-letters
 POST /dead-letters/{id}/replay
 GET /flow
 """
+LOYALTY = """
+GET /rewards
+POST /rewards
+PATCH /rewards/{id}
+GET /accounts/{customer_id}/coupons
+GET /coupons/{code}
+POST /coupons/{code}/redeem
+POST /coupons/{code}/release
+"""
 QUERIES = {
     "/customers": {"q", "segment", "lifecycle", "tier", "risk", "tag", "owner", "limit", "cursor"},
     "/customers/{customer_id}/timeline": {"kinds", "before"},
@@ -73,6 +82,12 @@ SERVED = DOCUMENTS["profile"]
 def test_profile_serves_it(route: str) -> None:
     method, path = route.split(" ")
     assert method.lower() in SERVED["paths"].get(path, {})
+
+
+@pytest.mark.parametrize("route", LOYALTY.strip().splitlines())
+def test_loyalty_serves_it(route: str) -> None:
+    method, path = route.split(" ")
+    assert method.lower() in DOCUMENTS["loyalty"]["paths"].get(path, {})
 
 
 @pytest.mark.parametrize("path", QUERIES)

@@ -5,16 +5,23 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Body, Path, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from services.loyalty.coupons import examples
 from services.loyalty.coupons.application import Batch, Coupons
-from services.loyalty.coupons.bodies import CouponTerms
-from services.loyalty.coupons.codes import Code, Mistyped, read_code, shown
-from services.loyalty.coupons.domain import RESERVED_FOR, Coupon, CouponRefused, State
+from services.loyalty.coupons.bodies import (
+    BatchBody,
+    BatchView,
+    CouponView,
+    Releasing,
+    Reserving,
+    Using,
+    batch_view,
+    view,
+)
+from services.loyalty.coupons.codes import Code, Mistyped, read_code
+from services.loyalty.coupons.domain import Coupon, CouponRefused
 from services.loyalty.ledger.reading import holder_of
 from services.loyalty.openapi import answers, page
-from services.loyalty.programmes.bodies import MoneyBody, Strict
 from services.loyalty.requests import request_cause
 from shared.contracts.erasures import PSEUDONYM
 from shared.contracts.types import CUSTOMER_ID, PRINTABLE, Money
@@ -28,87 +35,12 @@ from shared.messaging import merges
 from shared.messaging.erased import CODE, Erased
 from shared.service import Wake
 
-MAX_CUSTOMERS = 10_000
 _ID = CUSTOMER_ID.removesuffix(r"(?!\n)")
 _PRINTABLE = PRINTABLE.removesuffix(r"(?!\n)")
 Reader = Annotated[Principal, requires("loyalty:read")]
 Writer = Annotated[Principal, staff_only("loyalty:write")]
 CodeInPath = Annotated[str, Path(pattern=_PRINTABLE, description="In upper or lower case, with or without hyphens")]
 BatchId = Annotated[str, Path(pattern=_PRINTABLE)]
-CustomerId = Annotated[str, Field(pattern=_ID)]
-OrderId = Annotated[str, Field(pattern=_PRINTABLE)]
-
-
-class CouponView(BaseModel):
-    """A coupon as it is now. ``code``: for its customer and for who may redeem it; null for others, and where its
-    customer was erased. ``order_id``: the order that it is reserved for, or was used for."""
-
-    id: str
-    code: str | None
-    customer_id: str
-    state: State
-    state_at: datetime
-    discount: MoneyBody | None
-    percent: str | None
-    min_spend: MoneyBody | None
-    bearer: bool
-    issued_at: datetime
-    expires_at: datetime
-    order_id: str | None
-    redemption_id: str | None
-    batch_id: str | None
-
-
-class Using(Strict):
-    """For which order, by whom, and what it comes to before the coupon, which ``min_spend`` is held against."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"example": {"order_id": "pos:104", "customer_id": "pos:1001"}}
-    )
-
-    order_id: OrderId | None = None
-    customer_id: CustomerId | None = None
-    total: MoneyBody | None = None
-
-
-class Reserving(Strict):
-    """For which order, and for how long."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"example": {"order_id": "pos:104", "minutes": 30}}
-    )
-
-    order_id: OrderId
-    minutes: Annotated[int, Field(ge=1, le=1440)] = RESERVED_FOR // timedelta(minutes=1)
-
-
-class Releasing(Strict):
-    """By which order; without one by whichever has it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": {"order_id": "pos:104"}})
-
-    order_id: OrderId | None = None
-
-
-class BatchBody(Strict):
-    """A coupon for each of these customers, all alike, and why."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": examples.ASKED})
-
-    customers: Annotated[list[CustomerId], Field(min_length=1, max_length=MAX_CUSTOMERS)]
-    coupon: CouponTerms
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
-
-
-class BatchView(BaseModel):
-    """Coupons that were issued together, and how many."""
-
-    id: str
-    coupons: int
-    coupon: CouponTerms
-    reason: str
-    issued_at: datetime
-    expires_at: datetime
 
 
 def router(db: Database, coupons: Coupons, erased: Erased, wake: Wake) -> Router:
@@ -131,20 +63,20 @@ def router(db: Database, coupons: Coupons, erased: Erased, wake: Wake) -> Router
             replay = await attempt.claim(tx)
             if replay is not None:
                 replay.mark(response)
-                return _batch(await coupons.batch(tx, replay.resource_id))
+                return batch_view(await coupons.batch(tx, replay.resource_id))
             await merges.share(tx)
             await _require_known(tx, erased, body.customers)
             terms = body.coupon.document()
             batch = await coupons.issue_batch(tx, body.customers, terms, body.reason, request_cause())
             await attempt.remember(tx, status=201, resource_id=batch.batch_id)
         wake()
-        return _batch(batch)
+        return batch_view(batch)
 
     @routes.get("/coupons/batches/{id}", response_model=BatchView, responses=answers(examples.BATCH))
     async def read_batch(id: BatchId, who: Annotated[Principal, staff_only("loyalty:read")]) -> BatchView:
         """A batch of coupons."""
         async with db.transaction() as tx:
-            return _batch(await _batch_there(tx, id))
+            return batch_view(await _batch_there(tx, id))
 
     @routes.get(
         "/coupons/batches/{id}/coupons", response_model=Page[CouponView], responses=page(examples.COUPON)
@@ -156,7 +88,7 @@ def router(db: Database, coupons: Coupons, erased: Erased, wake: Wake) -> Router
             await _batch_there(tx, id)
             found = await coupons.of_batch(tx, id, after[0] if after else None, paging.limit + 1)
         cursor = paging.next_cursor(found, lambda coupon: (coupon.coupon_id,))
-        return Page(items=[_view(coupon, who) for coupon in found[: paging.limit]], next_cursor=cursor)
+        return Page(items=[view(coupon, who) for coupon in found[: paging.limit]], next_cursor=cursor)
 
     @routes.get("/coupons/{code}", response_model=CouponView, responses=answers(examples.COUPON))
     async def read(code: CodeInPath, who: Reader) -> CouponView:
@@ -167,7 +99,7 @@ def router(db: Database, coupons: Coupons, erased: Erased, wake: Wake) -> Router
             groups = await merges.groups_of(tx, [coupon.customer_id])
         if not who.may_see(*groups.members(coupon.customer_id)):
             raise _unknown()
-        return _view(coupon, who)
+        return view(coupon, who)
 
     @routes.post(
         "/coupons/{code}/reserve",
@@ -208,9 +140,9 @@ def router(db: Database, coupons: Coupons, erased: Erased, wake: Wake) -> Router
                 tx, _read(code), request_cause(), order_id=body.order_id, customer_id=body.customer_id, total=total
             )
 
-        view = await _once(response, attempt, who, used)
+        redeemed = await _once(response, attempt, who, used)
         wake()
-        return view
+        return redeemed
 
     @routes.post("/coupons/{code}/release", response_model=CouponView, responses=answers(examples.COUPON))
     async def release(
@@ -246,7 +178,7 @@ def router(db: Database, coupons: Coupons, erased: Erased, wake: Wake) -> Router
         if not (found or before or holder.accounts):
             raise not_found()
         cursor = paging.next_cursor(found, lambda coupon: (coupon.issued_at, coupon.coupon_id))
-        return Page(items=[_view(coupon, who) for coupon in found[: paging.limit]], next_cursor=cursor)
+        return Page(items=[view(coupon, who) for coupon in found[: paging.limit]], next_cursor=cursor)
 
     async def _once(
         response: Response, attempt: Attempt, who: Principal, change: Callable[[Tx], Awaitable[Coupon]]
@@ -255,10 +187,10 @@ def router(db: Database, coupons: Coupons, erased: Erased, wake: Wake) -> Router
             replay = await attempt.claim(tx)
             if replay is not None:
                 replay.mark(response)
-                return _view(await coupons.by_id(tx, replay.resource_id), who)
+                return view(await coupons.by_id(tx, replay.resource_id), who)
             coupon = await _found(change(tx))
             await attempt.remember(tx, status=200, resource_id=coupon.coupon_id)
-        return _view(coupon, who)
+        return view(coupon, who)
 
     async def _batch_there(tx: Tx, batch_id: str) -> Batch:
         try:
@@ -306,45 +238,3 @@ async def _require_known(tx: Tx, erased: Erased, customers: list[str]) -> None:
     if nobody:
         errors = [FieldError(pointer=f"/customers/{number}", message="was erased") for number in nobody]
         raise ProblemError(409, CODE, "Nothing is made for customers who were erased.", errors=errors)
-
-
-def _view(coupon: Coupon, who: Principal) -> CouponView:
-    may_use = who.customer_id is not None or who.has("loyalty:write")
-    return CouponView(
-        id=coupon.coupon_id,
-        code=shown(coupon.code) if coupon.code and may_use else None,
-        customer_id=coupon.customer_id,
-        state=coupon.state,
-        state_at=coupon.state_at,
-        discount=_money(coupon.discount),
-        percent=coupon.percent,
-        min_spend=_money(coupon.min_spend),
-        bearer=coupon.bearer,
-        issued_at=coupon.issued_at,
-        expires_at=coupon.expires_at,
-        order_id=coupon.order_id,
-        redemption_id=coupon.redemption_id,
-        batch_id=coupon.batch_id,
-    )
-
-
-def _batch(batch: Batch) -> BatchView:
-    terms = batch.terms
-    return BatchView(
-        id=batch.batch_id,
-        coupons=batch.coupons,
-        coupon=CouponTerms(
-            discount=_money(terms.discount),
-            percent=terms.percent,
-            valid_days=terms.valid_days,
-            min_spend=_money(terms.min_spend),
-            bearer=terms.bearer,
-        ),
-        reason=batch.reason,
-        issued_at=batch.issued_at,
-        expires_at=batch.expires_at,
-    )
-
-
-def _money(money: Money | None) -> MoneyBody | None:
-    return MoneyBody(amount=money.amount, currency=money.currency) if money else None
