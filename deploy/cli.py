@@ -207,5 +207,19 @@ def bench_profile(
     run_profile(QUICK if quick else Size(purchases, customers, night), json=json)
 
 
+@bench_app.command("loyalty")
+def bench_loyalty(
+    purchases: Annotated[int, typer.Option(help="Purchases of a turn with 50 rules or one.", min=1_000)] = 20_000,
+    customers: Annotated[int, typer.Option(help="Customers of the backtest.", min=100)] = 100_000,
+    redemptions: Annotated[int, typer.Option(help="Redemptions, of one customer and of so many.", min=100)] = 10_000,
+    quick: Annotated[bool, typer.Option("--quick", help="Little of everything: that it works, not how well.")] = False,
+    json: Json = False,
+) -> None:
+    """Rules, reading an account, a backtest and redemptions, within one run."""
+    from deploy.bench.loyalty.run import QUICK, Size, run_loyalty
+
+    run_loyalty(QUICK if quick else Size(purchases, customers, redemptions), json=json)
+
+
 if __name__ == "__main__":
     app(prog_name="./roost")

@@ -49,6 +49,8 @@ POST /dead-letters/{id}/replay
 GET /flow
 """
 LOYALTY = """
+POST /simulations
+GET /simulations/{id}
 GET /rewards
 POST /rewards
 PATCH /rewards/{id}

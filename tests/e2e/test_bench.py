@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from deploy.bench.flow import measured
+from deploy.bench.loyalty import run as loyalty_bench
+from deploy.bench.loyalty.redemption import STEPS
 from deploy.bench.profile import run as profile_bench
 from deploy.system import BrokerKind
 from shared.contracts.topics import SERVICES
@@ -53,4 +55,27 @@ async def test_a_quick_bench_of_profile_measures_everything_and_its_work_is_righ
     assert 2 < found.night_seconds_per_million < 10_000
     assert all(done == of for done, of in told.values())
     assert list(told) == ["segments", "import", "duplicates", "views", "night"]
+    assert list((tmp_path / ".roost").iterdir()) == []
+
+
+async def test_a_quick_bench_of_loyalty_measures_everything_and_its_work_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told: dict[str, tuple[int, int]] = {}
+    found = await loyalty_bench.measured(
+        loyalty_bench.QUICK, lambda section, done, of: told.update({section: (done, of)})
+    )
+    assert found.earning == pytest.approx(found.many_rules_per_second / found.one_rule_per_second, abs=0.001)
+    assert 0 < found.account_p50_ms <= found.account_p99_ms
+    assert 0 < found.empty_p50_ms <= found.empty_p99_ms
+    assert (found.customers, found.backtest_orders) == (loyalty_bench.QUICK.customers, 8 * found.customers)
+    assert found.backtest_seconds_per_100k == pytest.approx(found.backtest_seconds / found.customers * 1e5, rel=0.01)
+    # The service's own, and the processes that judge.
+    assert 50 < found.backtest_peak_mb < 1_000
+    hot = STEPS * found.redemptions_hot_per_second / found.bare_hot_per_second
+    assert found.redemption_hot == pytest.approx(hot, abs=0.001)
+    assert found.redemption_spread > 0
+    assert all(done == of for done, of in told.values())
+    assert list(told) == ["rules", "accounts", "backtest", "redemptions"]
     assert list((tmp_path / ".roost").iterdir()) == []

@@ -43,7 +43,8 @@ class Simulations:
         known = await self.programmes.known(tx)
         version = None
         if draft is not None:
-            version = read_programme(known[-1].version + 1, self.clock.now(), msgspec.json.encode(draft), self.earning.zone)
+            number, now = known[-1].version + 1, self.clock.now()
+            version = read_programme(number, now, msgspec.json.encode(draft), self.earning.zone)
         own = [id for id, customer in holder.customers.items() if customer == order.customer_id] if holder else []
         judgement = await self.earning.would_be(tx, order, await ledger.lots_of(tx, own), version)
         judged_by = judgement.award.programme_version

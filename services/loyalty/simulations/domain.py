@@ -9,7 +9,7 @@ import msgspec
 
 from services.loyalty.earning.domain import Judgement, VersionOf, fold
 from services.loyalty.programmes.domain import Programme, in_force
-from services.loyalty.tiers.domain import Ladder
+from services.loyalty.tiers.domain import Ladder, Spend, measures_points
 from shared.contracts.orders import Order
 
 NO_TIER = ""
@@ -154,11 +154,12 @@ class Bench(msgspec.Struct, frozen=True):
     def _tier(self, version: Programme | None, judgements: Sequence[Judgement]) -> str:
         if version is None or not version.tiers:
             return NO_TIER
-        spends = [
-            (each.award.occurred_at, each.award.net_minor)
-            for each in judgements
-            if each.award.currency == version.currency and each.award.net_minor
+        counted = [
+            each.award for each in judgements if each.award.currency == version.currency and each.award.net_minor
         ]
+        spends: list[Spend] = [(award.occurred_at, award.net_minor) for award in counted]
+        if measures_points(version):
+            spends = [(award.occurred_at, award.net_minor, award.points) for award in counted]
         return Ladder(version, spends).at(self.trial.until) or NO_TIER
 
 

@@ -51,7 +51,7 @@ _TOLD: dict[str, Any] = {
 }
 
 
-class Asked(Strict):
+class AskedSimulation(Strict):
     """Either a purchase or a period.
 
     ``purchase``: the data of a ``purchase-recorded`` without ``order_id``; it happens now where no ``occurred_at``
@@ -105,7 +105,7 @@ def router(db: Database, simulations: Simulations, backtests: Backtests) -> Rout
     async def simulate(
         who: Annotated[Principal, requires("loyalty:read")],
         attempt: Annotated[Attempt, idempotency_key()],
-        asked: Annotated[Asked, Body(examples=[_ASKED, _ASKED_BACK])],
+        asked: Annotated[AskedSimulation, Body(examples=[_ASKED, _ASKED_BACK])],
         response: Response,
     ) -> SimulatedView | BacktestView:
         """What a purchase would earn its customer beside all that he has bought: for a basket, before it is paid. A
@@ -132,7 +132,7 @@ def router(db: Database, simulations: Simulations, backtests: Backtests) -> Rout
         response.status_code = 202
         return backtest_view(backtest)
 
-    async def purchase(who: Principal, asked: Asked, data: dict[str, Any]) -> SimulatedView:
+    async def purchase(who: Principal, asked: AskedSimulation, data: dict[str, Any]) -> SimulatedView:
         for name in ("since", "until", "version"):
             if getattr(asked, name) is not None:
                 raise invalid(f"/{_FIELDS.get(name, name)}", "a purchase has no period, and no version but a programme")
@@ -167,7 +167,7 @@ def router(db: Database, simulations: Simulations, backtests: Backtests) -> Rout
     return routes
 
 
-def _trial(asked: Asked, now: datetime) -> Trial:
+def _trial(asked: AskedSimulation, now: datetime) -> Trial:
     if asked.since is None:
         raise invalid("/from", "give a purchase, or from and to")
     if asked.until is None:

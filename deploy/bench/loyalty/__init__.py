@@ -1,0 +1,1 @@
+"""What loyalty costs: rules, reading an account, backtests, redemptions."""

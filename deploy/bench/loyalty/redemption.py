@@ -1,0 +1,129 @@
+"""Points used: quote, hold and commit, a transaction each, by one customer and by many."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from deploy.bench.loyalty.bare import CONNECTIONS
+from deploy.bench.loyalty.earning import BATCH, post
+from deploy.bench.loyalty.programmes import programme
+from deploy.bench.purchases import SOURCE
+from deploy.bench.stage import Fresh, Stage
+from services.loyalty.programmes.application import Programmes
+from services.loyalty.redemptions.application import Redemptions
+from services.loyalty.redemptions.domain import Terms
+from shared.clock import SystemClock
+from shared.db import Database, Tx, fetch
+from shared.http import idempotency
+from shared.messaging.records import Record
+from shared.service import Service
+from shared.settings import HouseSettings
+
+STEPS = 3
+"""Transactions of a redemption, each with its idempotency key."""
+_HELD_FOR = timedelta(minutes=15)
+_HMAC = bytes(32)
+_USED = "SELECT count(*) AS redemptions, coalesce(sum(points), 0) AS points FROM redemptions"
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """Redemptions a second, of one customer and of as many as there are redemptions."""
+
+    hot_per_second: float
+    spread_per_second: float
+
+
+async def measure(stage: Stage, database: Fresh, redemptions: int) -> Redeemed:
+    """So many of one customer, then one of each of so many, a point each, 8 at a time, as the routes do them but for
+    HTTP itself.
+
+    Raises AssertionError if one is lost.
+    """
+    service = stage.build("loyalty", database.dsn)
+    hot, many = "bench:hot", [f"bench:{n}" for n in range(redemptions)]
+    try:
+        await service.start(())
+        await post(stage, service, {**programme(1), "pending_days": 0})
+        await _earn(service, [(hot, 100 * redemptions), *((customer, 1_000) for customer in many)])
+        house, clock = HouseSettings(), SystemClock()
+        room = Redemptions(clock, Programmes(clock, house.currency, house.zone), house.zone)
+        # The first of each connection prepares its statements.
+        await _all(room, service.db, [hot] * CONNECTIONS, "first")
+        seconds = [
+            await _all(room, service.db, customers, name)
+            for name, customers in (("hot", [hot] * redemptions), ("spread", many))
+        ]
+        async with service.db.transaction() as tx:
+            used = (await fetch(tx, _USED))[0]
+        done = 2 * redemptions + CONNECTIONS
+        assert (used["redemptions"], used["points"]) == (done, done), f"{used} of {done}"
+    finally:
+        await service.stop()
+    return Redeemed(redemptions / seconds[0], redemptions / seconds[1])
+
+
+async def _all(room: Redemptions, db: Database, customers: Sequence[str], name: str) -> float:
+    waiting = iter([(customer, f"{name}-{n}") for n, customer in enumerate(customers)])
+    began = time.perf_counter()
+    await asyncio.gather(*(_work(room, db, waiting) for _ in range(CONNECTIONS)))
+    return time.perf_counter() - began
+
+
+async def _work(room: Redemptions, db: Database, waiting: Iterator[tuple[str, str]]) -> None:
+    for customer, key in waiting:
+        async with db.transaction() as tx:
+            await _claim(tx, "/quotes", key)
+            quote = await room.quote(tx, customer, Terms(1))
+            await _remember(tx, "/quotes", key, quote.quote_id)
+        async with db.transaction() as tx:
+            await _claim(tx, "/holds", key)
+            held = await room.hold(tx, quote.quote_id, _HELD_FOR)
+            await _remember(tx, "/holds", key, held.hold.hold_id)
+        async with db.transaction() as tx:
+            await _claim(tx, "/commit", key)
+            redeemed = await room.commit(tx, held.hold.hold_id)
+            await _remember(tx, "/commit", key, redeemed.redemption.redemption_id)
+
+
+async def _claim(tx: Tx, route: str, key: str) -> None:
+    assert await idempotency.claim(tx, route, key, _HMAC) is None, "each is new"
+
+
+async def _remember(tx: Tx, route: str, key: str, id: str) -> None:
+    await idempotency.remember(tx, route, key, _HMAC, status=201, resource_id=id)
+
+
+async def _earn(service: Service, customers: Sequence[tuple[str, int]]) -> None:
+    """A purchase of each, of so much."""
+    at = datetime.now(UTC) - timedelta(hours=1)
+    records = [Record("purchase-recorded", name.encode(), _purchase(name, paid, at)) for name, paid in customers]
+    for start in range(0, len(records), BATCH):
+        await service.intake.take(records[start : start + BATCH])
+
+
+def _purchase(customer_id: str, paid: int, at: datetime) -> bytes:
+    money = {"amount": str(paid), "currency": "TWD"}
+    data: dict[str, Any] = {
+        "customer_id": customer_id,
+        "order_id": f"{customer_id}:order",
+        "occurred_at": at.isoformat(),
+        "channel": "store",
+        "total": money,
+        "lines": [{"line_id": "1", "sku": "4710000000001", "quantity": 1, "unit_price": money}],
+    }
+    event = {
+        "specversion": "1.0",
+        "id": f"{customer_id}:order",
+        "source": SOURCE,
+        "type": "purchase-recorded.v1",
+        "time": at.isoformat(),
+        "datacontenttype": "application/json",
+        "data": data,
+    }
+    return msgspec.json.encode(event)
