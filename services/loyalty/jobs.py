@@ -4,14 +4,19 @@ from datetime import timedelta
 
 from services.loyalty.coupons.application import CouponSweeper
 from services.loyalty.ledger.sweeping import Sweeper
+from services.loyalty.redemptions.application import HoldKeeper
 from services.loyalty.simulations.backtests import Backtesting
 from services.loyalty.tiers.application import TierKeeper
 from shared.jobs import Job
 
 
-def jobs(sweeper: Sweeper, tiers: TierKeeper, backtesting: Backtesting, coupons: CouponSweeper) -> list[Job]:
-    """Releases and expiries, then tiers, coupons; backtests, when one is asked for."""
+def jobs(
+    sweeper: Sweeper, tiers: TierKeeper, backtesting: Backtesting, coupons: CouponSweeper, holds: HoldKeeper
+) -> list[Job]:
+    """Holds that run out, releases and expiries, then tiers, coupons; backtests, when one is asked for."""
     return [
+        Job("holds", timedelta(seconds=30), holds.expire, holds.next_expiry),
+        Job("overdue", timedelta(minutes=5), holds.tell_overdue, holds.next_overdue),
         Job("sweep", timedelta(seconds=30), sweeper.run, sweeper.next_due),
         Job("tiers", timedelta(seconds=30), tiers.run, tiers.next_due),
         Job("coupons", timedelta(seconds=30), coupons.run, coupons.next_due),

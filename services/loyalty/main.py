@@ -19,6 +19,8 @@ from services.loyalty.privileges import http as privileges_http
 from services.loyalty.privileges.application import Privileges
 from services.loyalty.programmes import http as programmes_http
 from services.loyalty.programmes.application import Programmes
+from services.loyalty.redemptions import http as redemptions_http
+from services.loyalty.redemptions.application import HoldKeeper, Redemptions
 from services.loyalty.rewards import http as rewards_http
 from services.loyalty.rewards.application import Rewards
 from services.loyalty.rewards.domain import Refused
@@ -53,7 +55,11 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
         surroundings=surroundings,
         use_cases=use_cases(earning, joining, erasing, Replays(clock, surroundings.house.currency)),
         jobs=jobs_.jobs(
-            Sweeper(db, clock, wake), TierKeeper(db, clock, programmes, wake), backtesting, CouponSweeper(db, clock)
+            Sweeper(db, clock, wake),
+            TierKeeper(db, clock, programmes, wake),
+            backtesting,
+            CouponSweeper(db, clock),
+            HoldKeeper(db, clock, wake),
         ),
         routers=[
             programmes_http.router(db, programmes),
@@ -64,9 +70,10 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             simulations_http.router(db, Simulations(clock, programmes, earning), Backtests(clock, programmes)),
             exports_http.router(db, clock),
             rewards_http.router(db, Rewards(clock)),
+            redemptions_http.router(db, Redemptions(clock, programmes, surroundings.house.zone)),
             coupons_http.router(db, Coupons(clock, surroundings.house.zone), surroundings.erased, wake),
         ],
         wake=wake,
-        domain_errors={Refused: rewards_http.refused, CouponRefused: coupons_http.refused},
+        domain_errors={Refused: rewards_http.refused, CouponRefused: coupons_http.refused, **redemptions_http.ERRORS},
         inbox_days=settings.inbox_days,
     )

@@ -49,6 +49,14 @@ class RewardRedeemed(Derived):
     due_at: Instant | None = None
 
 
+class RewardOverdue(Derived):
+    """What was promised for a redemption isn't handed over in time; told once. ``occurred_at``: when it was due."""
+
+    occurred_at: Instant
+    redemption_id: Id
+    reward_id: Id
+
+
 class ReferralQualified(Derived):
     """The first purchase of somebody who was referred has passed its return window; published to both sides, ``role``
     tells which. ``order_id``: that purchase, on the referee's own event."""

@@ -80,6 +80,7 @@ _DECLARED = (
     Topic("coupon-issued", rewards.CouponIssued, ("loyalty",)),
     Topic("coupon-redeemed", rewards.CouponRedeemed, ("loyalty",)),
     Topic("reward-redeemed", rewards.RewardRedeemed, ("loyalty",)),
+    Topic("reward-overdue", rewards.RewardOverdue, ("loyalty",)),
     Topic("referral-qualified", rewards.ReferralQualified, ("loyalty",)),
     Topic("churn-scored", risk.ChurnScored, ("churn",), compacted=True),
     Topic("customer-at-risk", risk.CustomerAtRisk, ("churn",)),

@@ -12,5 +12,6 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
     Accounts and orders are folded together as before."""
     return {
         "accounts_kept_nameless": await store.rename(tx, erasure.names),
+        "reasons_deleted": await store.forget_reasons(tx, erasure.names),
         "coupons_kept_nameless": await coupons.forget(tx, erasure.names, erasure.now),
     }

@@ -24,11 +24,16 @@ _EXAMPLE: dict[str, Any] = {
     "customer_ids": ["pos:1001"],
     "accounts": [{"customer_id": "pos:1001", "merged_into": None, "opened_at": _AT, "orders": 1, "entries": 1}],
     "tiers": [{"customer_id": "pos:1001", "tier": "silver", "due_at": "2027-11-20T08:15:00Z"}],
-    "lots": [{"customer_id": "pos:1001", "order_id": "pos:88", "points": 125, "reversed": 0, "expires_at": None}],
+    "lots": [{"customer_id": "pos:1001", "origin": "order", "source_id": "pos:88", "points": 125, "posted": 125}],
+    "pool_grants": [{"customer_id": "pos:1001", "order_id": "pos:88", "rule": "/budget", "period": "2026", "used": 9}],
     "entries": [{
         "customer_id": "pos:1001", "seq": 1, "kind": "earned", "debit": "issued", "credit": "pending", "points": 125,
-        "order_id": "pos:88", "occurred_at": _AT, "known_at": _AT,
+        "origin": "order", "source_id": "pos:88", "occurred_at": _AT, "known_at": _AT,
     }],
+    "takes": [{"customer_id": "pos:1001", "take_id": "rd_4", "kind": "redemption", "points": 50, "occurred_at": _AT}],
+    "holds": [{"customer_id": "pos:1001", "hold_id": "hd_4", "points": 50, "state": "committed", "created_at": _AT}],
+    "quotes": [{"customer_id": "pos:1001", "quote_id": "qt_4", "points": 50, "hold_id": "hd_4", "created_at": _AT}],
+    "redemptions": [{"customer_id": "pos:1001", "redemption_id": "rd_4", "points": 50, "redeemed_at": _AT}],
     "reward_uses": [{"customer_id": "pos:1001", "use_id": "rd_4", "reward_id": "rw_1", "at": _AT, "state": "settled"}],
     "coupons": [{"customer_id": "pos:1001", "coupon_id": "cn_1", "percent": "10", "state": "issued"}],
     "events": [{"kind": "purchase-recorded", "occurred_at": _AT, "data": {"order_id": "pos:88"}}],
@@ -52,7 +57,12 @@ class ExportView(BaseModel):
     accounts: Rows
     tiers: Rows
     lots: Rows
+    pool_grants: Rows
     entries: Rows
+    takes: Rows
+    holds: Rows
+    quotes: Rows
+    redemptions: Rows
     reward_uses: Rows
     coupons: Rows
     events: Rows

@@ -5,7 +5,8 @@ from shared.exports import Section, Sections
 SECTIONS: Sections = {
     "accounts": Section("""
         SELECT a.customer_id, s.customer_id AS merged_into, a.opened_at, a.last_at, a.orders,
-               CAST(convert_from(a.caps, 'UTF8') AS jsonb) AS caps, a.entries, encode(a.head, 'hex') AS head
+               CAST(convert_from(a.caps, 'UTF8') AS jsonb) AS caps, a.entries, encode(a.head, 'hex') AS head,
+               a.unsettled
         FROM accounts AS a LEFT JOIN accounts AS s ON s.account_id = a.survivor_account_id
         WHERE a.customer_id = ANY(:ids) ORDER BY a.customer_id"""),
     "tiers": Section("""
@@ -13,15 +14,43 @@ SECTIONS: Sections = {
         FROM tiers AS t JOIN accounts AS a USING (account_id)
         WHERE a.customer_id = ANY(:ids) ORDER BY a.customer_id"""),
     "lots": Section("""
-        SELECT a.customer_id, l.order_id, l.occurred_at, l.currency, l.net_minor, l.points, l.reversed,
-               l.programme_version, l.judged_with, l.available_from, l.expires_at, l.posted, l.posted_in, l.due_at
+        SELECT a.customer_id, l.origin, l.source_id, l.occurred_at, l.currency, l.net_minor, l.points, l.reversed,
+               l.programme_version, l.judged_with, l.available_from, l.expires_at, l.posted, l.posted_in, l.spent,
+               l.held, l.repaid, l.owed, l.due_at
         FROM lots AS l JOIN accounts AS a USING (account_id)
-        WHERE a.customer_id = ANY(:ids) ORDER BY l.occurred_at, l.order_id"""),
+        WHERE a.customer_id = ANY(:ids) ORDER BY l.occurred_at, l.source_id, l.origin"""),
+    "pool_grants": Section("""
+        SELECT a.customer_id, g.order_id, g.rule, g.period, g.asked, g.granted, g.used
+        FROM pool_grants AS g
+            JOIN lots AS l ON l.source_id = g.order_id AND l.origin = 'order'
+            JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY g.order_id, g.rule"""),
     "entries": Section("""
-        SELECT a.customer_id, e.seq, e.kind, e.debit, e.credit, e.points, e.order_id, e.programme_version,
+        SELECT a.customer_id, e.seq, e.kind, e.debit, e.credit, e.points, e.origin, e.source_id, e.programme_version,
                e.occurred_at, e.known_at, e.cause_source, e.cause_id, encode(e.hash, 'hex') AS hash
         FROM ledger AS e JOIN accounts AS a USING (account_id)
         WHERE a.customer_id = ANY(:ids) ORDER BY e.known_at, a.customer_id, e.seq"""),
+    "takes": Section("""
+        SELECT a.customer_id, t.take_id, t.kind, t.points, t.occurred_at, t.origins, t.source_ids, t.portions,
+               t.foreign_points, t.rolled_back_at
+        FROM takes AS t JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY t.occurred_at, t.take_id"""),
+    "quotes": Section("""
+        SELECT a.customer_id, q.quote_id, q.reward_id, q.reward_version, q.points, q.price, q.order_id, q.created_at,
+               q.expires_at, q.hold_id
+        FROM quotes AS q JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY q.created_at, q.quote_id"""),
+    "redemptions": Section("""
+        SELECT a.customer_id, r.redemption_id, r.hold_id, r.reward_id, r.reward_version, r.points, r.price, r.order_id,
+               r.coupon_id, r.redeemed_at, r.rolled_back_at, r.rolled_back_because, r.fulfilment, r.fulfilment_at,
+               r.due_at, r.overdue_told_at
+        FROM redemptions AS r JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY r.redeemed_at, r.redemption_id"""),
+    "holds": Section("""
+        SELECT a.customer_id, h.hold_id, h.points, h.committed, h.state, h.created_at, h.expires_at, h.origins,
+               h.source_ids, h.portions
+        FROM holds AS h JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY h.created_at, h.hold_id"""),
     "reward_uses": Section("""
         SELECT a.customer_id, u.use_id, u.reward_id, u.version, u.at, u.state, u.lapses_at, u.of_stock
         FROM reward_uses AS u JOIN accounts AS a USING (account_id)
@@ -41,6 +70,10 @@ LEFT_OUT = {
     "accounts.survivor_account_id": "told as merged_into",
     "lots.account_id": _NUMBER,
     "ledger.account_id": _NUMBER,
+    "takes.account_id": _NUMBER,
+    "holds.account_id": _NUMBER,
+    "quotes.account_id": _NUMBER,
+    "redemptions.account_id": _NUMBER,
     "tiers.account_id": _NUMBER,
     "reward_uses.account_id": _NUMBER,
     "rewards": "what the house offers to everybody",
@@ -48,7 +81,9 @@ LEFT_OUT = {
     "coupons.code": "whoever has it may use it: its customer reads it at /accounts/{customer_id}/coupons",
     "coupon_batches.coupons": "how many others got one, too",
     "coupon_batches.body": "what the coupons are worth, which each of them says",
+    "pools": "what all customers were given of a budget together",
     "programmes": "rules of the house, of nobody",
+    "simulations": "sums over everybody, of nobody",
     "tier_passes": "how far everybody was judged by a version",
 }
 """Beside those that every service leaves out."""

@@ -45,7 +45,7 @@ class Purse:
 
     @property
     def lapsed(self) -> list[Hold]:
-        """Holds that have run out and aren't written down as such. Whoever holds rewards for them ends them first."""
+        """Holds that have run out and aren't written down as such."""
         return [hold for hold in self.holds.values() if hold.state_at(self.now) == "expired"]
 
     def available(self) -> int:
@@ -148,17 +148,22 @@ class Purse:
         self.journal.events.append(Outgoing(event, self.cause.traceparent))
 
 
-async def open_purse(tx: Tx, customer: str, now: datetime, cause: Cause, needed: Portions = ()) -> Purse | None:
+async def hold_of(tx: Tx, hold_id: str) -> Hold | None:
+    """That hold as it was written down, or None."""
+    return await store.hold(tx, hold_id)
+
+
+async def take_of(tx: Tx, take_id: str) -> Take | None:
+    """That take, or None."""
+    return await store.take(tx, take_id)
+
+
+async def open_purse(tx: Tx, customer: str, now: datetime, cause: Cause) -> Purse | None:
     """The purse of the person with this id, locked; None where loyalty has never heard of him.
 
-    ``needed``: portions of lots that are to be moved though nothing of them may be free.
+    Holds that have run out are ended.
     """
-    return await _open(tx, await lock_person(tx, customer), now, cause, needed)
-
-
-async def _open(
-    tx: Tx, accounts: dict[int, Account], now: datetime, cause: Cause, needed: Portions
-) -> Purse | None:
+    accounts = await lock_person(tx, customer)
     if not accounts:
         return None
     owner = accounts[next(iter(accounts.values())).person]
@@ -171,5 +176,7 @@ async def _open(
     else:
         purse._lots = {lot.award.key: lot for lot in await store.free_lots(tx, list(accounts))}
     purse.holds = {hold.hold_id: hold for hold in await store.open_holds(tx, list(accounts))}
-    await purse.load(needed)
+    for hold in purse.lapsed:
+        await purse.load(hold.portions)
+        await purse.end(hold, "expired")
     return purse

@@ -88,3 +88,13 @@ async def lots_page(tx: Tx, accounts: Accounts, before: tuple[datetime, str], li
 async def everything(tx: Tx) -> list[tuple[str, str, Lot]]:
     """Every lot with who answers for its customer, and the customer, sorted."""
     return await store.everything(tx)
+
+
+async def due_holds(tx: Tx, now: datetime, limit: int) -> list[str]:
+    """The ids of holds that have run out and aren't written down as such."""
+    return await store.due_holds(tx, now, limit)
+
+
+async def next_hold_due(tx: Tx) -> datetime | None:
+    """When the next hold runs out."""
+    return await store.next_hold_due(tx)

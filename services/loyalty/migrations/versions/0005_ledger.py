@@ -39,7 +39,7 @@ CREATE TABLE takes (
     take_id text PRIMARY KEY,
     account_id bigint NOT NULL,
     kind text NOT NULL CHECK (kind IN ('redemption', 'adjustment', 'transfer')),
-    points bigint NOT NULL CHECK (points > 0),
+    points bigint NOT NULL CHECK (points >= 0),
     occurred_at timestamptz NOT NULL,
     origins text[] NOT NULL,
     source_ids text[] NOT NULL,

@@ -1,8 +1,0 @@
-"""Nothing yet."""
-
-revision = "0010"
-down_revision = "0009"
-
-
-def upgrade() -> None:
-    """Nothing."""

@@ -1,0 +1,186 @@
+"""Quotes and redemptions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from services.loyalty.redemptions.domain import Quote, Redemption, Terms
+from shared.contracts.types import Money
+from shared.db import Row, Tx, execute, fetch
+
+_money = msgspec.json.Decoder(Money)
+_TERMS = "reward_id, reward_version, points, price, order_id"
+_QUOTE = f"quote_id, account_id, {_TERMS}, created_at, expires_at, hold_id"
+_ADD_QUOTE = f"""
+INSERT INTO quotes ({_QUOTE})
+VALUES (:quote_id, :account_id, :reward_id, :reward_version, :points, :price, :order_id, :created_at, :expires_at, NULL)
+"""
+_ONE_QUOTE = f"SELECT {_QUOTE} FROM quotes WHERE quote_id = :id"
+_CUSTOMER_OF_QUOTE = """
+SELECT a.customer_id FROM quotes AS q JOIN accounts AS a USING (account_id) WHERE q.quote_id = :id
+"""
+_CUSTOMER_OF_HOLD = """
+SELECT a.customer_id FROM holds AS h JOIN accounts AS a USING (account_id) WHERE h.hold_id = :id
+"""
+_CUSTOMER_OF = """
+SELECT a.customer_id FROM redemptions AS r JOIN accounts AS a USING (account_id) WHERE r.redemption_id = :id
+"""
+_QUOTE_OF_HOLD = f"SELECT {_QUOTE} FROM quotes WHERE hold_id = :id"
+_USE_QUOTE = "UPDATE quotes SET hold_id = :hold WHERE quote_id = :id AND hold_id IS NULL"
+_REDEMPTION = f"""
+redemption_id, account_id, {_TERMS}, hold_id, coupon_id, redeemed_at, rolled_back_at, rolled_back_because, fulfilment,
+fulfilment_at, due_at
+"""
+_ADD = f"""
+INSERT INTO redemptions ({_REDEMPTION})
+VALUES (:redemption_id, :account_id, :reward_id, :reward_version, :points, :price, :order_id, :hold_id, :coupon_id,
+        :redeemed_at, NULL, NULL, :fulfilment, :fulfilment_at, :due_at)
+"""
+_ONE = f"SELECT {_REDEMPTION} FROM redemptions WHERE redemption_id = :id"
+_LOCK = f"{_ONE} FOR UPDATE"
+_CHANGE = """
+UPDATE redemptions SET rolled_back_at = :rolled_back_at, rolled_back_because = :because, fulfilment = :fulfilment,
+    fulfilment_at = :fulfilment_at
+WHERE redemption_id = :id
+"""
+_PAGE = f"""
+SELECT {_REDEMPTION} FROM redemptions
+WHERE account_id = ANY(:accounts) AND (redeemed_at, redemption_id) < (:at, :id)
+ORDER BY redeemed_at DESC, redemption_id DESC LIMIT :limit
+"""
+# As the partial index has it.
+_DUE = """
+due_at IS NOT NULL AND overdue_told_at IS NULL AND rolled_back_at IS NULL AND fulfilment IN ('open', 'sent')
+"""
+_OVERDUE = f"""
+WITH late AS (
+    SELECT redemption_id FROM redemptions WHERE due_at <= :now AND {_DUE} ORDER BY due_at LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE redemptions AS r SET overdue_told_at = :now FROM late, accounts AS a
+WHERE r.redemption_id = late.redemption_id AND a.account_id = r.account_id
+RETURNING a.customer_id, r.redemption_id, r.reward_id, r.due_at
+"""
+_NEXT_OVERDUE = f"SELECT min(due_at) AS at FROM redemptions WHERE {_DUE}"
+
+
+async def add_quote(tx: Tx, quote: Quote) -> None:
+    """A new quote."""
+    await execute(
+        tx, _ADD_QUOTE, quote_id=quote.quote_id, account_id=quote.account_id, created_at=quote.created_at,
+        expires_at=quote.expires_at, **_terms_row(quote.terms),
+    )  # fmt: skip
+
+
+async def quote(tx: Tx, quote_id: str) -> Quote | None:
+    """That quote, or None."""
+    rows = await fetch(tx, _ONE_QUOTE, id=quote_id)
+    return _quote(rows[0]) if rows else None
+
+
+async def quote_of_hold(tx: Tx, hold_id: str) -> Quote | None:
+    """The quote that a hold was made of, or None."""
+    rows = await fetch(tx, _QUOTE_OF_HOLD, id=hold_id)
+    return _quote(rows[0]) if rows else None
+
+
+async def use_quote(tx: Tx, quote_id: str, hold_id: str) -> bool:
+    """Whether it was ours to use."""
+    return await execute(tx, _USE_QUOTE, id=quote_id, hold=hold_id) == 1
+
+
+async def customer_of_quote(tx: Tx, quote_id: str) -> str | None:
+    """Whose quote it is, or None where there is none; so with holds and redemptions."""
+    return _one_name(await fetch(tx, _CUSTOMER_OF_QUOTE, id=quote_id))
+
+
+async def customer_of_hold(tx: Tx, hold_id: str) -> str | None:
+    """Whose hold it is."""
+    return _one_name(await fetch(tx, _CUSTOMER_OF_HOLD, id=hold_id))
+
+
+async def customer_of(tx: Tx, redemption_id: str) -> str | None:
+    """Whose redemption it is."""
+    return _one_name(await fetch(tx, _CUSTOMER_OF, id=redemption_id))
+
+
+async def add(tx: Tx, redemption: Redemption) -> None:
+    """A new redemption."""
+    await execute(
+        tx, _ADD, redemption_id=redemption.redemption_id, account_id=redemption.account_id,
+        hold_id=redemption.hold_id, coupon_id=redemption.coupon_id, redeemed_at=redemption.redeemed_at,
+        fulfilment=redemption.fulfilment, fulfilment_at=redemption.fulfilment_at, due_at=redemption.due_at,
+        **_terms_row(redemption.terms),
+    )  # fmt: skip
+
+
+async def one(tx: Tx, redemption_id: str) -> Redemption | None:
+    """That redemption, or None."""
+    rows = await fetch(tx, _ONE, id=redemption_id)
+    return _redemption(rows[0]) if rows else None
+
+
+async def lock(tx: Tx, redemption_id: str) -> Redemption | None:
+    """The same, locked; accounts are locked before."""
+    rows = await fetch(tx, _LOCK, id=redemption_id)
+    return _redemption(rows[0]) if rows else None
+
+
+async def change(tx: Tx, redemption: Redemption) -> None:
+    """Writes back what may change of it."""
+    await execute(
+        tx, _CHANGE, id=redemption.redemption_id, rolled_back_at=redemption.rolled_back_at,
+        because=redemption.rolled_back_because, fulfilment=redemption.fulfilment,
+        fulfilment_at=redemption.fulfilment_at,
+    )  # fmt: skip
+
+
+async def page(tx: Tx, accounts: Sequence[int], before: tuple[datetime, str], limit: int) -> list[Redemption]:
+    """Those of these accounts before (redeemed_at, redemption_id), the newest first."""
+    rows = await fetch(tx, _PAGE, accounts=list(accounts), at=before[0], id=before[1], limit=limit)
+    return [_redemption(row) for row in rows]
+
+
+async def tell_overdue(tx: Tx, now: datetime, limit: int) -> Sequence[Row]:
+    """Notes as told what is overdue and wasn't: customer_id, redemption_id, reward_id, due_at."""
+    return await fetch(tx, _OVERDUE, now=now, limit=limit)
+
+
+async def next_overdue(tx: Tx) -> datetime | None:
+    """When the next becomes overdue."""
+    at: datetime | None = (await fetch(tx, _NEXT_OVERDUE))[0]["at"]
+    return at
+
+
+def _terms_row(terms: Terms) -> dict[str, Any]:
+    return {
+        "reward_id": terms.reward_id,
+        "reward_version": terms.reward_version,
+        "points": terms.points,
+        "price": msgspec.json.encode(terms.price).decode() if terms.price else None,
+        "order_id": terms.order_id,
+    }
+
+
+def _terms(row: Row) -> Terms:
+    price = _money.decode(row["price"]) if row["price"] else None
+    return Terms(row["points"], row["reward_id"], row["reward_version"], price, row["order_id"])
+
+
+def _quote(row: Row) -> Quote:
+    return Quote(
+        row["quote_id"], row["account_id"], _terms(row), row["created_at"], row["expires_at"], row["hold_id"]
+    )
+
+
+def _redemption(row: Row) -> Redemption:
+    return Redemption(
+        row["redemption_id"], row["account_id"], _terms(row), row["redeemed_at"], row["hold_id"], row["coupon_id"],
+        row["fulfilment"], row["fulfilment_at"], row["due_at"], row["rolled_back_at"], row["rolled_back_because"],
+    )  # fmt: skip
+
+
+def _one_name(rows: Sequence[Row]) -> str | None:
+    return rows[0]["customer_id"] if rows else None
