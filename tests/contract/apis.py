@@ -120,6 +120,8 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     issued = {"customers": [CUSTOMER], "coupon": {"percent": "10", "valid_days": 30}, "reason": "a present"}
     batch = await _post(services["loyalty"].app, "/coupons/batches", issued)
     coupon = (await _get(services["loyalty"].app, f"/accounts/{CUSTOMER}/coupons"))["items"][0]
+    period = {"from": "2026-01-01T00:00:00Z", "to": "2026-11-01T00:00:00Z", "version": 1}
+    tried = await _post(services["loyalty"].app, "/simulations", period)
     return {
         "profile": {
             **everywhere, "name": "regulars", "channel": "email", "purpose": "marketing", "sku": "sku-1",
@@ -128,6 +130,7 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
         },
         "loyalty": {
             **everywhere, "code": coupon["code"], "/rewards/{id}": tin["id"], "/coupons/batches/{id}": batch["id"],
+            "/simulations/{id}": tried["id"],
         },
         "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},
         "engagement": {
@@ -141,7 +144,7 @@ async def _post(app: FastAPI, path: str, body: dict[str, Any]) -> Any:
     headers = {**bearer(), "Idempotency-Key": path}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers) as http:
         response = await http.post(path, json=body)
-    assert response.status_code == 201, response.text
+    assert response.status_code in (201, 202), response.text
     return response.json()
 
 
