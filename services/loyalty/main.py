@@ -69,7 +69,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             ledger_http.router(db),
             simulations_http.router(db, Simulations(clock, programmes, earning), Backtests(clock, programmes)),
             exports_http.router(db, clock),
-            rewards_http.router(db, Rewards(clock)),
+            rewards_http.router(db, Rewards(clock, programmes, surroundings.house.zone)),
             redemptions_http.router(db, Redemptions(clock, programmes, surroundings.house.zone)),
             coupons_http.router(db, Coupons(clock, surroundings.house.zone), surroundings.erased, wake),
         ],

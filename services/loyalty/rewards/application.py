@@ -12,8 +12,21 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from services.loyalty.ledger.reading import balance_at
+from services.loyalty.programmes.application import Programmes
+from services.loyalty.programmes.domain import in_force
 from services.loyalty.rewards import store
-from services.loyalty.rewards.domain import OUT_OF_STOCK, Refused, Reward, StockTaken, read_reward, refusal
+from services.loyalty.rewards.domain import (
+    OUT_OF_STOCK,
+    Refused,
+    Reward,
+    Standing,
+    StockTaken,
+    read_reward,
+    refusal,
+    refusals,
+)
+from services.loyalty.tiers.application import ladder_of
 from shared.clock import Clock
 from shared.db import Row, Tx
 
@@ -41,9 +54,7 @@ async def as_of(tx: Tx, reward_id: str, version: int | None, now: datetime) -> R
 
 async def taken(tx: Tx, reward: Reward, accounts: Sequence[int], now: datetime, zone: ZoneInfo) -> int:
     """How often the person of these accounts has taken it in its limit's period; 0 where it has no limit."""
-    if reward.limit is None or not accounts:
-        return 0
-    return await store.taken(tx, reward.reward_id, accounts, reward.limit.since(now, zone), now)
+    return (await _taken(tx, [reward], accounts, now, zone)).get(reward.reward_id, 0)
 
 
 async def reserve(
@@ -92,9 +103,11 @@ async def settle(tx: Tx, use_id: str, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rewards:
-    """What staff do with the catalogue."""
+    """What staff do with the catalogue, and how it stands to a person."""
 
     clock: Clock
+    programmes: Programmes
+    zone: ZoneInfo
 
     async def add(self, tx: Tx, body: Body) -> Reward:
         """A new reward of a checked body."""
@@ -129,6 +142,29 @@ class Rewards:
         """Rewards, the newest first; only the active ones if ``active``."""
         rows = await store.page(tx, before, active=active, limit=limit, now=self.clock.now())
         return [_reward(row) for row in rows]
+
+
+    async def standings(self, tx: Tx, rewards: Sequence[Reward], accounts: Sequence[int]) -> list[Standing]:
+        """How these rewards stand to the person of these accounts, in their order. Some statements, however many."""
+        now = self.clock.now()
+        programme = in_force(await self.programmes.known(tx), now)
+        tier = (await ladder_of(tx, accounts, programme)).at(now) if programme else None
+        has = (await balance_at(tx, accounts, now)).available
+        counts = await _taken(tx, rewards, accounts, now, self.zone)
+        return [
+            Standing(
+                tuple(refusals(one, tier=tier, taken_in_period=counts.get(one.reward_id, 0), now=now)),
+                max(0, one.points - has),
+            )
+            for one in rewards
+        ]
+
+
+async def _taken(
+    tx: Tx, rewards: Sequence[Reward], accounts: Sequence[int], now: datetime, zone: ZoneInfo
+) -> dict[str, int]:  # fmt: skip
+    since = {one.reward_id: one.limit.since(now, zone) for one in rewards if one.limit}
+    return await store.taken(tx, since, accounts, now) if since else {}
 
 
 def _text(body: Body) -> str:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from services.loyalty.coupons.bodies import CouponTerms
 from services.loyalty.programmes.bodies import MoneyBody, Name, Strict, Texts
 from services.loyalty.rewards import examples
-from services.loyalty.rewards.domain import HANDED_OVER, Period, Reward
+from services.loyalty.rewards.domain import HANDED_OVER, Period, RefusalCode, Reward, Standing
 from shared.contracts.rewards import RewardKind
 
 
@@ -85,6 +85,40 @@ class RewardView(RewardFields):
     version: int
     stock_left: int | None
     created_at: datetime
+
+
+class RefusalView(BaseModel):
+    """Why he can't: a stable code, and from when on that is no longer so, if time alone changes it."""
+
+    code: RefusalCode
+    detail: str
+    earliest: datetime | None
+
+
+class RewardStanding(BaseModel):
+    """Whether a customer could take the reward now; if not, every reason, and the points that he lacks."""
+
+    may_take: bool
+    refusals: list[RefusalView]
+    shortfall: int
+
+
+class RewardOffer(RewardView):
+    """A reward; ``customer`` where somebody was asked for."""
+
+    model_config = ConfigDict(json_schema_extra={"example": examples.OFFER})
+
+    customer: RewardStanding | None = None
+
+
+def offered(reward: Reward, standing: Standing | None) -> RewardOffer:
+    """A reward in a list, and how it stands to a person."""
+    said = standing and {
+        "may_take": standing.may_take,
+        "refusals": [{"code": one.code, "detail": one.detail, "earliest": one.earliest} for one in standing.refusals],
+        "shortfall": standing.shortfall,
+    }
+    return RewardOffer.model_validate({**shown(reward), "customer": said})
 
 
 def view(reward: Reward) -> RewardView:

@@ -1,6 +1,6 @@
 """A reward, and who may take it when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -86,6 +86,18 @@ class Refusal(msgspec.Struct, frozen=True):
     tiers: Sequence[str] = ()
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """How a reward stands to a person: everything that keeps him from it, and the points he lacks."""
+
+    refusals: Sequence[Refusal]
+    shortfall: int
+
+    @property
+    def may_take(self) -> bool:
+        """Whether he could have it now."""
+        return not self.refusals and not self.shortfall
+
+
 class Refused(Exception):
     """A reward can't be taken."""
 
@@ -102,27 +114,26 @@ class StockTaken(Exception):
         self.taken = taken
 
 
-def refusal(
-    reward: Reward, *, tier: str | None, taken_in_period: int, now: datetime, stock_left: int | None = None
-) -> Refusal | None:
-    """Why somebody in this tier, who took so many in the limit's period, can't take it now; None: he can.
+def refusal(reward: Reward, *, tier: str | None, taken_in_period: int, now: datetime) -> Refusal | None:
+    """The first reason why somebody in this tier, who took so many in the limit's period, can't take it now; None: he
+    can, if he has the points."""
+    return next(refusals(reward, tier=tier, taken_in_period=taken_in_period, now=now), None)
 
-    ``stock_left``: where it is known better than the reward says. Points aren't looked at.
-    """
-    left = reward.stock_left if stock_left is None else stock_left
+
+def refusals(reward: Reward, *, tier: str | None, taken_in_period: int, now: datetime) -> Iterator[Refusal]:
+    """Every reason, what he can change least first."""
     if not reward.active:
-        return Refusal("reward-inactive", "This reward isn't offered.")
+        yield Refusal("reward-inactive", "This reward isn't offered.")
     if reward.since is not None and now < reward.since:
-        return Refusal("not-yet", "This reward isn't offered yet.", earliest=reward.since)
+        yield Refusal("not-yet", "This reward isn't offered yet.", earliest=reward.since)
     if reward.until is not None and now >= reward.until:
-        return Refusal("over", "This reward isn't offered any more.")
+        yield Refusal("over", "This reward isn't offered any more.")
     if reward.tiers and tier not in reward.tiers:
-        return Refusal("tier-required", f"This reward is for {', '.join(reward.tiers)}.", tiers=reward.tiers)
+        yield Refusal("tier-required", f"This reward is for {', '.join(reward.tiers)}.", tiers=reward.tiers)
     if reward.limit is not None and taken_in_period >= reward.limit.count:
-        return Refusal("limit-reached", _limit(reward.limit))
-    if left is not None and left <= 0:
-        return OUT_OF_STOCK
-    return None
+        yield Refusal("limit-reached", _limit(reward.limit))
+    if reward.stock_left is not None and reward.stock_left <= 0:
+        yield OUT_OF_STOCK
 
 
 OUT_OF_STOCK = Refusal("out-of-stock", "Nothing of this reward is left.")

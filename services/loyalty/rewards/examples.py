@@ -19,5 +19,12 @@ REWARD: dict[str, Any] = {
     **BODY, "id": "rw_00065c3f5a2b7e1f4c0a9b8d", "version": 1, "stock_left": 93, "active": True, "coupon": None,
     "created_at": "2026-11-20T08:15:00Z",
 }  # fmt: skip
+OFFER: dict[str, Any] = {
+    **REWARD,
+    "customer": {
+        "may_take": False, "shortfall": 120,
+        "refusals": [{"code": "tier-required", "detail": "This reward is for silver.", "earliest": None}],
+    },
+}  # fmt: skip
 PATCH: dict[str, Any] = {"points": 450, "until": None}
 ETAG: dict[str, Any] = {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Version of the reward"}}}

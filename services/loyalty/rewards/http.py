@@ -1,24 +1,25 @@
 """The catalogue over HTTP: staff keep it, customers see what is active of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import Body, Path, Response
+from fastapi import Body, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from services.loyalty.ledger.reading import holder_of
 from services.loyalty.openapi import answers, page
 from services.loyalty.rewards import examples
 from services.loyalty.rewards.application import Rewards, offer
-from services.loyalty.rewards.bodies import RewardBody, RewardView, view
+from services.loyalty.rewards.bodies import RewardBody, RewardOffer, RewardView, offered, view
 from services.loyalty.rewards.domain import Refused, Reward, StockTaken
-from shared.contracts.types import PRINTABLE
-from shared.db import Database
-from shared.http.auth import Principal, requires, staff_only
+from shared.contracts.types import CUSTOMER_ID, PRINTABLE
+from shared.db import Database, Tx
+from shared.http.auth import Principal, own_or_404, requires, staff_only
 from shared.http.etags import Precondition, etag, if_match
 from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.pagination import Page, PageRequest
-from shared.http.problems import ProblemError, conflict, not_found
+from shared.http.problems import ProblemError, conflict, documented, not_found
 from shared.http.routing import Router
 
 Reader = Annotated[Principal, requires("loyalty:read")]
@@ -31,16 +32,23 @@ def router(db: Database, rewards: Rewards) -> Router:
     """``GET|POST /rewards``, ``GET|PATCH /rewards/{id}``."""
     routes = Router(prefix="/rewards", tags=["rewards"])
 
-    @routes.get("", response_model=Page[RewardView], responses=page(examples.REWARD))
-    async def listed(who: Reader, paging: PageRequest) -> Page[RewardView]:
-        """The rewards, the newest first; to a customer's token the active ones."""
+    @routes.get("", response_model=Page[RewardOffer], responses={**page(examples.OFFER), 404: documented(404)})
+    async def listed(
+        who: Reader,
+        paging: PageRequest,
+        customer_id: Annotated[str | None, Query(pattern=CUSTOMER_ID.removesuffix(r"(?!\n)"))] = None,
+    ) -> Page[RewardOffer]:
+        """The rewards, the newest first; to a customer's token the active ones. With `customer_id` those that are
+        active, each with whether he could take it now, and everything that keeps him from it."""
         after = paging.after(tuple[str])
+        active = customer_id is not None or who.customer_id is not None
         async with db.transaction() as tx:
-            found = await rewards.page(
-                tx, after[0] if after else None, paging.limit + 1, active=who.customer_id is not None
-            )
+            accounts = None if customer_id is None else await _accounts(tx, who, customer_id)
+            found = await rewards.page(tx, after[0] if after else None, paging.limit + 1, active=active)
+            shown = found[: paging.limit]
+            standings = [None for _ in shown] if accounts is None else await rewards.standings(tx, shown, accounts)
         cursor = paging.next_cursor(found, lambda reward: (reward.reward_id,))
-        return Page(items=[view(reward) for reward in found[: paging.limit]], next_cursor=cursor)
+        return Page(items=list(map(offered, shown, standings)), next_cursor=cursor)
 
     @routes.post(
         "", status_code=201, response_model=RewardView, responses=answers(examples.REWARD, 201, **examples.ETAG)
@@ -107,6 +115,14 @@ def router(db: Database, rewards: Rewards) -> Router:
                 raise conflict("stock-taken", f"{error.taken} are taken or on hold.", taken=error.taken) from None
 
     return routes
+
+
+async def _accounts(tx: Tx, who: Principal, customer_id: str) -> Sequence[int]:
+    holder = await holder_of(tx, customer_id)
+    own_or_404(who, customer_id, *holder.ids)
+    if not holder.accounts:
+        raise not_found()
+    return holder.accounts
 
 
 def refused(error: Refused) -> ProblemError:

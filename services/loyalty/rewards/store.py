@@ -1,9 +1,9 @@
 """Rewards, what they said in each version, and who took them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from shared.db import Row, Tx, execute, fetch
+from shared.db import Row, Tx, columns, execute, fetch
 
 # What open holds have that have lapsed is free, whether or not they were swept.
 _LEFT = """
@@ -40,10 +40,11 @@ _OF_STOCK = """
 SELECT count(*)::int AS taken FROM reward_uses WHERE reward_id = :reward AND of_stock AND state <> 'released'
 """
 _TAKEN = """
-SELECT reward_id, count(*)::int AS taken FROM reward_uses
-WHERE account_id = ANY(:accounts) AND reward_id = :reward AND state <> 'released'
-  AND (lapses_at IS NULL OR lapses_at > :now) AND (CAST(:since AS timestamptz) IS NULL OR at >= :since)
-GROUP BY reward_id
+SELECT u.reward_id, count(*)::int AS taken
+FROM unnest(CAST(:rewards AS text[]), CAST(:sinces AS timestamptz[])) AS w (reward_id, since)
+    JOIN reward_uses AS u ON u.reward_id = w.reward_id AND (w.since IS NULL OR u.at >= w.since)
+WHERE u.account_id = ANY(:accounts) AND u.state <> 'released' AND (u.lapses_at IS NULL OR u.lapses_at > :now)
+GROUP BY u.reward_id
 """
 _USE = """
 INSERT INTO reward_uses (use_id, reward_id, version, account_id, at, state, lapses_at, of_stock)
@@ -127,10 +128,13 @@ async def change(
     await execute(tx, _VERSION, reward=reward, version=version, now=now, body=body)
 
 
-async def taken(tx: Tx, reward: str, accounts: Sequence[int], since: datetime | None, now: datetime) -> int:
-    """How often these accounts have taken it since then, open holds among it."""
-    rows = await fetch(tx, _TAKEN, reward=reward, accounts=list(accounts), since=since, now=now)
-    return int(rows[0]["taken"]) if rows else 0
+async def taken(
+    tx: Tx, since: Mapping[str, datetime | None], accounts: Sequence[int], now: datetime
+) -> dict[str, int]:  # fmt: skip
+    """How often these accounts have taken rewards, each since an instant or ever, open holds among it."""
+    rewards, sinces = columns(list(since.items()), 2)
+    rows = await fetch(tx, _TAKEN, rewards=rewards, sinces=sinces, accounts=list(accounts), now=now)
+    return {row["reward_id"]: row["taken"] for row in rows}
 
 
 async def use(

@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
+from services.loyalty.ledger.reading import holder_of
 from services.loyalty.rewards import application as rewards
 from services.loyalty.rewards.domain import Refused, Reward
 from shared.contracts.types import Money
 from shared.db import fetch
 from tests.integration.loyalty.shop import Shop
+from tests.integration.loyalty.test_merges import NEW, OLD, bought, merged
 from tests.kit.builders import NOW, at
 
 SERVICE = "loyalty"
@@ -273,6 +275,33 @@ async def test_customers_see_what_is_active_and_change_nothing(shop: Shop) -> No
         assert (await himself.post("/rewards", json=TIN)).status_code == 403
     async with shop.client("loyalty:read") as reader:
         assert (await reader.post("/rewards", json=TIN)).status_code == 403
+
+
+async def test_a_customer_is_told_what_he_could_take_and_everything_that_keeps_him_from_the_rest(shop: Shop) -> None:
+    await shop.post(pending_days=0, tiers=[{"name": "gold", "qualify": {"spend": "100000", "window_days": 365}}])
+    await shop.take(bought(OLD, "o-1", "3000", 40), bought(NEW, "o-2", "2000", 3), merged())
+    async with shop.client(STAFF) as http:
+        cheap = await added(http, points=500)
+        dear = await added(http, points=501, tiers=["gold"], stock=0)
+        once = await added(http, points=1, per_customer={"count": 1, "per": "lifetime"})
+        hidden = await added(http, active=False)
+        assert (await http.get("/rewards", params={"customer_id": "nobody"})).status_code == 404
+        asked = (await http.get("/rewards")).json()["items"]
+        assert {one["id"]: one["customer"] for one in asked} == dict.fromkeys(
+            (cheap["id"], dear["id"], once["id"], hidden["id"])
+        )
+        async with shop.db.transaction() as tx:
+            accounts = (await holder_of(tx, OLD)).accounts
+        assert isinstance(await take(shop, once["id"], account=accounts[0]), Reward)
+    async with shop.client("loyalty:read", customer_id=OLD) as himself:
+        answer = (await himself.get("/rewards", params={"customer_id": NEW})).json()["items"]
+        assert (await himself.get("/rewards", params={"customer_id": "c-other"})).status_code == 404
+    told = {one["id"]: one["customer"] for one in answer}
+    assert told.keys() == {cheap["id"], dear["id"], once["id"]}
+    assert told[cheap["id"]] == {"may_take": True, "refusals": [], "shortfall": 0}
+    assert [one["code"] for one in told[dear["id"]]["refusals"]] == ["tier-required", "out-of-stock"]
+    assert (told[dear["id"]]["may_take"], told[dear["id"]]["shortfall"]) == (False, 1)
+    assert [one["code"] for one in told[once["id"]]["refusals"]] == ["limit-reached"]
 
 
 async def test_a_reward_that_is_posted_again_with_its_key_is_there_once(shop: Shop) -> None:
