@@ -1,28 +1,21 @@
-"""What an order earns, and what a history of orders earns: pure, in integers, in the order of the facts.
-
-Each part (the base, a rule, a tier) is rounded on its own. A return leaves every part at the rate it was earned: what a
-cap or the budget left of a part shrinks in proportion to what the part would have been without it.
-"""
+"""What an order earns, and what a history of orders earns: pure, in integers, in the order of the facts."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.loyalty.earning.basis import Worths, standing, worth, worths
-from services.loyalty.earning.memory import Counts, History
-from services.loyalty.earning.pools import BUDGET, Claim, Pools
+from services.loyalty.earning.basis import standing, worth, worths
+from services.loyalty.earning.memory import History
+from services.loyalty.earning.parts import Case, Part
+from services.loyalty.earning.pools import Pools
 from services.loyalty.ledger.domain import Award
 from services.loyalty.programmes.domain import Programme
-from services.loyalty.programmes.rules import Cap, Rule, name_of
-from services.loyalty.tiers.domain import Ladder, Spend
-from shared.contracts.orders import Order, OrderLine, spread
+from services.loyalty.programmes.rules import name_of
+from services.loyalty.tiers.domain import Spend
+from shared.contracts.orders import Order, spread
 
-BASE = "base"
-TIER = "tier"
-_PIECE = 1000
 _NOBODY_ELSE = Pools()
 
 VersionOf = Callable[[Order], tuple[Programme | None, int]]
@@ -33,18 +26,6 @@ Freed = tuple[datetime, str, str, int]
 
 _Stood = tuple[Order, Sequence[int]]
 """An order and its points: after none of its returns, after the first, and so on."""
-
-
-class Part(msgspec.Struct, frozen=True):
-    """What the base, a rule or a tier gave for an order as bought, and what returns left of it.
-
-    ``wanted`` before caps and the budget, ``awarded`` after them, ``kept`` after returns.
-    """
-
-    rule: str
-    wanted: int
-    awarded: int
-    kept: int
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -66,9 +47,9 @@ def judge(
     day = order.occurred_at.astimezone(zone).date()
     counts = history.counts.after(day) if bought else history.counts
     parts: Sequence[Part] = ()
-    case: _Case | None = None
+    case: Case | None = None
     if programme and bought and _earns(order, programme):
-        case = _Case(history, order, programme, spends, day, counts, pools or _NOBODY_ELSE)
+        case = Case(history, order, programme, spends, day, counts, pools or _NOBODY_ELSE)
         parts = case.parts()
     if pools is not None:
         while not pools.settle(order.order_id, case.claims(parts) if case else ()):
@@ -106,7 +87,7 @@ def fold(
         points: Sequence[int] = (judgement.award.points,)
         if order.refunds and programme and judgement.parts:
             day = order.occurred_at.astimezone(zone).date()
-            case = _Case(before, order, programme, spends, day, history.counts, pools)
+            case = Case(before, order, programme, spends, day, history.counts, pools)
             after_each = _after_each_refund(case)
             freed += _givebacks(case, after_each)
             points = [sum(part.kept for part in parts) for parts in after_each]
@@ -133,125 +114,6 @@ def by_line(judgement: Judgement, order: Order, programme: Programme) -> dict[st
         for line, share in zip(lines, spread(part.kept, weights), strict=True):
             points[line.line_id] += share
     return points
-
-
-@dataclass(slots=True)
-class _Case:
-    """An order before its version: all that its parts hang on. ``counts``: with the order itself."""
-
-    history: History
-    order: Order
-    programme: Programme
-    spends: Sequence[Spend]
-    day: date
-    counts: Counts
-    pools: Pools
-    claimed: list[tuple[str, Cap, int, int]] = field(default_factory=list)
-    _whole: tuple[int, int] = (0, 0)
-    _ladder: Ladder | None = None
-
-    def parts(self) -> Sequence[Part]:
-        """The base, the rules that apply and the tier, after caps and the budget."""
-        programme, order = self.programme, self.order
-        if programme.is_shared:
-            self.claimed = []
-        of_lines = worths(order, programme.base)
-        bought, left = (order.total, order.net) if of_lines is None else worth(order.lines, of_lines)
-        self._whole = (bought, left)
-        base = programme.points(bought)
-        parts = [Part(BASE, base, base, programme.points(left)), *self._of_rules(of_lines)]
-        if programme.has_factors and (factor := self._tiers.factor(order.occurred_at)):
-            gross = programme.points(bought, factor)
-            parts.append(Part(TIER, gross, gross, programme.points(left, factor)))
-        return self._within_budget(parts) if programme.budget else parts
-
-    def claims(self, parts: Sequence[Part]) -> list[Claim]:
-        """What these parts make of what the pools offered."""
-        kept = {part.rule: part.kept for part in parts}
-        kept[BUDGET] = sum(kept.values())
-        return [
-            Claim(
-                rule=rule,
-                period=name_of(cap.per, self.day),
-                limit=cap.points,
-                asked=asked,
-                offered=offered if rule in kept else 0,
-                kept=kept.get(rule, 0),
-            )
-            for rule, cap, asked, offered in self.claimed
-        ]
-
-    def _of_rules(self, of_lines: Worths | None) -> Iterable[Part]:
-        parts: dict[str, Part] = {}
-        for rule, lines in self.programme.book.about(self.order, self.day):
-            if not self._holds(rule):
-                continue
-            part = self._of_rule(rule, lines, of_lines)
-            place = f"group {rule.group}" if rule.group else rule.id
-            if place not in parts or part.awarded > parts[place].awarded:
-                parts[place] = part
-        return parts.values()
-
-    def _holds(self, rule: Rule) -> bool:
-        when = rule.when
-        if rule.on == "first-purchase" and self.history.orders:
-            return False
-        if rule.nth and self.counts.number(rule.nth.per) != rule.nth.n:
-            return False
-        if self.order.total < when.least or (when.streak and self.counts.streak(when.streak.per) < when.streak.n):
-            return False
-        return not when.tiers or self._tiers.at(self.order.occurred_at) in when.tiers
-
-    def _of_rule(self, rule: Rule, lines: Sequence[OrderLine], of_lines: Worths | None) -> Part:
-        wanted, left = self._wanted(rule, lines, of_lines)
-        awarded = wanted
-        if rule.cap and rule.cap.scope == "programme":
-            awarded = self._offered(rule.id, rule.cap, wanted)
-        elif rule.cap:
-            period, used = self.history.caps.get(rule.id, ("", 0))
-            room = rule.cap.points - (used if period == name_of(rule.cap.per, self.day) else 0)
-            awarded = min(wanted, max(0, room))
-        return Part(rule.id, wanted, awarded, awarded * left // wanted if wanted else 0)
-
-    def _wanted(self, rule: Rule, lines: Sequence[OrderLine], of_lines: Worths | None) -> tuple[int, int]:
-        """Before any cap: for the lines as bought, and for what stands of them."""
-        if rule.bonus:
-            stands = any(
-                line.returned_quantity < line.quantity and (line.paid > line.returned or not line.paid)
-                for line in lines
-            )
-            return rule.bonus, rule.bonus if stands else 0
-        programme = self.programme
-        if rule.per_unit:
-            pieces, stand = sum(line.quantity for line in lines), sum(standing(line) for line in lines)
-            return programme.rounded(pieces * rule.per_unit, _PIECE), programme.rounded(stand * rule.per_unit, _PIECE)
-        bought, left = self._whole if lines is self.order.lines else worth(lines, of_lines)
-        return programme.points(bought, rule.extra), programme.points(left, rule.extra)
-
-    def _within_budget(self, parts: Sequence[Part]) -> list[Part]:
-        """The parts, in their order, as far as the budget goes."""
-        assert self.programme.budget
-        left = self._offered(BUDGET, self.programme.budget, sum(part.awarded for part in parts))
-        trimmed = []
-        for part in parts:
-            awarded = min(part.awarded, left)
-            left -= awarded
-            if awarded < part.awarded:
-                part = Part(part.rule, part.wanted, awarded, part.kept * awarded // part.awarded)
-            trimmed.append(part)
-        return trimmed
-
-    def _offered(self, rule: str, cap: Cap, asked: int) -> int:
-        offered = self.pools.offer(self.order.order_id, rule, name_of(cap.per, self.day), cap.points, asked)
-        if asked:
-            self.claimed.append((rule, cap, asked, offered))
-        return offered
-
-    @property
-    def _tiers(self) -> Ladder:
-        if self._ladder is None:
-            self._ladder = Ladder(self.programme, self.spends)
-        return self._ladder
 
 
 def _earns(order: Order, programme: Programme) -> bool:
@@ -288,7 +150,7 @@ def _used(
     return {**caps, **used} if used else caps
 
 
-def _after_each_refund(case: _Case) -> list[Sequence[Part]]:
+def _after_each_refund(case: Case) -> list[Sequence[Part]]:
     """The parts of an order as it was bought, and after each of its returns."""
     order = case.order
     found = []
@@ -298,7 +160,7 @@ def _after_each_refund(case: _Case) -> list[Sequence[Part]]:
     return found
 
 
-def _givebacks(case: _Case, after_each: Sequence[Sequence[Part]]) -> Iterator[Freed]:
+def _givebacks(case: Case, after_each: Sequence[Sequence[Part]]) -> Iterator[Freed]:
     """What each return of an order frees of which rule's cap, from when on."""
     order, capped = case.order, case.programme.book.caps
     kept = [{part.rule: part.kept for part in parts if part.rule in capped} for parts in after_each]
