@@ -24,10 +24,12 @@ class Coupon(Derived):
 
 
 class CouponIssued(Coupon):
-    """A customer has a coupon, for a redemption or given to him, to be used before ``expires_at``."""
+    """A customer has a coupon, for a redemption or given to him, to be used before ``expires_at`` for an order of
+    ``min_spend`` or more."""
 
     redemption_id: Id | None = None
     expires_at: Instant | None = None
+    min_spend: Money | None = None
 
 
 class CouponRedeemed(Coupon):

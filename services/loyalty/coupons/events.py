@@ -19,6 +19,7 @@ def issued(coupon: Coupon, cause: Cause) -> Outgoing:
             percent=coupon.percent,
             redemption_id=coupon.redemption_id,
             expires_at=coupon.expires_at,
+            min_spend=coupon.min_spend,
         )
     )
 

@@ -113,12 +113,13 @@ async def test_a_coupon_is_worth_what_it_was_issued_for(shop: Shop) -> None:
 
 async def test_topics_tell_of_a_coupon_by_its_id_and_never_its_code(shop: Shop) -> None:
     async with shop.client(STAFF) as http:
-        coupon = await one(http)
+        coupon = await one(http, min_spend=money("500.00"))
         await done(http, coupon, "redeem", order_id="o-1")
     issue, use = await shop.published("coupon-issued", "coupon-redeemed")
     assert issue == {
         **issue, "customer_id": "c-1", "sequence": 1, "coupon_id": coupon["id"], "percent": "10",
         "occurred_at": "2026-11-20T04:00:00Z", "expires_at": "2026-12-20T16:00:00Z", "topic": "coupon-issued",
+        "min_spend": money("500.00"),
     }  # fmt: skip
     assert (use["sequence"], use["percent"], use["order_id"]) == (2, "10", "o-1")
     async with shop.db.transaction() as tx:
