@@ -1,16 +1,20 @@
 """A programme version as it is posted: what is valid, to the field."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from services.loyalty.privileges.bodies import Privilege
 from services.loyalty.programmes.domain import BasedOn, Calendar, Rounding
-from services.loyalty.programmes.rules import On, Period, Scope, StreakPeriod, Weekday
-from shared.contracts.currencies import MINOR_UNITS
-from shared.contracts.purchases import Channel
-from shared.contracts.types import AMOUNT, Money
+from services.loyalty.programmes.fields import Currency, DecimalAmount, Id, Multiplier
+from services.loyalty.programmes.fields import MoneyBody as MoneyBody
+from services.loyalty.programmes.fields import Name as Name
+from services.loyalty.programmes.fields import Strict as Strict
+from services.loyalty.programmes.fields import Texts as Texts
+from services.loyalty.programmes.rule_bodies import RuleBody
+from services.loyalty.programmes.rules import Period
+from shared.contracts.types import Money
 from shared.http.problems import invalid
 
 EXAMPLE: dict[str, Any] = {
@@ -60,52 +64,10 @@ VERSION: dict[str, Any] = {
 _OWN_PARTS = ("base", "tier")
 
 
-class Strict(BaseModel):
-    """Unknown fields are refused: a rule that would be ignored is worse than one that is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _currency(code: str) -> str:
-    if code not in MINOR_UNITS:
-        raise ValueError("use an ISO 4217 code such as TWD")
-    return code
-
-
 def _in_our_time(at: datetime) -> datetime:
     if not 1970 <= at.year <= 2200:
         raise ValueError("between 1970 and 2200, please")
     return at
-
-
-def _sensible(amount: str) -> str:
-    whole, _, fraction = amount.partition(".")
-    if int(whole) < 1 or (whole == "1" and not int(fraction or "0")):
-        raise ValueError("a factor is more than 1: the points beside the base")
-    return amount
-
-
-Currency = Annotated[str, AfterValidator(_currency)]
-DecimalAmount = Annotated[str, Field(pattern=AMOUNT.removesuffix(r"(?!\n)"))]
-Multiplier = Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,4})?$"), AfterValidator(_sensible)]
-Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:~-]{1,64}$")]
-Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")]
-Names = Annotated[list[Name], Field(min_length=1, max_length=500)]
-Texts = dict[Language, Annotated[str, Field(max_length=500)]]
-
-
-class MoneyBody(Strict):
-    """An amount of a currency."""
-
-    amount: DecimalAmount
-    currency: Currency
-
-    @model_validator(mode="after")
-    def _fits(self) -> "MoneyBody":
-        if Money(amount=self.amount, currency=self.currency).minor == 0:
-            raise ValueError("the amount must be more than 0")
-        return self
 
 
 class BasePoints(Strict):
@@ -146,103 +108,6 @@ class Never(Strict):
     """Points stay."""
 
     kind: Literal["never"]
-
-
-class Days(Strict):
-    """Days of the house's zone: ``from`` the first, ``to`` the day after the last; one of them at least."""
-
-    since: Annotated[date | None, Field(alias="from")] = None
-    until: Annotated[date | None, Field(alias="to")] = None
-
-    @model_validator(mode="after")
-    def _some(self) -> "Days":
-        if self.since is None and self.until is None:
-            raise ValueError("give from, to or both")
-        if self.since and self.until and self.since >= self.until:
-            raise ValueError("from is a day before to")
-        return self
-
-
-class StreakBody(Strict):
-    """At least ``n`` weeks or months in a row, the order's own the last of them, with a purchase in each."""
-
-    n: Annotated[int, Field(ge=2, le=1000)]
-    per: StreakPeriod
-
-
-class NthBody(Strict):
-    """The ``n``-th purchase of a calendar period."""
-
-    n: Annotated[int, Field(ge=1, le=100_000)]
-    per: Period
-
-
-class When(Strict):
-    """Which orders and which of their lines a rule is about: whatever is named has to hold, of a list one of it.
-
-    ``paid_at_least``: for the order as it was bought, in the programme's currency. ``tier``: held when it was placed.
-    """
-
-    category: Names | None = None
-    sku: Names | None = None
-    channel: Annotated[list[Channel], Field(min_length=1)] | None = None
-    store: Names | None = None
-    weekday: Annotated[list[Weekday], Field(min_length=1)] | None = None
-    days: Days | None = None
-    paid_at_least: DecimalAmount | None = None
-    tier: Names | None = None
-    streak: StreakBody | None = None
-
-    @model_validator(mode="after")
-    def _something(self) -> "When":
-        # What is null is kept as if it weren't said: then nothing would be left, and the rule be about everything.
-        if all(value is None for _, value in self):
-            raise ValueError("name at least one condition")
-        return self
-
-
-class Effect(Strict):
-    """A factor on the matching lines' base, points an order, or points a piece of the matching lines; one of them."""
-
-    multiply: Multiplier | None = None
-    bonus: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    per_unit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> "Effect":
-        if [self.multiply, self.bonus, self.per_unit].count(None) != 2:
-            raise ValueError("give one of multiply, bonus and per_unit")
-        return self
-
-
-class CapBody(Strict):
-    """The most a rule gives in a calendar period, to a customer or (``programme``) to all of them together."""
-
-    points: Annotated[int, Field(ge=0, le=10**9)]
-    per: Period
-    scope: Scope = "customer"
-
-
-class RuleBody(Strict):
-    """Applied by ``order``, then ``id``; each adds to the base, none to another rule. Of the rules of one ``group``
-    that give an order something, only the one that gives most counts; of equals the first. ``nth`` goes with
-    ``on: nth-purchase``."""
-
-    id: Id
-    order: Annotated[int, Field(ge=-(10**6), le=10**6)]
-    on: On
-    nth: NthBody | None = None
-    when: When | None = None
-    effect: Effect
-    text: Texts | None = None
-    cap: CapBody | None = None
-    group: Id | None = None
-
-    @model_validator(mode="after")
-    def _numbered(self) -> "RuleBody":
-        if (self.nth is None) == (self.on == "nth-purchase"):
-            raise ValueError("nth-purchase goes with nth")
-        return self
 
 
 class Budget(Strict):
@@ -286,7 +151,7 @@ class TierBody(Strict):
     name: Name
     qualify: Qualify
     multiply: Multiplier | None = None
-    privileges: Annotated[list[Privilege], Field(max_length=50)] = []
+    privileges: Annotated[list[Privilege], Field(max_length=50)] = Field([])
     text: Texts | None = None
 
 
@@ -301,7 +166,7 @@ class KeptPrivilege(BaseModel):
 class KeptTier(TierBody):
     """A tier of a version as it was kept."""
 
-    privileges: list[KeptPrivilege] = []  # type: ignore[assignment]  # what is read is wider than what is posted
+    privileges: list[KeptPrivilege] = Field([])  # type: ignore[assignment]  # what is read is wider than what is posted
 
 
 class ProgrammeBody(Strict):
@@ -320,8 +185,8 @@ class ProgrammeBody(Strict):
     pending_days: Annotated[int, Field(ge=0, le=365)]
     pending_days_from_delivery: Annotated[int, Field(ge=0, le=365)] | None = None
     expiry: Annotated[Rolling | MonthEnd | YearEnd | Never, Field(discriminator="kind")]
-    rules: Annotated[list[RuleBody], Field(max_length=500)] = []
-    tiers: Annotated[list[TierBody], Field(max_length=20)] = []
+    rules: Annotated[list[RuleBody], Field(max_length=500)] = Field([])
+    tiers: Annotated[list[TierBody], Field(max_length=20)] = Field([])
     tier_grace_days: Annotated[int, Field(ge=0, le=3660)] = 0
     tier_warning_days: Annotated[int, Field(ge=0, le=365)] = 0
     backfill_earns: bool = False
@@ -341,7 +206,7 @@ class ProgrammeVersion(ProgrammeBody):
         json_schema_extra={"example": VERSION},
     )
 
-    tiers: list[KeptTier] = []  # type: ignore[assignment]  # as its privileges
+    tiers: list[KeptTier] = Field([])  # type: ignore[assignment]  # as its privileges
     version: int
     posted_at: datetime
     not_yet_evaluated: list[str]
