@@ -16,7 +16,7 @@ import structlog
 
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.simulations import store
-from services.loyalty.simulations.domain import Figures, Trial
+from services.loyalty.simulations.domain import Figures, Trial, not_applied
 from services.loyalty.simulations.store import Backtest
 from services.loyalty.simulations.worker import Said, Task
 from shared.clock import Clock
@@ -52,6 +52,12 @@ class Backtests:
         for name, version in (("version", trial.version), ("compare_to", trial.compare_to)):
             if version is not None and version not in posted:
                 raise LookupError(name)
+        if trial.draft is not None:
+            body = msgspec.json.decode(trial.draft)
+        else:
+            assert trial.version is not None, "one of the two is tried"
+            body = (await self.programmes.one(tx, trial.version)).body
+        trial = msgspec.structs.replace(trial, not_applied=not_applied(body))
         id = f"sim_{uuid4().hex}"
         await store.add(tx, id, trial, by, self.clock.now())
         found = await store.find(tx, id)

@@ -3,28 +3,36 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from services.loyalty.earning.domain import Judgement, VersionOf, fold
-from services.loyalty.programmes.domain import Programme, in_force
+from services.loyalty.earning.pools import Grant, Pools
+from services.loyalty.programmes.domain import Programme, in_force, not_yet_evaluated
 from services.loyalty.tiers.domain import Ladder, Spend, measures_points
 from shared.contracts.orders import Order
 
+Grants = Mapping[str, Mapping[str, Grant]]
+"""By order, and by the rule, or the budget, that all customers share."""
 NO_TIER = ""
 """In counts, where a tier's name would stand: none has an empty one."""
 
 
 class Trial(msgspec.Struct, frozen=True):
     """What is asked: as if ``version``, or one that was never posted (``draft``, its JSON), had judged every order of
-    [since, until). ``compare_to``: beside another version that had; None for what really was."""
+    [since, until). ``compare_to``: beside another version that had; None for what really was.
+
+    ``not_applied``: JSON pointers to what the version asks for and a backtest leaves out.
+    """
 
     since: datetime
     until: datetime
     version: int | None = None
     draft: str | None = None
     compare_to: int | None = None
+    not_applied: Sequence[str] = ()
 
 
 class Sum(msgspec.Struct):
@@ -43,7 +51,7 @@ class Sum(msgspec.Struct):
 
 class Side(msgspec.Struct):
     """One way of judging: the sums of the period's orders, in all, by rule and by month of the house's zone; and the
-    points of all orders up to its end that had neither gone back nor expired then."""
+    points of all orders up to its end that had neither gone back nor expired nor been used then."""
 
     points: Sum = msgspec.field(default_factory=Sum)
     rules: dict[str, Sum] = {}
@@ -51,15 +59,16 @@ class Side(msgspec.Struct):
     pending: int = 0
     available: int = 0
 
-    def count(self, judgements: Sequence[Judgement], trial: Trial, zone: ZoneInfo) -> None:
-        """A customer's orders."""
+    def count(self, judgements: Sequence[Judgement], used: Mapping[str, int], trial: Trial, zone: ZoneInfo) -> None:
+        """A customer's orders, and what was used of the points of each."""
         for judgement in judgements:
             award = judgement.award
+            left = max(0, award.points - used.get(award.source_id, 0))
             match award.bucket(trial.until):
                 case "pending":
-                    self.pending += award.points
+                    self.pending += left
                 case "available":
-                    self.available += award.points
+                    self.available += left
             if award.occurred_at < trial.since:
                 continue
             month = self.months.setdefault(month_of(award.occurred_at, zone), Sum())
@@ -98,6 +107,16 @@ class Figures(msgspec.Struct):
             self.tiers[before] = dict(Counter(self.tiers.get(before, {})) + Counter(row))
 
 
+class Past(msgspec.Struct, frozen=True):
+    """What became of orders. ``judged_with``: the newest version known when each was judged first, as its lot says.
+    ``used``: of the points of each. ``grants``: what each has of what all customers share; it keeps that where it is
+    judged as it was, else nobody else is there."""
+
+    judged_with: Mapping[str, int]
+    used: Mapping[str, int] = {}
+    grants: Grants = {}
+
+
 class Bench(msgspec.Struct, frozen=True):
     """What judges: the trial, the version tried, that which it is held against (None: what judged each order), all
     versions posted by now."""
@@ -108,25 +127,21 @@ class Bench(msgspec.Struct, frozen=True):
     known: Sequence[Programme]
     zone: ZoneInfo
 
-    def count(self, figures: Figures, ids: Sequence[Sequence[Order]], judged_with: Mapping[str, int]) -> None:
-        """One person: the orders of each of his ids up to the period's end, sorted; each id is judged for itself.
-
-        ``judged_with``: the newest version known when an order was judged first, as its lot says.
-        """
-        as_it_was = self._as_it_was(judged_with)
+    def count(self, figures: Figures, ids: Sequence[Sequence[Order]], past: Past) -> None:
+        """One person: the orders of each of his ids up to the period's end, sorted; each id is judged for itself."""
+        as_it_was = self._as_it_was(past.judged_with)
         tried: list[Judgement] = []
         compared: list[Judgement] = []
         for orders in ids:
-            tried += fold(orders, self._within(self.tried, as_it_was), self.zone)[1]
-            other = self._within(self.compared, as_it_was) if self.compared else as_it_was
-            compared += fold(orders, other, self.zone)[1]
+            tried += self._judged(orders, self.tried, as_it_was, past.grants)
+            compared += self._judged(orders, self.compared, as_it_was, past.grants)
         months = [month_of(each.award.occurred_at, self.zone) for each in tried if self._is_in(each.award.occurred_at)]
         if months:
             figures.customers += 1
             for month in months:
                 figures.orders[month] = figures.orders.get(month, 0) + 1
-        figures.tried.count(tried, self.trial, self.zone)
-        figures.compared.count(compared, self.trial, self.zone)
+        figures.tried.count(tried, past.used, self.trial, self.zone)
+        figures.compared.count(compared, past.used, self.trial, self.zone)
         before = self._tier(self.compared or in_force(self.known, self.trial.until), compared)
         after = self._tier(self.tried, tried)
         row = figures.tiers.setdefault(before, {})
@@ -145,11 +160,25 @@ class Bench(msgspec.Struct, frozen=True):
 
         return version_of
 
-    def _within(self, version: Programme, otherwise: VersionOf) -> VersionOf:
+    def _judged(
+        self,
+        orders: Sequence[Order],
+        version: Programme | None,
+        as_it_was: VersionOf,
+        grants: Grants,
+    ) -> list[Judgement]:
         def version_of(order: Order) -> tuple[Programme | None, int]:
-            return (version, version.version) if self._is_in(order.occurred_at) else otherwise(order)
+            if version is None or not self._is_in(order.occurred_at):
+                return as_it_was(order)
+            return version, version.version
 
-        return version_of
+        own = {
+            (order.order_id, rule): grant
+            for order in orders
+            if order.order_id in grants and version_of(order)[0] is as_it_was(order)[0]
+            for rule, grant in grants[order.order_id].items()
+        }
+        return fold(orders, version_of, self.zone, Pools(own))[1]
 
     def _tier(self, version: Programme | None, judgements: Sequence[Judgement]) -> str:
         if version is None or not version.tiers:
@@ -161,6 +190,14 @@ class Bench(msgspec.Struct, frozen=True):
         if measures_points(version):
             spends = [(award.occurred_at, award.net_minor, award.points) for award in counted]
         return Ladder(version, spends).at(self.trial.until) or NO_TIER
+
+
+def not_applied(body: dict[str, Any]) -> list[str]:
+    """JSON pointers of what a posted body asks for and a backtest leaves out: what is never about a purchase, and the
+    limits that all customers share, since who came first under other rules can't be known."""
+    rules = enumerate(body.get("rules", ()))
+    shared = [f"/rules/{n}/cap" for n, rule in rules if (rule.get("cap") or {}).get("scope") == "programme"]
+    return [*not_yet_evaluated(body), *shared, *(["/budget"] if body.get("budget") else [])]
 
 
 def month_of(at: datetime, zone: ZoneInfo) -> str:

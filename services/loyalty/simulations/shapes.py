@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from services.loyalty.simulations.domain import Figures, Side, Sum
+from services.loyalty.simulations.domain import Figures, Side, Sum, Trial
 from services.loyalty.simulations.store import Backtest, State
 
 
@@ -40,8 +40,8 @@ class MonthView(SumView):
 
 
 class LiabilityView(BaseModel):
-    """Points, of whichever order up to the period's end, that had neither gone back nor expired by then: what of them
-    was used isn't taken off. ``pending``: not to be used yet."""
+    """Points, of whichever order up to the period's end, that had neither gone back nor expired nor been used by then.
+    What was used of an order's points is taken off either way. ``pending``: not to be used yet."""
 
     points: int
     pending: int
@@ -67,7 +67,8 @@ class MoveView(BaseModel):
 
 class FoundView(BaseModel):
     """As of ``known_at``: what is heard of later isn't in it. ``customers`` and ``orders`` of the period; customers who
-    are one person count once."""
+    are one person count once. ``not_applied``: pointers to what the tried version asks for and isn't in ``tried``:
+    limits that all customers share hold only for orders that this version judged, as they did then."""
 
     known_at: datetime
     customers: int
@@ -76,6 +77,7 @@ class FoundView(BaseModel):
     compared: SideView
     difference: SideView
     tiers: list[MoveView]
+    not_applied: list[str]
 
 
 class BacktestView(BaseModel):
@@ -108,11 +110,11 @@ def backtest_view(backtest: Backtest) -> BacktestView:
         judged=backtest.done,
         persons=backtest.persons,
         error=backtest.error,
-        result=_found(backtest.figures, backtest.known_at) if backtest.figures and backtest.known_at else None,
+        result=_found(backtest.figures, trial, backtest.known_at) if backtest.figures and backtest.known_at else None,
     )
 
 
-def _found(figures: Figures, known_at: datetime) -> FoundView:
+def _found(figures: Figures, trial: Trial, known_at: datetime) -> FoundView:
     tried, compared = figures.tried, figures.compared
     rules = sorted({*tried.rules, *compared.rules})
     months = sorted(figures.orders)
@@ -129,6 +131,7 @@ def _found(figures: Figures, known_at: datetime) -> FoundView:
             for before, row in sorted(figures.tiers.items())
             for after, n in sorted(row.items())
         ],
+        not_applied=list(trial.not_applied),
     )
 
 
@@ -196,6 +199,7 @@ BACKTEST: dict[str, Any] = {
         "compared": _SIDE,
         "difference": _NOTHING,
         "tiers": [{"before": None, "after": "silver", "customers": 1}],
+        "not_applied": [],
     },
 }  # fmt: skip
 WAITS: dict[str, Any] = {

@@ -7,7 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from services.loyalty.simulations.domain import Figures, Trial
+from services.loyalty.earning.pools import Grant
+from services.loyalty.simulations.domain import Figures, Grants, Past, Trial
 from shared.contracts.orders import Order
 from shared.db import Row, Tx, execute, fetch
 from shared.messaging.facts import ORDER_KINDS, assemble
@@ -56,6 +57,15 @@ SELECT survivor_account_id AS person, account_id, customer_id FROM accounts WHER
 _JUDGED_WITH = """
 SELECT source_id AS order_id, judged_with FROM lots WHERE account_id = ANY(:accounts) AND origin = 'order'
 """
+# What was transferred is still open, with somebody else.
+_USED = """
+SELECT part.source_id, sum(part.points)::bigint AS points
+FROM takes, unnest(origins, source_ids, portions) AS part (origin, source_id, points)
+WHERE account_id = ANY(:accounts) AND kind <> 'transfer' AND part.origin = 'order' AND occurred_at < :until
+    AND (rolled_back_at IS NULL OR rolled_back_at >= :until)
+GROUP BY part.source_id
+"""
+_GRANTS = "SELECT order_id, rule, period, asked, granted, used FROM pool_grants WHERE order_id = ANY(:orders)"
 _ORDERS = """
 SELECT DISTINCT coalesce(order_id, key) AS order_id FROM facts
 WHERE customer_id = ANY(:customers) AND kind = ANY(:kinds)
@@ -153,13 +163,16 @@ async def persons_after(tx: Tx, after: int, part: int, parts: int, limit: int) -
 
 
 async def histories(
-    tx: Tx, persons: Sequence[int], until: datetime
-) -> tuple[Mapping[int, list[list[Order]]], Mapping[str, int]]:
-    """Each person's orders, by id of his, as the facts from before ``until`` have them, sorted; and the newest version
-    known when an order was judged first."""
+    tx: Tx, persons: Sequence[int], until: datetime, *, is_shared: bool
+) -> tuple[Mapping[int, list[list[Order]]], Past]:
+    """Each person's orders, by id of his, as the facts from before ``until`` have them, sorted; and what became of
+    them. ``is_shared``: whether any version has limits that all customers share."""
     ids = await fetch(tx, _IDS, persons=list(persons))
     found = await fetch(tx, _ORDERS, customers=[row["customer_id"] for row in ids], kinds=list(ORDER_KINDS))
-    judged_with = await fetch(tx, _JUDGED_WITH, accounts=[row["account_id"] for row in ids])
+    accounts = [row["account_id"] for row in ids]
+    judged_with = await fetch(tx, _JUDGED_WITH, accounts=accounts)
+    used = await fetch(tx, _USED, accounts=accounts, until=until)
+    grants = await _grants_of(tx, [row["order_id"] for row in found]) if is_shared else {}
     orders: dict[str, list[Order]] = {row["customer_id"]: [] for row in ids}
     for order in assemble(await fetch(tx, _FACTS, orders=[row["order_id"] for row in found], until=until)):
         if order.customer_id in orders and order.occurred_at < until:
@@ -169,7 +182,20 @@ async def histories(
         if own := orders[row["customer_id"]]:
             own.sort(key=lambda order: order.sort_key)
             by_person[row["person"]].append(own)
-    return by_person, {row["order_id"]: row["judged_with"] for row in judged_with}
+    past = Past(
+        {row["order_id"]: row["judged_with"] for row in judged_with},
+        {row["source_id"]: row["points"] for row in used},
+        grants,
+    )
+    return by_person, past
+
+
+async def _grants_of(tx: Tx, orders: Sequence[str]) -> Grants:
+    found: dict[str, dict[str, Grant]] = {}
+    for row in await fetch(tx, _GRANTS, orders=list(orders)):
+        grant = Grant(row["period"], row["asked"], row["granted"], row["used"])
+        found.setdefault(row["order_id"], {})[row["rule"]] = grant
+    return found
 
 
 def _backtest(row: Row) -> Backtest:

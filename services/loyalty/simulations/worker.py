@@ -53,11 +53,12 @@ async def work(task: Task) -> None:
             await store.import_snapshot(tx, task.snapshot)
             _say(Said(0))
             bench = await _bench(tx, task)
+            is_shared = any(version.is_shared for version in bench.known)
             while persons := await store.persons_after(tx, after, task.part, task.parts, BATCH):
-                histories, judged_with = await store.histories(tx, persons, task.trial.until)
+                histories, past = await store.histories(tx, persons, task.trial.until, is_shared=is_shared)
                 for ids in histories.values():
                     if ids:
-                        bench.count(figures, ids, judged_with)
+                        bench.count(figures, ids, past)
                 done, after = done + len(persons), persons[-1]
                 _say(Said(done))
     finally:

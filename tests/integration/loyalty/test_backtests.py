@@ -174,6 +174,26 @@ async def test_what_happened_before_the_period_is_as_it_was_and_what_came_after_
     assert found["compared"]["liability"] == {"points": earlier + 80, "pending": 0, "available": earlier + 80}
 
 
+async def test_points_that_were_used_are_not_open_any_more(shop: Shop, staff: httpx.AsyncClient) -> None:
+    version = await shop.post(rules=[], tiers=[])
+    await shop.take(bought("c-1", "o-1", "400", 40), bought("c-1", "o-2", "300", 30))
+    key = {"Idempotency-Key": "k-1"}
+    used = await staff.post("/redemptions", json={"customer_id": "c-1", "points": 50}, headers=key)
+    assert used.status_code == 201, used.text
+    shop.clock.set(NOW + timedelta(hours=1))
+    period = {"to": (NOW + timedelta(minutes=1)).isoformat()}
+    found = await asked(shop, staff, version=version, **period)
+    assert found["compared"]["liability"]["available"] == (await shop.balance("c-1")).available == 20
+    assert found["compared"]["points"]["after_returns"] == 70
+    # With three points where there was one, as many were used of each order.
+    draft = {**PROGRAMME, "points": {**PROGRAMME["points"], "award": 3}, "rules": [], "tiers": []}
+    found = await asked(shop, staff, programme=draft, **period)
+    assert found["tried"]["liability"]["available"] == 210 - 50
+    # Before it was used, it was all there.
+    found = await asked(shop, staff, version=version)
+    assert found["compared"]["liability"]["available"] == 70
+
+
 async def test_who_is_one_person_by_a_merge_has_one_tier_and_his_ids_their_own_caps(
     shop: Shop, staff: httpx.AsyncClient
 ) -> None:
@@ -201,6 +221,26 @@ async def test_an_erased_customer_counts_without_a_name(shop: Shop, staff: httpx
     async with shop.db.transaction() as tx:
         assert not await ledger.customers_with_accounts(tx, ["c-1", "c-2"])
     assert await asked(shop, staff, version=2) == before
+
+
+async def test_a_budget_gave_what_it_gave_and_another_versions_is_named_as_not_applied(
+    shop: Shop, staff: httpx.AsyncClient
+) -> None:
+    budget = {"points": 150, "per": "lifetime"}
+    version = await shop.post(rules=[], tiers=[], budget=budget)
+    await shop.take(*[bought(f"c-{n}", f"o-{n}", "600", 9 - n) for n in range(4)])
+    live = await lived(shop)
+    assert live["points"] == 150
+    found = await asked(shop, staff, version=version)
+    assert found["tried"] == found["compared"]
+    assert found["tried"]["points"] == {"wanted": 240, "awarded": 150, "after_returns": 150}
+    everybody = {"id": "tea", "order": 1, "on": "purchase", "effect": {"bonus": 1},
+                 "cap": {"points": 2, "per": "year", "scope": "programme"}}  # fmt: skip
+    draft = {**PROGRAMME, "rules": [everybody], "tiers": [], "budget": budget}
+    found = await asked(shop, staff, programme=draft)
+    assert found["not_applied"] == ["/rules/0/cap", "/budget"]
+    assert found["compared"]["points"]["awarded"] == 150
+    assert found["tried"]["points"]["awarded"] == 240 + 4
 
 
 async def test_two_posted_versions_are_held_against_one_another(shop: Shop, staff: httpx.AsyncClient) -> None:
