@@ -17,6 +17,7 @@ from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import in_force
 from services.loyalty.rewards import store
 from services.loyalty.rewards.domain import (
+    HOLD_EXPIRED,
     OUT_OF_STOCK,
     Refused,
     Reward,
@@ -96,9 +97,9 @@ async def release(tx: Tx, *use_ids: str) -> int:
 
 
 async def settle(tx: Tx, use_id: str, now: datetime) -> None:
-    """Makes a reservation good for ever. Raises LookupError where it has lapsed or was given back."""
+    """Makes a reservation good for ever. Raises Refused where it has lapsed or was given back."""
     if not await store.settle(tx, use_id, now):
-        raise LookupError(f"nothing is reserved by {use_id}")
+        raise Refused(HOLD_EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)

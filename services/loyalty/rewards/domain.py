@@ -12,7 +12,9 @@ from shared.contracts.rewards import RewardKind
 from shared.contracts.types import Money
 
 Period = Literal["day", "week", "month", "year", "lifetime"]
-RefusalCode = Literal["reward-inactive", "not-yet", "over", "tier-required", "limit-reached", "out-of-stock"]
+RefusalCode = Literal[
+    "reward-inactive", "not-yet", "over", "tier-required", "limit-reached", "out-of-stock", "hold-expired"
+]
 HANDED_OVER: tuple[RewardKind, ...] = ("product", "gift", "service", "event-seat")
 """What somebody has to hand over, or do."""
 
@@ -137,6 +139,7 @@ def refusals(reward: Reward, *, tier: str | None, taken_in_period: int, now: dat
 
 
 OUT_OF_STOCK = Refusal("out-of-stock", "Nothing of this reward is left.")
+HOLD_EXPIRED = Refusal("hold-expired", "The hold has run out: what it kept is free again.")
 
 
 def _limit(limit: Limit) -> str:

@@ -1,7 +1,8 @@
 """The catalogue over HTTP, and taking of it where many do at once."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -63,7 +64,9 @@ async def settled(shop: Shop, use_id: str) -> bool:
     try:
         async with shop.db.transaction() as tx:
             await rewards.settle(tx, use_id, shop.clock.now())
-    except LookupError:
+    except Refused as error:
+        if error.refusal.code != "hold-expired":
+            raise
         return False
     return True
 
@@ -96,6 +99,64 @@ async def test_what_many_take_and_give_back_at_once_is_all_there_again(shop: Sho
 
     await asyncio.gather(*(taken_and_given_back(n) for n in range(40)))
     assert await left(shop, tin["id"]) == 5
+
+
+async def test_stock_that_is_changed_while_many_take_it_loses_and_invents_nothing(shop: Shop) -> None:
+    async with shop.client(STAFF) as http:
+        tin = await added(http, stock=20)
+
+        async def restocked(stock: int) -> int:
+            answer = await http.patch(f"/rewards/{tin['id']}", json={"stock": stock}, headers={"If-Match": "*"})
+            assert answer.status_code == 200 or answer.json()["code"] == "stock-taken"
+            return stock
+
+        takes = [take(shop, tin["id"], account=n) for n in range(40)]
+        outcomes = await asyncio.gather(*takes, *map(restocked, (25, 12, 30, 18)))
+        taken = sum(isinstance(one, Reward) for one in outcomes)
+        shown = (await http.get(f"/rewards/{tin['id']}")).json()
+    assert 0 < taken <= 30
+    assert shown["stock_left"] == shown["stock"] - taken
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_is_taken_reserved_settled_and_given_back_the_stock_is_what_nobody_has(
+    shop: Shop, seed: int
+) -> None:
+    chance = Random(seed)
+    async with shop.client(STAFF) as http:
+        tin = await added(http, stock=4)
+    # What each use has, and until when: None for good.
+    live: dict[str, datetime | None] = {}
+    every: list[str] = []
+
+    def expire() -> None:
+        for use in [use for use, until in live.items() if until is not None and until <= shop.clock.now()]:
+            del live[use]
+
+    for step in range(60):
+        match chance.choice(["take", "reserve", "reserve", "settle", "release", "wait"]):
+            case "take" | "reserve" as how:
+                minutes = chance.randint(1, 20) if how == "reserve" else None
+                outcome = await take(shop, tin["id"], f"u-{step}", minutes=minutes)
+                assert outcome == "out-of-stock" if len(live) == 4 else isinstance(outcome, Reward)
+                if isinstance(outcome, Reward):
+                    every.append(f"u-{step}")
+                    live[f"u-{step}"] = shop.clock.now() + timedelta(minutes=minutes) if minutes else None
+            case "settle" if every:
+                use = chance.choice(every)
+                assert await settled(shop, use) == (use in live)
+                if use in live:
+                    live[use] = None
+            case "release" if every:
+                use = chance.choice(every)
+                # One that lapsed and that nobody has taken over may be written down by this.
+                given = await given_back(shop, use)
+                assert given == 1 if use in live else given in (0, 1)
+                live.pop(use, None)
+            case "wait":
+                shop.clock.set(shop.clock.now() + timedelta(minutes=chance.randint(1, 10)))
+                expire()
+        assert await left(shop, tin["id"]) == 4 - len(live)
 
 
 async def test_a_reward_without_stock_has_no_end_and_is_not_waited_for(shop: Shop) -> None:
