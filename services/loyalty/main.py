@@ -8,6 +8,8 @@ from services.loyalty.coupons import http as coupons_http
 from services.loyalty.coupons.application import Coupons, CouponSweeper
 from services.loyalty.coupons.domain import CouponRefused
 from services.loyalty.earning.application import Earning
+from services.loyalty.enrolments import http as enrolments_http
+from services.loyalty.enrolments.application import Enrolments
 from services.loyalty.erasures.application import destroy
 from services.loyalty.exports import http as exports_http
 from services.loyalty.ledger import http as ledger_http
@@ -66,6 +68,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             accounts_http.router(db, clock, accounts),
             privileges_http.router(db, Privileges(clock, programmes)),
             tiers_http.router(TierPreview(db, clock, programmes)),
+            enrolments_http.router(db, Enrolments(clock, surroundings.house.zone, surroundings.erased)),
             ledger_http.router(db),
             simulations_http.router(db, Simulations(clock, programmes, earning), Backtests(clock, programmes)),
             exports_http.router(db, clock),

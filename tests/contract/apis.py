@@ -122,6 +122,7 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     coupon = (await _get(services["loyalty"].app, f"/accounts/{CUSTOMER}/coupons"))["items"][0]
     period = {"from": "2026-01-01T00:00:00Z", "to": "2026-11-01T00:00:00Z", "version": 1}
     tried = await _post(services["loyalty"].app, "/simulations", period)
+    member = await _post(services["loyalty"].app, "/enrolments", {"customer_id": CUSTOMER})
     return {
         "profile": {
             **everywhere, "name": "regulars", "channel": "email", "purpose": "marketing", "sku": "sku-1",
@@ -130,7 +131,7 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
         },
         "loyalty": {
             **everywhere, "code": coupon["code"], "/rewards/{id}": tin["id"], "/coupons/batches/{id}": batch["id"],
-            "/simulations/{id}": tried["id"],
+            "/simulations/{id}": tried["id"], "/enrolments/{id}": member["id"],
         },
         "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},
         "engagement": {

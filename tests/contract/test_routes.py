@@ -58,6 +58,13 @@ GET /accounts/{customer_id}/coupons
 GET /coupons/{code}
 POST /coupons/{code}/redeem
 POST /coupons/{code}/release
+GET /accounts/{customer_id}/privileges
+GET /accounts/{customer_id}/enrolment
+POST /enrolments
+POST /enrolments/lookups
+POST /enrolments/{id}/renewals
+POST /enrolments/{id}/cancel
+POST /tiers/preview
 """
 QUERIES = {
     "/customers": {"q", "segment", "lifecycle", "tier", "risk", "tag", "owner", "limit", "cursor"},

@@ -1,6 +1,7 @@
 """What loyalty destroys of an erased person: who the accounts were. The ledger stays, and sums to zero as before."""
 
 from services.loyalty.coupons import application as coupons
+from services.loyalty.enrolments import application as enrolments
 from services.loyalty.erasures import store
 from shared.db import Tx
 from shared.messaging.erasures import Counts, Erasure
@@ -11,6 +12,7 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
 
     Accounts and orders are folded together as before."""
     return {
+        "enrolments": await enrolments.forget(tx, erasure.ids),
         "accounts_kept_nameless": await store.rename(tx, erasure.names),
         "reasons_deleted": await store.forget_reasons(tx, erasure.names),
         "coupons_kept_nameless": await coupons.forget(tx, erasure.names, erasure.now),

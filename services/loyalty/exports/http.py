@@ -26,6 +26,8 @@ _EXAMPLE: dict[str, Any] = {
     "tiers": [{"customer_id": "pos:1001", "tier": "silver", "due_at": "2027-11-20T08:15:00Z"}],
     "lots": [{"customer_id": "pos:1001", "origin": "order", "source_id": "pos:88", "points": 125, "posted": 125}],
     "pool_grants": [{"customer_id": "pos:1001", "order_id": "pos:88", "rule": "/budget", "period": "2026", "used": 9}],
+    "enrolments": [{"customer_id": "pos:1001", "member_number": "10000012", "plan": "card", "enrolled_at": _AT}],
+    "enrolment_terms": [{"term": 1, "since": _AT, "until": None, "fee_minor": 39900, "currency": "TWD"}],
     "entries": [{
         "customer_id": "pos:1001", "seq": 1, "kind": "earned", "debit": "issued", "credit": "pending", "points": 125,
         "origin": "order", "source_id": "pos:88", "occurred_at": _AT, "known_at": _AT,
@@ -56,6 +58,8 @@ class ExportView(BaseModel):
     customer_ids: list[str]
     accounts: Rows
     tiers: Rows
+    enrolments: Rows
+    enrolment_terms: Rows
     lots: Rows
     pool_grants: Rows
     entries: Rows

@@ -13,6 +13,14 @@ SECTIONS: Sections = {
         SELECT a.customer_id, t.tier, t.due_at, t.warned_for
         FROM tiers AS t JOIN accounts AS a USING (account_id)
         WHERE a.customer_id = ANY(:ids) ORDER BY a.customer_id"""),
+    "enrolments": Section("""
+        SELECT a.customer_id, e.enrolment_id, e.member_number, e.plan, e.enrolled_at, e.cancelled_at
+        FROM enrolments AS e JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY e.enrolled_at, e.enrolment_id"""),
+    "enrolment_terms": Section("""
+        SELECT t.enrolment_id, t.term, t.since, t.until, t.fee_minor, t.currency, t.recorded_at
+        FROM enrolment_terms AS t JOIN enrolments AS e USING (enrolment_id) JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY t.enrolment_id, t.term"""),
     "lots": Section("""
         SELECT a.customer_id, l.origin, l.source_id, l.occurred_at, l.currency, l.net_minor, l.points, l.reversed,
                l.programme_version, l.judged_with, l.available_from, l.expires_at, l.posted, l.posted_in, l.spent,
@@ -75,6 +83,7 @@ LEFT_OUT = {
     "quotes.account_id": _NUMBER,
     "redemptions.account_id": _NUMBER,
     "tiers.account_id": _NUMBER,
+    "enrolments.account_id": _NUMBER,
     "reward_uses.account_id": _NUMBER,
     "rewards": "what the house offers to everybody",
     "reward_versions": "what the house offers to everybody",
