@@ -241,10 +241,6 @@ def check_programme(body: ProgrammeBody) -> None:
 
 
 def _check_tiers(body: ProgrammeBody) -> None:
-    by_points = any(tier.qualify.points is not None for tier in body.tiers)
-    for number, rule in enumerate(body.rules if by_points else ()):
-        if rule.when and rule.when.tier:
-            raise invalid(f"/rules/{number}/when/tier", "points that a tier adds can't lead to a tier by points")
     for number, tier in enumerate(body.tiers):
         if tier.qualify.spend is not None:
             try:
@@ -253,8 +249,6 @@ def _check_tiers(body: ProgrammeBody) -> None:
                 raise invalid(f"/tiers/{number}/qualify/spend", str(error)) from None
             if asked == 0:
                 raise invalid(f"/tiers/{number}/qualify/spend", "the amount must be more than 0")
-        if by_points and tier.multiply is not None:
-            raise invalid(f"/tiers/{number}/multiply", "points that a tier adds can't lead to a tier by points")
         _once(f"/tiers/{number}/privileges/{{}}/code", [privilege.code for privilege in tier.privileges])
 
 

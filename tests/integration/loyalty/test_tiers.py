@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from services.loyalty.ledger import application as ledger
 from services.loyalty.tiers.application import spends_of
+from shared.db import fetch
 from tests.integration.loyalty.shop import Shop, open_shop
 from tests.integration.loyalty.test_merges import NEW, OLD, bought, merged
 from tests.kit.builders import NOW, about_order, money, purchase, record, returned
@@ -218,3 +219,57 @@ async def test_buying_and_giving_back_raises_no_tier(
         await shop.live_until(NOW + 400 * DAY)
         last = {c["customer_id"]: c.get("to_tier") for c in await shop.published("tier-changed")}
         assert last.get("other") == last.get("honest")
+
+
+facts_ = st.lists(
+    st.tuples(
+        st.sampled_from(["c-1", "c-2"]),
+        st.sampled_from(["480", "990", "1990"]),
+        st.integers(1, 300),
+        st.sampled_from(["kept", "kept", "half back", "returned", "cancelled"]),
+    ),
+    min_size=1,
+    max_size=7,
+)
+
+
+async def lived(shop: Shop, qualify: dict[str, Any], records: list[Any], rng: random.Random) -> tuple[Any, ...]:
+    """The hash of everything, and what is known of tiers, after these facts in batches of any size."""
+    low = {**tier("bronze", orders=2, points=40, window_days=120), "multiply": "1.5"}
+    await put(shop, tiers=[low, {**tier(**qualify), "multiply": "3"}], rules=[], tier_warning_days=60)
+    rest = list(records)
+    while rest:
+        size = rng.randint(1, 4)
+        await shop.take(*rest[:size])
+        rest = rest[size:]
+    await shop.job("tiers").run()
+    async with shop.db.transaction() as tx:
+        query = "SELECT customer_id, tier, due_at FROM tiers JOIN accounts USING (account_id) ORDER BY customer_id"
+        rows = await fetch(tx, query)
+    known = [tuple(row) for row in rows if row["tier"] or row["due_at"]]
+    return await shop.state_hash(), known, [await held(shop, customer) for customer in ("c-1", "c-2")]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(QUALIFY), facts_, st.integers(0, 2**32))
+async def test_any_order_of_the_facts_leads_to_the_same_tiers_and_points_by_every_measure(
+    databases: Databases, qualify: dict[str, Any], drawn: list[tuple[str, str, int, str]], seed: int
+) -> None:
+    rng = random.Random(seed)
+    records = [sale("o-1-first", 310, "10", "c-1"), sale("o-2-first", 310, "10", "c-2")]
+    for number, (customer, total, days_ago, fate) in enumerate(drawn):
+        order_id, since = f"o-{number}", days_ago / 2
+        records.append(sale(order_id, days_ago, total, customer))
+        if fate == "cancelled":
+            about = about_order(order_id, customer_id=customer, days_ago=since)
+            records.append(record("purchase-cancelled", about))
+        elif fate != "kept":
+            part = {"amount": money("200")} if fate == "half back" else {}
+            back = returned(order_id, customer_id=customer, days_ago=since, **part)
+            records.append(record("purchase-returned", back))
+    async with databases.fresh(SERVICE) as database, open_shop(database) as shop:
+        expected = await lived(shop, qualify, records, random.Random(0))
+    shuffled = records + rng.choices(records, k=4)
+    rng.shuffle(shuffled)
+    async with databases.fresh(SERVICE) as database, open_shop(database) as shop:
+        assert await lived(shop, qualify, shuffled, rng) == expected
