@@ -3,6 +3,8 @@
 from services.loyalty import jobs as jobs_
 from services.loyalty.accounts import http as accounts_http
 from services.loyalty.accounts.application import Accounts
+from services.loyalty.adjustments import http as adjustments_http
+from services.loyalty.adjustments.application import Adjustments
 from services.loyalty.consumers import use_cases
 from services.loyalty.coupons import http as coupons_http
 from services.loyalty.coupons.application import Coupons, CouponSweeper
@@ -73,10 +75,18 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             simulations_http.router(db, Simulations(clock, programmes, earning), Backtests(clock, programmes)),
             exports_http.router(db, clock),
             rewards_http.router(db, Rewards(clock, programmes, surroundings.house.zone)),
+            adjustments_http.router(
+                db, Adjustments(clock, programmes, surroundings.house.zone, settings.adjustment_threshold)
+            ),
             redemptions_http.router(db, Redemptions(clock, programmes, surroundings.house.zone)),
             coupons_http.router(db, Coupons(clock, surroundings.house.zone), surroundings.erased, wake),
         ],
         wake=wake,
-        domain_errors={Refused: rewards_http.refused, CouponRefused: coupons_http.refused, **redemptions_http.ERRORS},
+        domain_errors={
+            Refused: rewards_http.refused,
+            CouponRefused: coupons_http.refused,
+            **adjustments_http.ERRORS,
+            **redemptions_http.ERRORS,
+        },
         inbox_days=settings.inbox_days,
     )

@@ -1,5 +1,6 @@
 """Settings of the loyalty service: ``LOYALTY_…``."""
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from shared.settings import ServiceSettings
@@ -9,3 +10,6 @@ class LoyaltySettings(ServiceSettings):
     """What every service has; the programme's rules are data, not settings."""
 
     model_config = SettingsConfigDict(env_prefix="LOYALTY_", frozen=True, extra="ignore")
+
+    adjustment_threshold: int = Field(default=1_000, ge=0)
+    """Of how many points on more of them, given or taken by hand, need a second person."""

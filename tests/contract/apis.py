@@ -120,6 +120,8 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     issued = {"customers": [CUSTOMER], "coupon": {"percent": "10", "valid_days": 30}, "reason": "a present"}
     batch = await _post(services["loyalty"].app, "/coupons/batches", issued)
     coupon = (await _get(services["loyalty"].app, f"/accounts/{CUSTOMER}/coupons"))["items"][0]
+    many = {"points": 5000, "reason": "a present"}
+    proposed = await _post(services["loyalty"].app, f"/accounts/{CUSTOMER}/adjustments", many)
     period = {"from": "2026-01-01T00:00:00Z", "to": "2026-11-01T00:00:00Z", "version": 1}
     tried = await _post(services["loyalty"].app, "/simulations", period)
     member = await _post(services["loyalty"].app, "/enrolments", {"customer_id": CUSTOMER})
@@ -131,7 +133,8 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
         },
         "loyalty": {
             **everywhere, "code": coupon["code"], "/rewards/{id}": tin["id"], "/coupons/batches/{id}": batch["id"],
-            "/simulations/{id}": tried["id"], "/enrolments/{id}": member["id"],
+            "/simulations/{id}": tried["id"],
+            "/adjustments/{id}": proposed["id"], "/enrolments/{id}": member["id"],
         },
         "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},
         "engagement": {

@@ -51,6 +51,10 @@ GET /flow
 LOYALTY = """
 POST /simulations
 GET /simulations/{id}
+POST /accounts/{customer_id}/adjustments
+GET /adjustments
+POST /adjustments/{id}/approve
+POST /adjustments/{id}/refuse
 GET /rewards
 POST /rewards
 PATCH /rewards/{id}

@@ -1,5 +1,6 @@
 """What loyalty destroys of an erased person: who the accounts were. The ledger stays, and sums to zero as before."""
 
+from services.loyalty.adjustments import application as adjustments
 from services.loyalty.coupons import application as coupons
 from services.loyalty.enrolments import application as enrolments
 from services.loyalty.erasures import store
@@ -15,5 +16,6 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
         "enrolments": await enrolments.forget(tx, erasure.ids),
         "accounts_kept_nameless": await store.rename(tx, erasure.names),
         "reasons_deleted": await store.forget_reasons(tx, erasure.names),
+        "adjustments_kept_without_reason": await adjustments.forget(tx, sorted(erasure.names.values()), erasure.now),
         "coupons_kept_nameless": await coupons.forget(tx, erasure.names, erasure.now),
     }

@@ -33,6 +33,7 @@ _EXAMPLE: dict[str, Any] = {
         "origin": "order", "source_id": "pos:88", "occurred_at": _AT, "known_at": _AT,
     }],
     "takes": [{"customer_id": "pos:1001", "take_id": "rd_4", "kind": "redemption", "points": 50, "occurred_at": _AT}],
+    "adjustments": [{"customer_id": "pos:1001", "adjustment_id": "ad_1", "points": 20, "reason": "Waited too long"}],
     "holds": [{"customer_id": "pos:1001", "hold_id": "hd_4", "points": 50, "state": "committed", "created_at": _AT}],
     "quotes": [{"customer_id": "pos:1001", "quote_id": "qt_4", "points": 50, "hold_id": "hd_4", "created_at": _AT}],
     "redemptions": [{"customer_id": "pos:1001", "redemption_id": "rd_4", "points": 50, "redeemed_at": _AT}],
@@ -64,6 +65,7 @@ class ExportView(BaseModel):
     pool_grants: Rows
     entries: Rows
     takes: Rows
+    adjustments: Rows
     holds: Rows
     quotes: Rows
     redemptions: Rows

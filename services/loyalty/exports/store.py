@@ -43,6 +43,14 @@ SECTIONS: Sections = {
                t.foreign_points, t.rolled_back_at
         FROM takes AS t JOIN accounts AS a USING (account_id)
         WHERE a.customer_id = ANY(:ids) ORDER BY t.occurred_at, t.take_id"""),
+    "adjustments": Section(
+        """
+        SELECT a.customer_id, d.adjustment_id, d.points, d.reason, d.expires_at, d.state, d.proposed_by, d.proposed_at,
+               d.decided_by, d.decided_at
+        FROM adjustments AS d JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY d.proposed_at, d.adjustment_id""",
+        for_staff=("proposed_by", "decided_by"),
+    ),
     "quotes": Section("""
         SELECT a.customer_id, q.quote_id, q.reward_id, q.reward_version, q.points, q.price, q.order_id, q.created_at,
                q.expires_at, q.hold_id
@@ -79,6 +87,7 @@ LEFT_OUT = {
     "lots.account_id": _NUMBER,
     "ledger.account_id": _NUMBER,
     "takes.account_id": _NUMBER,
+    "adjustments.account_id": _NUMBER,
     "holds.account_id": _NUMBER,
     "quotes.account_id": _NUMBER,
     "redemptions.account_id": _NUMBER,

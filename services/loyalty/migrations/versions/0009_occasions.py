@@ -1,8 +1,33 @@
-"""Nothing yet."""
+"""Points that no order made: by hand, from one customer to another, by occasions."""
+
+from shared.migrations import run_sql
 
 revision = "0009"
 down_revision = "0008"
 
+# Who decided is somebody else than who proposed; nobody, where an erasure ended it.
+ADJUSTMENTS = """
+CREATE TABLE adjustments (
+    adjustment_id text PRIMARY KEY,
+    account_id bigint NOT NULL,
+    points bigint NOT NULL CHECK (points <> 0),
+    reason text,
+    expires_at timestamptz CHECK (expires_at IS NULL OR points > 0),
+    state text NOT NULL CHECK (state IN ('proposed', 'applied', 'refused')),
+    proposed_by text NOT NULL,
+    proposed_at timestamptz NOT NULL,
+    decided_by text CHECK (decided_by <> proposed_by),
+    decided_at timestamptz,
+    CHECK (state <> 'proposed' OR decided_at IS NULL)
+);
+-- Pages of all and of one state, the newest first.
+CREATE INDEX adjustments_proposed ON adjustments (proposed_at DESC, adjustment_id DESC);
+CREATE INDEX adjustments_state ON adjustments (state, proposed_at DESC, adjustment_id DESC);
+-- For the export and the erasure of a person.
+CREATE INDEX adjustments_account ON adjustments (account_id);
+"""
+
 
 def upgrade() -> None:
-    """Nothing."""
+    """Tables and indexes."""
+    run_sql(ADJUSTMENTS)
