@@ -3,6 +3,7 @@
 from services.loyalty.earning.application import Earning
 from services.loyalty.ledger.replays import Replays
 from services.loyalty.merges.application import Joining
+from services.loyalty.segments.application import apply_segments
 from shared.messaging.erasures import Erasing
 from shared.messaging.facts import ORDER_KINDS
 from shared.messaging.intake import UseCase
@@ -14,6 +15,7 @@ def use_cases(earning: Earning, joining: Joining, erasing: Erasing, replays: Rep
         "customer-erased": erasing.apply,
         "points-granted": replays.apply_granted,
         "points-spent": replays.apply_spent,
+        "segment-changed": apply_segments,
         **dict.fromkeys(ORDER_KINDS, earning.apply_orders),
         **dict.fromkeys(("customer-merged", "customer-unmerged"), joining.apply_merges),
     }

@@ -108,13 +108,20 @@ class Releasing(Strict):
 
 
 class BatchBody(Strict):
-    """A coupon for each of these customers, all alike, and why."""
+    """A coupon for each of these customers, or for each who is in this segment now, all alike, and why."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": examples.ASKED})
 
-    customers: Annotated[list[CustomerId], Field(min_length=1, max_length=MAX_CUSTOMERS)]
+    customers: Annotated[list[CustomerId], Field(min_length=1, max_length=MAX_CUSTOMERS)] | None = None
+    segment: Annotated[str, Field(pattern=PRINTABLE.removesuffix(r"(?!\n)"))] | None = None
     coupon: CouponTerms
     reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+    @model_validator(mode="after")
+    def _to_somebody(self) -> "BatchBody":
+        if (self.customers is None) == (self.segment is None):
+            raise ValueError("give either customers or segment")
+        return self
 
 
 class BatchView(BaseModel):

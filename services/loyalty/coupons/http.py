@@ -9,6 +9,7 @@ from fastapi import Body, Path, Response
 from services.loyalty.coupons import examples
 from services.loyalty.coupons.application import Batch, Coupons
 from services.loyalty.coupons.bodies import (
+    MAX_CUSTOMERS,
     BatchBody,
     BatchView,
     CouponView,
@@ -23,6 +24,7 @@ from services.loyalty.coupons.domain import Coupon, CouponRefused
 from services.loyalty.ledger.reading import holder_of
 from services.loyalty.openapi import answers, page
 from services.loyalty.requests import request_cause
+from services.loyalty.segments.application import members
 from shared.contracts.erasures import PSEUDONYM
 from shared.contracts.types import CUSTOMER_ID, PRINTABLE, Money
 from shared.db import Database, Tx
@@ -57,17 +59,19 @@ def router(db: Database, coupons: Coupons, erased: Erased, wake: Wake) -> Router
         attempt: Annotated[Attempt, idempotency_key(required=True)],
     ) -> BatchView:
         """Issues a coupon to each of up to 10,000 customers, all or none: 409 `customer-erased` names those who were
-        erased. Each is told by `coupon-issued`."""
-        _require_once(body.customers)
+        erased. Of a `segment`, `regulars` or `lifecycle:active`, each person gets one, under the id that answers for
+        him; 409 `segment-empty`, `segment-too-large`. Each is told by `coupon-issued`."""
+        _require_once(body.customers or [])
         async with db.transaction() as tx:
             replay = await attempt.claim(tx)
             if replay is not None:
                 replay.mark(response)
                 return batch_view(await coupons.batch(tx, replay.resource_id))
             await merges.share(tx)
-            await _require_known(tx, erased, body.customers)
+            customers = body.customers or await _persons_in(tx, body.segment or "")
+            await _require_known(tx, erased, customers)
             terms = body.coupon.document()
-            batch = await coupons.issue_batch(tx, body.customers, terms, body.reason, request_cause())
+            batch = await coupons.issue_batch(tx, customers, terms, body.reason, request_cause())
             await attempt.remember(tx, status=201, resource_id=batch.batch_id)
         wake()
         return batch_view(batch)
@@ -230,6 +234,16 @@ def _require_once(customers: list[str]) -> None:
         if customer in seen:
             raise invalid(f"/customers/{number}", "this customer is named before")
         seen.add(customer)
+
+
+async def _persons_in(tx: Tx, segment: str) -> list[str]:
+    ids = await members(tx, segment, MAX_CUSTOMERS + 1)
+    if len(ids) > MAX_CUSTOMERS:
+        raise conflict("segment-too-large", f"A batch is for {MAX_CUSTOMERS} customers at the most.")
+    if not ids:
+        raise conflict("segment-empty", "Nobody is in this segment.")
+    groups = await merges.groups_of(tx, ids)
+    return sorted({groups.survivor(one) for one in ids})
 
 
 async def _require_known(tx: Tx, erased: Erased, customers: list[str]) -> None:

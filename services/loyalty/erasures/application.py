@@ -4,6 +4,7 @@ from services.loyalty.adjustments import application as adjustments
 from services.loyalty.coupons import application as coupons
 from services.loyalty.enrolments import application as enrolments
 from services.loyalty.erasures import store
+from services.loyalty.segments import application as segments
 from shared.db import Tx
 from shared.messaging.erasures import Counts, Erasure
 
@@ -17,5 +18,6 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
         "accounts_kept_nameless": await store.rename(tx, erasure.names),
         "reasons_deleted": await store.forget_reasons(tx, erasure.names),
         "adjustments_kept_without_reason": await adjustments.forget(tx, sorted(erasure.names.values()), erasure.now),
+        "customer_segments": await segments.forget(tx, erasure.ids),
         "coupons_kept_nameless": await coupons.forget(tx, erasure.names, erasure.now),
     }

@@ -38,6 +38,7 @@ _EXAMPLE: dict[str, Any] = {
     "quotes": [{"customer_id": "pos:1001", "quote_id": "qt_4", "points": 50, "hold_id": "hd_4", "created_at": _AT}],
     "redemptions": [{"customer_id": "pos:1001", "redemption_id": "rd_4", "points": 50, "redeemed_at": _AT}],
     "reward_uses": [{"customer_id": "pos:1001", "use_id": "rd_4", "reward_id": "rw_1", "at": _AT, "state": "settled"}],
+    "customer_segments": [{"customer_id": "pos:1001", "segment": "lifecycle", "class": "active", "changed_at": _AT}],
     "coupons": [{"customer_id": "pos:1001", "coupon_id": "cn_1", "percent": "10", "state": "issued"}],
     "events": [{"kind": "purchase-recorded", "occurred_at": _AT, "data": {"order_id": "pos:88"}}],
     "merges": [],
@@ -70,6 +71,7 @@ class ExportView(BaseModel):
     quotes: Rows
     redemptions: Rows
     reward_uses: Rows
+    customer_segments: Rows
     coupons: Rows
     events: Rows
     merges: Rows

@@ -71,6 +71,9 @@ SECTIONS: Sections = {
         SELECT a.customer_id, u.use_id, u.reward_id, u.version, u.at, u.state, u.lapses_at, u.of_stock
         FROM reward_uses AS u JOIN accounts AS a USING (account_id)
         WHERE a.customer_id = ANY(:ids) ORDER BY u.at, u.use_id"""),
+    "customer_segments": Section("""
+        SELECT customer_id, segment, class, sequence, changed_at
+        FROM customer_segments WHERE customer_id = ANY(:ids) ORDER BY customer_id, segment"""),
     # Who used somebody else's isn't told whose it was, nor he who.
     "coupons": Section("""
         SELECT CASE WHEN c.customer_id = ANY(:ids) THEN c.customer_id END AS customer_id,

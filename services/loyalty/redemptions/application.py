@@ -30,7 +30,7 @@ from services.loyalty.redemptions.domain import (
     Terms,
 )
 from services.loyalty.rewards import application as rewards
-from services.loyalty.rewards.domain import Refused, Reward, refusal
+from services.loyalty.rewards.domain import Reward
 from services.loyalty.tiers.application import ladder_of
 from shared.clock import Clock
 from shared.contracts.rewards import RewardOverdue, RewardRedeemed
@@ -76,9 +76,7 @@ class Redemptions:
         if terms.reward_id is not None:
             reward = await _offered(tx, terms.reward_id, now)
             tier = await self._tier(tx, reward, holder.accounts, now)
-            taken = await rewards.taken(tx, reward, holder.accounts, now, self.zone)
-            if refused := refusal(reward, tier=tier, taken_in_period=taken, now=now):
-                raise Refused(refused)
+            await rewards.require(tx, reward, accounts=holder.accounts, tier=tier, now=now, zone=self.zone)
             terms = _of(reward, terms)
         balance = await reading.balance_at(tx, holder.accounts, now)
         if balance.available < terms.points:

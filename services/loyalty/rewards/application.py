@@ -27,6 +27,7 @@ from services.loyalty.rewards.domain import (
     refusal,
     refusals,
 )
+from services.loyalty.segments import application as segments
 from services.loyalty.tiers.application import ladder_of
 from shared.clock import Clock
 from shared.db import Row, Tx
@@ -58,6 +59,17 @@ async def taken(tx: Tx, reward: Reward, accounts: Sequence[int], now: datetime, 
     return (await _taken(tx, [reward], accounts, now, zone)).get(reward.reward_id, 0)
 
 
+async def require(
+    tx: Tx, reward: Reward, *, accounts: Sequence[int], tier: str | None, now: datetime, zone: ZoneInfo
+) -> None:  # fmt: skip
+    """Raises Refused where the person of these accounts, in this tier, can't take it now, be his points as they may."""
+    counted = await taken(tx, reward, accounts, now, zone)
+    in_segment = await _in_segment(tx, reward, accounts)
+    refused = refusal(reward, tier=tier, in_segment=in_segment, taken_in_period=counted, now=now)
+    if refused is not None:
+        raise Refused(refused)
+
+
 async def reserve(
     tx: Tx,
     reward: Reward | str,
@@ -74,13 +86,11 @@ async def reserve(
 
     ``reward``: as the transaction was offered it, or its id. ``use_id``: whatever takes it, by which it is settled or
     given back. Without ``lapses_at`` it is settled at once; a reservation counts for nothing from then on, swept or
-    not. One statement beside the offer, two where a customer's limit is to be counted; no lock is kept on a reward
+    not. One statement beside the offer, one more for a limit and for segments; no lock is kept on a reward
     without stock. Raises LookupError, and Refused.
     """
     reward = await offer(tx, reward, now) if isinstance(reward, str) else reward
-    counted = await taken(tx, reward, accounts, now, zone)
-    if refused := refusal(reward, tier=tier, taken_in_period=counted, now=now):
-        raise Refused(refused)
+    await require(tx, reward, accounts=accounts, tier=tier, now=now, zone=zone)
     of_stock = reward.stock is not None
     use = (use_id, reward.reward_id, reward.version, account_id, now, lapses_at)
     if not await store.use(tx, *use, of_stock=of_stock):
@@ -146,19 +156,22 @@ class Rewards:
 
 
     async def standings(self, tx: Tx, rewards: Sequence[Reward], accounts: Sequence[int]) -> list[Standing]:
-        """How these rewards stand to the person of these accounts, in their order. Some statements, however many."""
+        """How these rewards stand to the person of these accounts, in their order."""
         now = self.clock.now()
         programme = in_force(await self.programmes.known(tx), now)
         tier = (await ladder_of(tx, accounts, programme)).at(now) if programme else None
         has = (await balance_at(tx, accounts, now)).available
         counts = await _taken(tx, rewards, accounts, now, self.zone)
-        return [
-            Standing(
-                tuple(refusals(one, tier=tier, taken_in_period=counts.get(one.reward_id, 0), now=now)),
-                max(0, one.points - has),
-            )
-            for one in rewards
-        ]
+        standings = []
+        for one in rewards:
+            inside, often = await _in_segment(tx, one, accounts), counts.get(one.reward_id, 0)
+            found = refusals(one, tier=tier, in_segment=inside, taken_in_period=often, now=now)
+            standings.append(Standing(tuple(found), max(0, one.points - has)))
+        return standings
+
+
+async def _in_segment(tx: Tx, reward: Reward, accounts: Sequence[int]) -> bool:
+    return not reward.segments or await segments.is_in_any(tx, accounts, reward.segments)
 
 
 async def _taken(

@@ -10,6 +10,7 @@ from services.loyalty.programmes.bodies import MoneyBody, Name, Strict, Texts
 from services.loyalty.rewards import examples
 from services.loyalty.rewards.domain import HANDED_OVER, Period, RefusalCode, Reward, Standing
 from shared.contracts.rewards import RewardKind
+from shared.contracts.types import PRINTABLE
 
 
 def _in_our_time(at: datetime) -> datetime:
@@ -18,6 +19,7 @@ def _in_our_time(at: datetime) -> datetime:
     return at
 
 
+Segment = Annotated[str, Field(pattern=PRINTABLE.removesuffix(r"(?!\n)"))]
 Moment = Annotated[AwareDatetime, AfterValidator(_in_our_time)]
 
 
@@ -36,7 +38,8 @@ class Fulfilment(Strict):
 
 class RewardFields(BaseModel):
     """What a reward is. ``price`` is paid beside the points. ``stock``: all there ever was to give, what was taken
-    among it; without it there is no end. ``tiers``: for those who hold one of them now, else for everybody. Offered
+    among it; without it there is no end. ``tiers``: for those who hold one of them now, else for everybody;
+    ``segments``: for those who are in one of them, as profile names them, `regulars` or `lifecycle:active`. Offered
     from ``from`` up to before ``until``. ``coupon``: what who takes it gets a coupon for."""
 
     name: Name
@@ -46,6 +49,7 @@ class RewardFields(BaseModel):
     stock: Annotated[int, Field(ge=0, le=10**9)] | None = None
     per_customer: PerCustomer | None = None
     tiers: Annotated[list[Name], Field(max_length=20)] = []
+    segments: Annotated[list[Segment], Field(max_length=20)] = []
     since: Annotated[Moment | None, Field(alias="from")] = None
     until: Moment | None = None
     coupon: CouponTerms | None = None
@@ -140,6 +144,7 @@ def shown(reward: Reward) -> dict[str, Any]:
         "stock_left": reward.stock_left,
         "per_customer": {"count": limit.count, "per": limit.per} if limit else None,
         "tiers": list(reward.tiers),
+        "segments": list(reward.segments),
         "from": reward.since,
         "until": reward.until,
         "coupon": coupon

@@ -13,7 +13,8 @@ from shared.contracts.types import Money
 
 Period = Literal["day", "week", "month", "year", "lifetime"]
 RefusalCode = Literal[
-    "reward-inactive", "not-yet", "over", "tier-required", "limit-reached", "out-of-stock", "hold-expired"
+    "reward-inactive", "not-yet", "over", "tier-required", "segment-required", "limit-reached", "out-of-stock",
+    "hold-expired",
 ]
 HANDED_OVER: tuple[RewardKind, ...] = ("product", "gift", "service", "event-seat")
 """What somebody has to hand over, or do."""
@@ -46,8 +47,8 @@ class Reward(msgspec.Struct, frozen=True):
     """A version of a reward. ``price`` is paid beside the points; ``due_days``: within which it is handed over.
 
     ``stock`` is all there ever was to give, ``stock_left`` what of it nobody has; both None where there is no end.
-    ``since`` and ``until``: from then on, and up to before then. ``tiers``: any of them, or everybody. ``text``: by
-    language.
+    ``since`` and ``until``: from then on, and up to before then. ``tiers``, ``segments``: any of them, or everybody.
+    ``text``: by language.
     """
 
     reward_id: str
@@ -61,6 +62,7 @@ class Reward(msgspec.Struct, frozen=True):
     stock_left: int | None
     limit: Limit | None
     tiers: Sequence[str]
+    segments: Sequence[str]
     since: datetime | None
     until: datetime | None
     coupon: Terms | None
@@ -116,13 +118,17 @@ class StockTaken(Exception):
         self.taken = taken
 
 
-def refusal(reward: Reward, *, tier: str | None, taken_in_period: int, now: datetime) -> Refusal | None:
-    """The first reason why somebody in this tier, who took so many in the limit's period, can't take it now; None: he
-    can, if he has the points."""
-    return next(refusals(reward, tier=tier, taken_in_period=taken_in_period, now=now), None)
+def refusal(
+    reward: Reward, *, tier: str | None, in_segment: bool, taken_in_period: int, now: datetime
+) -> Refusal | None:  # fmt: skip
+    """The first reason why somebody in this tier, in a segment that the reward asks for or not, who took so many in the
+    limit's period, can't take it now; None: he can, if he has the points."""
+    return next(refusals(reward, tier=tier, in_segment=in_segment, taken_in_period=taken_in_period, now=now), None)
 
 
-def refusals(reward: Reward, *, tier: str | None, taken_in_period: int, now: datetime) -> Iterator[Refusal]:
+def refusals(
+    reward: Reward, *, tier: str | None, in_segment: bool, taken_in_period: int, now: datetime
+) -> Iterator[Refusal]:  # fmt: skip
     """Every reason, what he can change least first."""
     if not reward.active:
         yield Refusal("reward-inactive", "This reward isn't offered.")
@@ -132,6 +138,8 @@ def refusals(reward: Reward, *, tier: str | None, taken_in_period: int, now: dat
         yield Refusal("over", "This reward isn't offered any more.")
     if reward.tiers and tier not in reward.tiers:
         yield Refusal("tier-required", f"This reward is for {', '.join(reward.tiers)}.", tiers=reward.tiers)
+    if reward.segments and not in_segment:
+        yield Refusal("segment-required", "This reward is for certain customers.")
     if reward.limit is not None and taken_in_period >= reward.limit.count:
         yield Refusal("limit-reached", _limit(reward.limit))
     if reward.stock_left is not None and reward.stock_left <= 0:
@@ -169,6 +177,7 @@ def read_reward(
         stock_left=stock_left,
         limit=Limit(limit["count"], limit["per"]) if limit else None,
         tiers=tuple(body.get("tiers", ())),
+        segments=tuple(body.get("segments", ())),
         since=_instant(body.get("from")),
         until=_instant(body.get("until")),
         coupon=read_terms(coupon) if coupon else None,

@@ -10,6 +10,7 @@ BODY: dict[str, Any] = {
     "stock": 100,
     "per_customer": {"count": 1, "per": "month"},
     "tiers": ["silver"],
+    "segments": ["lifecycle:active"],
     "from": "2026-11-01T00:00:00+08:00",
     "until": "2027-01-01T00:00:00+08:00",
     "fulfilment": {"due_days": 14},

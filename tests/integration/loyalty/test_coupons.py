@@ -17,6 +17,7 @@ from shared.contracts.types import Cause, Money
 from shared.db import fetch
 from tests.integration.loyalty.shop import Shop
 from tests.integration.loyalty.test_merges import NEW, OLD, bought, merged
+from tests.integration.loyalty.test_segments import placed
 from tests.kit.builders import NOW, at, money, record
 
 SERVICE = "loyalty"
@@ -256,6 +257,20 @@ async def test_thousands_are_issued_at_once_each_with_a_code_of_its_own_and_once
     assert len({row["code"] for row in rows}) == 2_500
     assert {character for row in rows for character in row["code"]} == set(ALPHABET)
     assert len(await shop.published("coupon-issued")) == 2_500
+
+
+async def test_a_batch_for_a_segment_gives_each_person_in_it_one(shop: Shop) -> None:
+    body = {"segment": "regulars", "coupon": TEN_PERCENT, "reason": "-"}
+    async with shop.client(STAFF) as http:
+        empty = await http.post("/coupons/batches", json=body, headers={"Idempotency-Key": "k"})
+        assert refusal(empty) == (409, "segment-empty")
+        await shop.take(merged(), *(placed(who, "regulars", "in") for who in (OLD, NEW, "c-1", "c-2")))
+        await shop.take(placed("c-2", "regulars", "out", 2), placed("c-3", "lifecycle", "in"))
+        answer = await http.post("/coupons/batches", json=body, headers={"Idempotency-Key": "k"})
+        assert (answer.status_code, answer.json()["coupons"]) == (201, 2)
+        both = {**body, "customers": ["c-1"]}
+        assert (await http.post("/coupons/batches", json=both, headers={"Idempotency-Key": "b"})).status_code == 422
+    assert {event["customer_id"] for event in await shop.published("coupon-issued")} == {NEW, "c-1"}
 
 
 async def test_a_batch_names_nobody_twice_and_at_least_one(shop: Shop) -> None:

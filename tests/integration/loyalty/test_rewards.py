@@ -311,7 +311,7 @@ async def test_a_reward_is_shown_with_everything_that_was_posted(shop: Shop) -> 
         {"kind": "privilege", "fulfilment": {"due_days": 3}},
         {"from": at(0), "until": at(1)},
         {"points": -1},
-        {"segments": ["vip"]},
+        {"segment": "vip"},
         {"stock": -1},
     ],
 )

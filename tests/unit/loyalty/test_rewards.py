@@ -19,8 +19,10 @@ def reward(stock: int | None = None, **fields: Any) -> Reward:
     return read_reward("rw_1", 1, NOW, stock, stock, body)
 
 
-def code(of: Reward, *, tier: str | None = None, taken: int = 0, now: datetime = NOW) -> str | None:
-    found = refusal(of, tier=tier, taken_in_period=taken, now=now)
+def code(
+    of: Reward, *, tier: str | None = None, inside: bool = False, taken: int = 0, now: datetime = NOW
+) -> str | None:  # fmt: skip
+    found = refusal(of, tier=tier, in_segment=inside, taken_in_period=taken, now=now)
     return found.code if found else None
 
 
@@ -38,7 +40,7 @@ def test_it_is_offered_from_its_first_instant_up_to_before_its_last() -> None:
     assert code(window) is None
     assert code(window, now=NOW + timedelta(days=1, microseconds=-1)) is None
     assert code(window, now=NOW + timedelta(days=1)) == "over"
-    early = refusal(window, tier=None, taken_in_period=0, now=NOW - timedelta(days=1))
+    early = refusal(window, tier=None, in_segment=False, taken_in_period=0, now=NOW - timedelta(days=1))
     assert early is not None
     assert early.earliest == NOW
 
@@ -48,6 +50,11 @@ def test_a_reward_of_tiers_is_for_any_of_them_and_nobody_else() -> None:
     assert [code(exclusive, tier=tier) for tier in (None, "bronze", "silver", "gold")] == [
         "tier-required", "tier-required", None, None,
     ]  # fmt: skip
+
+
+def test_a_reward_of_segments_is_for_who_is_in_one() -> None:
+    gated = reward(segments=["vip"])
+    assert (code(gated), code(gated, inside=True)) == ("segment-required", None)
 
 
 def test_the_limit_counts_what_was_taken_and_the_stock_what_is_left() -> None:

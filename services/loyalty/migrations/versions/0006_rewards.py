@@ -1,4 +1,4 @@
-"""What points are taken for, who took it, and coupons."""
+"""What points are taken for, who took it, coupons, and the segments that both may ask for."""
 
 from shared.migrations import role, run_sql
 
@@ -86,6 +86,19 @@ CREATE TABLE coupon_batches (
 );
 """
 
+# Those whom a customer has left stand with the class `out`: what is told late must not bring him back.
+SEGMENTS = """
+CREATE TABLE customer_segments (
+    customer_id text NOT NULL,
+    segment text NOT NULL,
+    class text NOT NULL,
+    sequence bigint NOT NULL,
+    changed_at timestamptz NOT NULL,
+    PRIMARY KEY (customer_id, segment)
+) WITH (fillfactor = 80);
+CREATE INDEX customer_segments_members ON customer_segments (segment, class, customer_id) WHERE class <> 'out';
+"""
+
 APPEND_ONLY = """
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON reward_versions
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -101,7 +114,7 @@ END $$;
 
 
 def upgrade() -> None:
-    """Five tables."""
-    run_sql(REWARDS, COUPONS, APPEND_ONLY)
+    """Six tables."""
+    run_sql(REWARDS, COUPONS, SEGMENTS, APPEND_ONLY)
     name = role()
     run_sql(REVOKED.replace("'{role}'", "'" + name.replace("'", "''") + "'").replace("{role}", name.replace('"', '""')))
