@@ -139,7 +139,7 @@ class Coupons:
         expires_at = worth.expires_at(now, self.zone)
         body = msgspec.json.encode(terms).decode()
         await store.add_batch(tx, batch_id, now, expires_at, len(customers), reason, body)
-        for some in _pieces(sorted(customers)):
+        for some in _pieces(await store.in_order(tx, customers)):
             coupons = [fresh(_id(), new_code(), one, worth, now, self.zone, batch_id=batch_id) for one in some]
             await store.insert_many(tx, coupons)
             await outbox.append(tx, SERVICE, [events.issued(coupon, cause) for coupon in coupons], now)

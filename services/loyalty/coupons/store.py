@@ -49,6 +49,7 @@ INSERT INTO coupon_batches (batch_id, issued_at, expires_at, coupons, reason, bo
 VALUES (:batch, :issued, :expires, :coupons, :reason, :body)
 """
 _BATCH = "SELECT batch_id, issued_at, expires_at, coupons, reason, body FROM coupon_batches WHERE batch_id = :batch"
+_IN_ORDER = "SELECT customer_id FROM unnest(CAST(:customers AS text[])) AS one (customer_id) ORDER BY customer_id"
 _NAMES = "unnest(CAST(:ids AS text[]), CAST(:names AS text[])) AS new (id, name)"
 # A reason may say who, where nobody else got one.
 _SILENCE = """
@@ -129,6 +130,12 @@ async def next_due(tx: Tx) -> datetime | None:
     """When time changes the next one."""
     due_at: datetime | None = (await fetch(tx, _NEXT_DUE))[0]["due_at"]
     return due_at
+
+
+async def in_order(tx: Tx, customers: Sequence[str]) -> list[str]:
+    """Customers in the order in which the database locks them, which its collation decides: whoever locks them by and
+    by must keep to it."""
+    return [row["customer_id"] for row in await fetch(tx, _IN_ORDER, customers=list(customers))]
 
 
 async def add_batch(
