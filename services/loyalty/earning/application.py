@@ -30,6 +30,14 @@ from shared.messaging.intake import Outcome
 from shared.messaging.merges import Groups
 
 
+class Judged(NamedTuple):
+    """An order, the version that judged it, and how."""
+
+    order: Order
+    programme: Programme | None
+    judgement: Judgement
+
+
 @dataclass(frozen=True, slots=True)
 class Earning:
     """Points and tiers for orders. ``zone``: of calendar months, for caps and expiry."""
@@ -54,12 +62,20 @@ class Earning:
 
     async def judgements(self, tx: Tx, customers: Sequence[str], lots: Sequence[Lot]) -> list[Judgement]:
         """How each order of a person's ids was judged: in its own id's history, by the versions that judged it."""
+        return [judged.judgement for judged in await self.judged(tx, customers, lots)]
+
+    async def judged(self, tx: Tx, customers: Sequence[str], lots: Sequence[Lot]) -> list[Judged]:
+        """The same, each with its order and the version that judged it."""
         known = await self.programmes.known(tx)
         versions = _Versions(known, {lot.award.source_id: lot.award.judged_with for lot in lots})
         histories = await facts.orders_of(tx, customers)
         pools = await _pools(tx, [one for own in histories.values() for one in own], versions, self.zone, store.read)
-        judged = [one for orders in histories.values() for one in fold(orders, versions, self.zone, pools)[1]]
-        return sorted(judged, key=lambda judgement: (judgement.award.occurred_at, judgement.award.source_id))
+        judged = [
+            Judged(order, versions(order)[0], judgement)
+            for orders in histories.values()
+            for order, judgement in zip(orders, fold(orders, versions, self.zone, pools)[1], strict=True)
+        ]
+        return sorted(judged, key=lambda one: (one.judgement.award.occurred_at, one.judgement.award.source_id))
 
     async def would_be(
         self, tx: Tx, order: Order, lots: Sequence[Lot], draft: Programme | None = None
@@ -140,8 +156,8 @@ class _Batch:
         await outbox.append(self.tx, ledger.SERVICE, journal.events + crossings, self.now)
 
     def _cause_of(self, account: Account) -> Cause:
-        """What of the batch concerns this account, or else another of its person's."""
-        return (self.causes.get(account.customer_id) or [last[-1] for last in self.causes.values() if last])[-1]
+        """What of the batch concerns this account, or else the last of it."""
+        return (self.causes.get(account.customer_id) or [_cause(self.recorded.fresh[-1])])[-1]
 
     def _is_late(self, customer: str, events: Sequence[Event]) -> bool:
         account = self.accounts[customer]

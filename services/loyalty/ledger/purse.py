@@ -133,7 +133,8 @@ class Purse:
 
     def _tell(self, take: Take, spent: Spent, *, rolled_back: bool) -> None:
         event = PointsSpent(
-            customer_id=self.owner.customer_id,
+            # Who took them, whoever answers for him since.
+            customer_id=self.accounts[take.account_id].customer_id,
             sequence=UNNUMBERED,
             caused_by=CausedBy(source=self.cause.source, id=self.cause.id),
             occurred_at=self.now,
@@ -164,8 +165,11 @@ async def open_purse(tx: Tx, customer: str, now: datetime, cause: Cause) -> Purs
     Holds that have run out are ended.
     """
     accounts = await lock_person(tx, customer)
-    if not accounts:
-        return None
+    return await purse_of(tx, accounts, now, cause) if accounts else None
+
+
+async def purse_of(tx: Tx, accounts: dict[int, Account], now: datetime, cause: Cause) -> Purse:
+    """The purse of a person all of whose accounts are locked."""
     owner = accounts[next(iter(accounts.values())).person]
     purse = Purse(tx, now, accounts, owner, cause, Journal(now))
     if any(account.unsettled for account in accounts.values()):

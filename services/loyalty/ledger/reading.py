@@ -7,6 +7,7 @@ import msgspec
 
 from services.loyalty.ledger import store
 from services.loyalty.ledger.domain import Entry, Lot
+from services.loyalty.ledger.spending import Hold, Take
 from shared.db import Tx
 from shared.messaging import merges
 
@@ -80,14 +81,35 @@ async def entries_of(
     return await store.entry_page(tx, accounts, before, as_of, known_by, limit)
 
 
+async def books_at(tx: Tx, accounts: Accounts, as_of: datetime, known_by: datetime) -> dict[str, int]:
+    """What the entries of what had happened and was known by then leave in each book: credits less debits."""
+    return await store.books(tx, accounts, as_of, known_by)
+
+
 async def lots_page(tx: Tx, accounts: Accounts, before: tuple[datetime, str], limit: int) -> list[Lot]:
     """Lots older than (occurred_at, source_id), newest first."""
     return await store.lot_page(tx, accounts, before, limit)
 
 
-async def everything(tx: Tx) -> list[tuple[str, str, Lot]]:
+async def every_lot(tx: Tx) -> list[tuple[str, str, Lot]]:
     """Every lot with who answers for its customer, and the customer, sorted."""
-    return await store.everything(tx)
+    return await store.every_lot(tx)
+
+
+async def every_take(tx: Tx) -> list[tuple[str, Take]]:
+    """Every take that wasn't rolled back, with who answers for who took, sorted."""
+    return await store.every_take(tx)
+
+
+async def uses_of(tx: Tx, accounts: Accounts) -> tuple[list[Lot], list[Take], list[Hold]]:
+    """Every lot of these accounts, what they took and wasn't rolled back, and the holds that nobody has ended."""
+    lots = await store.lots_of(tx, accounts)
+    return lots, await store.takes_of(tx, accounts), await store.open_holds(tx, accounts)
+
+
+async def at_one_moment(tx: Tx) -> None:
+    """First of all in a transaction that only reads, several times: all it reads is of one moment."""
+    await store.snapshot(tx)
 
 
 async def due_holds(tx: Tx, now: datetime, limit: int) -> list[str]:

@@ -25,6 +25,14 @@ SELECT {_ACCOUNT} FROM accounts
 WHERE account_id = (SELECT id FROM person) OR survivor_account_id = (SELECT id FROM person)
 ORDER BY customer_id FOR UPDATE
 """
+_LOCK_PERSONS = f"""
+WITH persons AS MATERIALIZED (
+    SELECT coalesce(survivor_account_id, account_id) AS id FROM accounts WHERE customer_id = ANY(:customers)
+)
+SELECT {_ACCOUNT} FROM accounts
+WHERE account_id = ANY(ARRAY(SELECT id FROM persons)) OR survivor_account_id = ANY(ARRAY(SELECT id FROM persons))
+ORDER BY customer_id FOR UPDATE
+"""
 _SAVE = """
 UPDATE accounts SET last_at = new.last_at, orders = new.orders, caps = new.caps, entries = new.entries, head = new.head,
     unsettled = new.unsettled
@@ -182,6 +190,13 @@ WHERE account_id = ANY(:accounts) AND occurred_at <= :as_of AND known_at <= :kno
     AND (known_at, account_id, seq) < (:known_at, CAST(:account AS bigint), CAST(:seq AS bigint))
 ORDER BY known_at DESC, account_id DESC, seq DESC LIMIT :limit
 """
+# Scans of the primary key, as those of _ENTRY_PAGE: a customer's entries are few.
+_BOOKS = """
+SELECT side.book, sum(side.points)::bigint AS points
+FROM ledger AS e CROSS JOIN LATERAL (VALUES (e.credit, e.points), (e.debit, - e.points)) AS side (book, points)
+WHERE e.account_id = ANY(:accounts) AND e.occurred_at <= :as_of AND e.known_at <= :known_by
+GROUP BY side.book
+"""
 _HEADS = """
 SELECT account_id, customer_id, entries, head FROM accounts WHERE account_id > :after ORDER BY account_id LIMIT :limit
 """
@@ -203,11 +218,17 @@ SELECT account_id, seq FROM ledger l WHERE NOT EXISTS (SELECT 1 FROM accounts a 
 ORDER BY account_id, seq LIMIT 1
 """
 _SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_ALL = f"""
+_ALL_LOTS = f"""
 SELECT s.customer_id AS survivor_id, a.customer_id, {", ".join("lots." + name for name in _LOT)}
 FROM lots JOIN accounts AS a USING (account_id)
     JOIN accounts AS s ON s.account_id = coalesce(a.survivor_account_id, a.account_id)
 ORDER BY s.customer_id, a.customer_id, source_id, origin
+"""
+_ALL_TAKES = f"""
+SELECT s.customer_id AS survivor_id, {", ".join("takes." + name for name in _TAKE)}
+FROM takes JOIN accounts AS a USING (account_id)
+    JOIN accounts AS s ON s.account_id = coalesce(a.survivor_account_id, a.account_id)
+WHERE rolled_back_at IS NULL ORDER BY s.customer_id, take_id
 """
 
 
@@ -235,6 +256,11 @@ async def lock(tx: Tx, accounts: Sequence[int]) -> Sequence[Row]:
 async def lock_person(tx: Tx, customer: str) -> Sequence[Row]:
     """The same for all accounts of whom this customer's account is."""
     return await fetch(tx, _LOCK_PERSON, customer=customer)
+
+
+async def lock_persons(tx: Tx, customers: Sequence[str]) -> Sequence[Row]:
+    """The same for several persons, in one order: who locks the same in another order of names waits."""
+    return await fetch(tx, _LOCK_PERSONS, customers=list(customers))
 
 
 async def save(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -442,6 +468,12 @@ async def entry_page(
     return [_entry(row) for row in rows]
 
 
+async def books(tx: Tx, accounts: Sequence[int], as_of: datetime, known_by: datetime) -> dict[str, int]:
+    """What the entries of what had happened and was known by then leave in each book."""
+    rows = await fetch(tx, _BOOKS, accounts=list(accounts), as_of=as_of, known_by=known_by)
+    return {row["book"]: row["points"] for row in rows}
+
+
 async def snapshot(tx: Tx) -> None:
     """First statement of a transaction that reads everything as of one moment."""
     await execute(tx, _SNAPSHOT)
@@ -479,9 +511,14 @@ async def orphan(tx: Tx) -> tuple[int, int] | None:
     return (rows[0]["account_id"], rows[0]["seq"]) if rows else None
 
 
-async def everything(tx: Tx) -> list[tuple[str, str, Lot]]:
+async def every_lot(tx: Tx) -> list[tuple[str, str, Lot]]:
     """Every lot with who answers for its customer, and the customer, sorted."""
-    return [(row["survivor_id"], row["customer_id"], _lot(row)) for row in await fetch(tx, _ALL)]
+    return [(row["survivor_id"], row["customer_id"], _lot(row)) for row in await fetch(tx, _ALL_LOTS)]
+
+
+async def every_take(tx: Tx) -> list[tuple[str, Take]]:
+    """Every take that wasn't rolled back, with who answers for who took, sorted."""
+    return [(row["survivor_id"], _take(row)) for row in await fetch(tx, _ALL_TAKES)]
 
 
 def _lot(row: Row) -> Lot:

@@ -11,6 +11,7 @@ import msgspec
 from pydantic import SecretStr
 
 from services.loyalty.accounts.application import Accounts
+from services.loyalty.accounts.state import state_hash
 from services.loyalty.earning.application import Earning
 from services.loyalty.ledger import reading
 from services.loyalty.ledger.reading import Balance
@@ -92,7 +93,7 @@ class Shop:
     async def state_hash(self) -> str:
         """The hash of everything that arrival must not matter to."""
         async with self.db.transaction() as tx:
-            return await self.accounts.state_hash(tx, self.clock.now())
+            return await state_hash(tx, self.programmes, self.clock.now())
 
     async def verified(self) -> Verification:
         """The ledger's proof."""
