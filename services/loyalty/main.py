@@ -35,6 +35,8 @@ from services.loyalty.simulations.backtests import Backtesting, Backtests
 from services.loyalty.tiers import http as tiers_http
 from services.loyalty.tiers.application import TierKeeper
 from services.loyalty.tiers.preview import TierPreview
+from services.loyalty.transfers import http as transfers_http
+from services.loyalty.transfers.application import Transfers
 from shared.db import Database
 from shared.messaging.erasures import Erasing
 from shared.messaging.facts import ORDER_KINDS
@@ -78,6 +80,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             adjustments_http.router(
                 db, Adjustments(clock, programmes, surroundings.house.zone, settings.adjustment_threshold)
             ),
+            transfers_http.router(db, Transfers(clock, programmes), by_customers=settings.customers_transfer),
             redemptions_http.router(db, Redemptions(clock, programmes, surroundings.house.zone)),
             coupons_http.router(db, Coupons(clock, surroundings.house.zone), surroundings.erased, wake),
         ],
@@ -87,6 +90,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             CouponRefused: coupons_http.refused,
             **adjustments_http.ERRORS,
             **redemptions_http.ERRORS,
+            **transfers_http.ERRORS,
         },
         inbox_days=settings.inbox_days,
     )

@@ -13,3 +13,6 @@ class LoyaltySettings(ServiceSettings):
 
     adjustment_threshold: int = Field(default=1_000, ge=0)
     """Of how many points on more of them, given or taken by hand, need a second person."""
+
+    customers_transfer: bool = False
+    """Whether a customer may give his points to another himself; else staff does."""

@@ -122,6 +122,9 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     coupon = (await _get(services["loyalty"].app, f"/accounts/{CUSTOMER}/coupons"))["items"][0]
     many = {"points": 5000, "reason": "a present"}
     proposed = await _post(services["loyalty"].app, f"/accounts/{CUSTOMER}/adjustments", many)
+    gift = {"from_customer_id": CUSTOMER, "to_customer_id": "web:2002", "points": 1}
+    await services["loyalty"].intake.take([bought])
+    transfer = await _post(services["loyalty"].app, "/transfers", gift)
     period = {"from": "2026-01-01T00:00:00Z", "to": "2026-11-01T00:00:00Z", "version": 1}
     tried = await _post(services["loyalty"].app, "/simulations", period)
     member = await _post(services["loyalty"].app, "/enrolments", {"customer_id": CUSTOMER})
@@ -134,7 +137,7 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
         "loyalty": {
             **everywhere, "code": coupon["code"], "/rewards/{id}": tin["id"], "/coupons/batches/{id}": batch["id"],
             "/simulations/{id}": tried["id"],
-            "/adjustments/{id}": proposed["id"], "/enrolments/{id}": member["id"],
+            "/adjustments/{id}": proposed["id"], "/transfers/{id}": transfer["id"], "/enrolments/{id}": member["id"],
         },
         "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},
         "engagement": {

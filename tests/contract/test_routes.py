@@ -55,6 +55,8 @@ POST /accounts/{customer_id}/adjustments
 GET /adjustments
 POST /adjustments/{id}/approve
 POST /adjustments/{id}/refuse
+POST /transfers
+GET /transfers/{id}
 GET /rewards
 POST /rewards
 PATCH /rewards/{id}

@@ -5,6 +5,7 @@ from services.loyalty.coupons import application as coupons
 from services.loyalty.enrolments import application as enrolments
 from services.loyalty.erasures import store
 from services.loyalty.segments import application as segments
+from services.loyalty.transfers import application as transfers
 from shared.db import Tx
 from shared.messaging.erasures import Counts, Erasure
 
@@ -19,5 +20,6 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
         "reasons_deleted": await store.forget_reasons(tx, erasure.names),
         "adjustments_kept_without_reason": await adjustments.forget(tx, sorted(erasure.names.values()), erasure.now),
         "customer_segments": await segments.forget(tx, erasure.ids),
+        "transfers_kept_without_reason": await transfers.forget(tx, sorted(erasure.names.values())),
         "coupons_kept_nameless": await coupons.forget(tx, erasure.names, erasure.now),
     }

@@ -51,6 +51,18 @@ SECTIONS: Sections = {
         WHERE a.customer_id = ANY(:ids) ORDER BY d.proposed_at, d.adjustment_id""",
         for_staff=("proposed_by", "decided_by"),
     ),
+    # Neither is told who the other was, or why it was given him.
+    "transfers": Section(
+        """
+        SELECT CASE WHEN giver.customer_id = ANY(:ids) THEN giver.customer_id END AS from_customer_id,
+               CASE WHEN taker.customer_id = ANY(:ids) THEN taker.customer_id END AS to_customer_id,
+               t.transfer_id, t.points, CASE WHEN giver.customer_id = ANY(:ids) THEN t.reason END AS reason, t.actor,
+               t.at
+        FROM transfers AS t JOIN accounts AS giver ON giver.account_id = t.from_account_id
+            JOIN accounts AS taker ON taker.account_id = t.to_account_id
+        WHERE giver.customer_id = ANY(:ids) OR taker.customer_id = ANY(:ids) ORDER BY t.at, t.transfer_id""",
+        for_staff=("actor",),
+    ),
     "quotes": Section("""
         SELECT a.customer_id, q.quote_id, q.reward_id, q.reward_version, q.points, q.price, q.order_id, q.created_at,
                q.expires_at, q.hold_id
@@ -90,6 +102,8 @@ LEFT_OUT = {
     "lots.account_id": _NUMBER,
     "ledger.account_id": _NUMBER,
     "takes.account_id": _NUMBER,
+    "transfers.from_account_id": _NUMBER,
+    "transfers.to_account_id": _NUMBER,
     "adjustments.account_id": _NUMBER,
     "holds.account_id": _NUMBER,
     "quotes.account_id": _NUMBER,

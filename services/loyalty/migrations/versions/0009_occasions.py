@@ -27,7 +27,22 @@ CREATE INDEX adjustments_state ON adjustments (state, proposed_at DESC, adjustme
 CREATE INDEX adjustments_account ON adjustments (account_id);
 """
 
+TRANSFERS = """
+CREATE TABLE transfers (
+    transfer_id text PRIMARY KEY,
+    from_account_id bigint NOT NULL,
+    to_account_id bigint NOT NULL CHECK (to_account_id <> from_account_id),
+    points bigint NOT NULL CHECK (points > 0),
+    reason text,
+    actor text NOT NULL,
+    at timestamptz NOT NULL
+);
+-- For the export and the erasure of a person.
+CREATE INDEX transfers_from ON transfers (from_account_id);
+CREATE INDEX transfers_to ON transfers (to_account_id);
+"""
+
 
 def upgrade() -> None:
     """Tables and indexes."""
-    run_sql(ADJUSTMENTS)
+    run_sql(ADJUSTMENTS, TRANSFERS)

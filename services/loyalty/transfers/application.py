@@ -1,0 +1,99 @@
+"""Giving points to somebody else: they keep what they were, when they become available and when they expire."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import uuid4
+
+from services.loyalty.ledger import grants
+from services.loyalty.ledger.application import SERVICE, Account, Journal, lock_persons
+from services.loyalty.ledger.domain import Award, Cause
+from services.loyalty.ledger.grants import Given
+from services.loyalty.ledger.persons import settle_persons
+from services.loyalty.ledger.purse import REQUESTS, Purse, Spent, purse_of
+from services.loyalty.ledger.spending import Take
+from services.loyalty.programmes.application import Programmes
+from services.loyalty.programmes.domain import Programme, in_force
+from services.loyalty.transfers import store
+from services.loyalty.transfers.domain import SameCustomerError, Transfer, Transferred
+from shared.clock import Clock
+from shared.db import Tx
+from shared.messaging import merges, outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """Points from one person to another, in one transaction."""
+
+    clock: Clock
+    programmes: Programmes
+
+    async def transfer(
+        self, tx: Tx, giver: str, taker: str, points: int, reason: str | None, actor: str
+    ) -> Transferred:
+        """Takes points of the giver's lots, the soonest to expire first, and gives the taker a lot for each, with the
+        dates that it has. Raises LookupError where one of them has no account, SameCustomerError, ShortOfPointsError.
+        """
+        now = self.clock.now()
+        programme = in_force(await self.programmes.known(tx), now)
+        assert programme is not None, "the first version is in force since 1970"
+        accounts = await lock_persons(tx, [giver, taker])
+        if not accounts[giver] or not accounts[taker]:
+            raise LookupError("there is no such account")
+        if accounts[giver].keys() & accounts[taker].keys():
+            raise SameCustomerError
+        transfer_id = f"tr_{uuid4().hex}"
+        cause = Cause(REQUESTS, transfer_id, now)
+        purse = await purse_of(tx, accounts[giver], now, cause)
+        take = await purse.take(transfer_id, "transfer", points, Spent())
+        owner = _owner(accounts[taker])
+        given = _given(purse, take, owner.customer_id, programme)
+        await purse.close()
+        journal = Journal(now)
+        await grants.enter(tx, journal, {owner.customer_id: owner}, given)
+        await settle_persons(tx, journal, accounts[taker].values(), lambda _: cause)
+        await journal.write(tx, accounts[taker].values())
+        await outbox.append(tx, SERVICE, [*purse.journal.events, *journal.events], now)
+        transfer = Transfer(
+            transfer_id, purse.owner.account_id, owner.account_id, points, reason, actor, now
+        )
+        await store.add(tx, transfer)
+        return Transferred(transfer, purse.owner.customer_id, owner.customer_id)
+
+    async def one(self, tx: Tx, transfer_id: str) -> Transferred:
+        """A transfer. Raises LookupError."""
+        # An erasure renames accounts: it comes before or after.
+        await merges.share(tx)
+        found = await store.one(tx, transfer_id)
+        if found is None:
+            raise LookupError("there is no such transfer")
+        return found
+
+
+async def forget(tx: Tx, names: list[str]) -> int:
+    """For an erasure, by the names that the accounts have by then: no reason stays; how many that were."""
+    return await store.forget(tx, names)
+
+
+def _owner(accounts: Mapping[int, Account]) -> Account:
+    return accounts[next(iter(accounts.values())).person]
+
+
+def _given(purse: Purse, take: Take, customer: str, programme: Programme) -> list[Given]:
+    given = []
+    for number, (key, points) in enumerate(take.portions, start=1):
+        award: Award = purse.journal.changed[key].award
+        given.append(
+            Given(
+                customer_id=customer,
+                kind="transfer",
+                grant_id=f"{take.take_id}:{number}",
+                points=points,
+                occurred_at=take.occurred_at,
+                available_from=award.available_from,
+                expires_at=award.expires_at,
+                programme_version=award.programme_version or programme.version,
+                currency=award.currency,
+                cause=purse.cause,
+            )
+        )
+    return given

@@ -1,0 +1,8 @@
+"""Examples for the OpenAPI document."""
+
+from typing import Any
+
+ASKED: dict[str, Any] = {
+    "from_customer_id": "pos:1001", "to_customer_id": "pos:2002", "points": 200, "reason": "For her birthday",
+}  # fmt: skip
+TRANSFER: dict[str, Any] = {**ASKED, "id": "tr_12", "at": "2026-11-20T08:15:00Z"}

@@ -1,0 +1,179 @@
+"""Points from one customer to another keep what they are."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from pydantic import SecretStr
+
+from services.loyalty.main import build
+from services.loyalty.settings import LoyaltySettings
+from shared.clock import VirtualClock
+from shared.db import fetch
+from shared.http.settings import HttpSettings
+from shared.service import Surroundings
+from shared.settings import KafkaSettings
+from tests.integration.loyalty.shop import HOUSE, SECRET, Shop
+from tests.integration.loyalty.test_merges import merged, parted
+from tests.integration.loyalty.test_redemptions import C, back, books, bought, erased, lots, tables, whole
+from tests.kit.builders import NOW
+from tests.kit.databases import TestDatabase
+
+SERVICE = "loyalty"
+OTHER = "c-2"
+DAY = timedelta(days=1)
+
+
+async def give(
+    client: httpx.AsyncClient, points: int, giver: str = C, taker: str = OTHER, key: str | None = None, **more: Any
+) -> httpx.Response:
+    body = {"from_customer_id": giver, "to_customer_id": taker, "points": points, **more}
+    return await client.post("/transfers", json=body, headers={"Idempotency-Key": key or uuid4().hex})
+
+
+def staff(shop: Shop) -> httpx.AsyncClient:
+    return shop.client("loyalty:read loyalty:write")
+
+
+def dates(lots: list[Any]) -> set[tuple[str, str]]:
+    return {(one["available_from"], one["expires_at"]) for one in lots}
+
+
+async def test_points_go_over_with_the_dates_of_their_lots(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "300", 60), bought(C, "o-2", "500", 30), bought(OTHER, "o-3", "10", 30))
+    async with staff(shop) as http:
+        answer = await give(http, 50, reason="They share a household")
+        assert answer.status_code == 201, answer.text
+        assert (await http.get(f"/transfers/{answer.json()['id']}")).json() == answer.json()
+    assert (await books(shop), await books(shop, OTHER)) == ({"available": 30}, {"available": 51})
+    given = [one for one in await lots(shop, OTHER) if one["origin"] == "transfer"]
+    assert sorted(one["points"] for one in given) == [20, 30]
+    assert dates(given) == dates(await lots(shop))
+    granted = await shop.published("points-granted")
+    assert {one["grant_id"] for one in granted} == {f"{answer.json()['id']}:{n}" for n in (1, 2)}
+    await whole(shop)
+
+
+async def test_out_and_back_gains_no_time(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "300", 60), bought(C, "o-2", "500", 30), bought(OTHER, "o-3", "0", 30))
+    before = dates(await lots(shop))
+    async with staff(shop) as http:
+        for _ in range(3):
+            assert (await give(http, 80)).status_code == 201
+            assert (await give(http, 80, OTHER, C)).status_code == 201
+    assert dates(await lots(shop)) == before
+    assert await books(shop) == {"available": 80}
+    expiry = max(expires_at for _, expires_at in before)
+    await shop.live_until(NOW + 370 * DAY)
+    assert await books(shop) == {}, expiry
+    await whole(shop)
+
+
+async def test_never_more_than_is_available(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "300"), bought(C, "o-2", "500", 1), bought(OTHER, "o-3", "10"))
+    async with staff(shop) as http:
+        before = await tables(shop)
+        short = await give(http, 31)
+        assert (short.status_code, short.json()["code"], short.json()["shortfall"]) == (409, "insufficient-points", 1)
+        assert await tables(shop) == before
+        answers = await asyncio.gather(*(give(http, 20) for _ in range(20)))
+    assert Counter(one.status_code for one in answers) == {201: 1, 409: 19}
+    assert await books(shop, OTHER) == {"available": 21}
+    await whole(shop)
+
+
+async def test_fifty_at_once_both_ways_wait_for_each_other_and_none_is_lost(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought(OTHER, "o-2", "1000"))
+    async with staff(shop) as http:
+        ways = [(C, OTHER), (OTHER, C)] * 25
+        answers = await asyncio.gather(*(give(http, 3, *way) for way in ways))
+    assert Counter(one.status_code for one in answers) == {201: 50}
+    assert (await books(shop), await books(shop, OTHER)) == ({"available": 100}, {"available": 100})
+    await whole(shop)
+
+
+async def test_nobody_gives_to_himself_by_another_of_his_ids(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought("c-old", "o-2", "500"))
+    await shop.take(merged("c-old", C))
+    async with staff(shop) as http:
+        for taker in (C, "c-old"):
+            refused = await give(http, 5, taker=taker)
+            assert (refused.status_code, refused.json()["code"]) == (409, "same-customer")
+        await shop.take(parted("c-old", C))
+        assert (await give(http, 5, taker="c-old")).status_code == 201
+        assert (await give(http, 5, taker="nobody")).status_code == 404
+        assert (await give(http, 5, "nobody", C)).status_code == 404
+    await whole(shop)
+
+
+async def test_a_person_of_two_ids_gives_the_points_of_both(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought("c-old", "o-2", "500"), bought(OTHER, "o-3", "10"))
+    await shop.take(merged("c-old", C))
+    async with staff(shop) as http:
+        answer = await give(http, 150, "c-old")
+    assert (answer.status_code, answer.json()["from_customer_id"]) == (201, C)
+    assert (await books(shop), await books(shop, OTHER)) == ({}, {"available": 151})
+    await whole(shop)
+
+
+async def test_who_gives_away_and_returns_owes(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought(OTHER, "o-2", "10"))
+    async with staff(shop) as http:
+        assert (await give(http, 100)).status_code == 201
+    await shop.take(back("o-1", "1000"))
+    assert (await books(shop), await books(shop, OTHER)) == ({"debt": 100}, {"available": 101})
+    await whole(shop)
+
+
+async def test_sent_again_it_is_given_once(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought(OTHER, "o-2", "10"))
+    async with staff(shop) as http:
+        answers = [await give(http, 40, key="once") for _ in range(3)]
+        assert (await give(http, 41, key="once")).status_code == 422
+    assert [one.json() for one in answers] == [answers[0].json()] * 3
+    assert await books(shop, OTHER) == {"available": 41}
+
+
+async def test_a_customer_transfers_only_where_the_house_lets_him(shop: Shop, test_database: TestDatabase) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought(OTHER, "o-2", "10"))
+    scope = "loyalty:read loyalty:write"
+    async with shop.client(scope, C) as himself:
+        refused = await give(himself, 5)
+        assert (refused.status_code, refused.json()["code"]) == (403, "staff-only")
+        secret = HttpSettings(jwt_secret=SecretStr(SECRET))
+        surroundings = Surroundings(HOUSE, KafkaSettings(), secret, VirtualClock(NOW))
+        settings = LoyaltySettings(database_url=SecretStr(test_database.dsn), customers_transfer=True)
+        service = build(surroundings, settings)
+        try:
+            transport = httpx.ASGITransport(service.app)
+            headers = dict(himself.headers)
+            async with httpx.AsyncClient(transport=transport, base_url="http://loyalty", headers=headers) as let:
+                done = await give(let, 5)
+                assert done.status_code == 201
+                assert (await let.get(f"/transfers/{done.json()['id']}")).status_code == 200
+                assert (await give(let, 5, OTHER, C)).status_code == 404
+        finally:
+            await service.stop()
+    async with shop.client("loyalty:read", OTHER) as taker:
+        assert (await taker.get(f"/transfers/{done.json()['id']}")).status_code == 404
+
+
+async def test_an_erasure_takes_the_reason_and_leaves_the_points(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought(OTHER, "o-2", "10"))
+    async with staff(shop) as http:
+        id = (await give(http, 40, reason="She is my niece")).json()["id"]
+        export = (await http.get(f"/accounts/{OTHER}/export")).json()["transfers"]
+        assert [(one["from_customer_id"], one["to_customer_id"], one["reason"]) for one in export] == [
+            (None, OTHER, None)
+        ]
+        await shop.take(erased(C))
+        found = (await http.get(f"/transfers/{id}")).json()
+    assert (found["reason"], found["to_customer_id"]) == (None, OTHER)
+    assert found["from_customer_id"] != C
+    assert await books(shop, OTHER) == {"available": 41}
+    async with shop.db.transaction() as tx:
+        assert not await fetch(tx, "SELECT 1 FROM transfers WHERE reason IS NOT NULL")
+    await whole(shop)
