@@ -13,6 +13,7 @@ import pytest_asyncio
 from services.loyalty.earning.application import Earning
 from services.loyalty.ledger import application as ledger
 from services.loyalty.ledger.reading import holder_of
+from services.loyalty.simulations.backtests import Backtesting
 from shared.db import execute, fetch
 from shared.messaging.records import Record
 from tests.integration.loyalty.shop import HOUSE, Shop
@@ -20,6 +21,7 @@ from tests.integration.loyalty.test_http import PROGRAMME, STAFF
 from tests.integration.loyalty.test_merges import merged
 from tests.integration.shared.test_kills import state
 from tests.kit.builders import NOW, about_order, at, line, purchase, record, returned
+from tests.kit.databases import TestDatabase
 
 SERVICE = "loyalty"
 RULES: list[dict[str, Any]] = [
@@ -264,6 +266,17 @@ async def test_a_backtest_whose_process_ended_has_failed_and_the_next_has_its_tu
     states = [(await staff.get(f"/simulations/{id}")).json() for id in ids]
     assert [(one["state"], one["error"]) for one in states] == [("failed", "interrupted"), ("done", None)]
     assert states[1]["result"]["orders"] == 0
+
+
+async def test_a_backtest_whose_worker_dies_has_failed_and_says_so(
+    shop: Shop, staff: httpx.AsyncClient, test_database: TestDatabase
+) -> None:
+    id = (await staff.post("/simulations", json={**PERIOD, "version": 1})).json()["id"]
+    nowhere = test_database.dsn.replace("roost_service", "nobody")
+    assert await Backtesting(shop.db, nowhere, shop.clock, HOUSE).run() == 1
+    found = (await staff.get(f"/simulations/{id}")).json()
+    assert (found["state"], found["error"], found["result"]) == ("failed", "failed", None)
+    assert await shop.job("backtest").next_due() is None
 
 
 async def test_a_question_that_is_sent_again_is_one_backtest(shop: Shop, staff: httpx.AsyncClient) -> None:
