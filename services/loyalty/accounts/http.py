@@ -1,14 +1,14 @@
 """Accounts over HTTP: a customer's token sees his own."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.loyalty.accounts import examples
-from services.loyalty.accounts.application import Accounts, AccountView, Explained
+from services.loyalty.accounts.application import Accounts, AccountView
+from services.loyalty.accounts.explanations import Explanation, shown
 from services.loyalty.ledger import reading
 from services.loyalty.ledger.domain import Bucket, Entry, Lot
 from services.loyalty.ledger.reading import Holder
@@ -86,6 +86,25 @@ class AccountBody(BaseModel):
     expiring: Expiring
 
 
+class BalanceBody(BaseModel):
+    """What the ledger's entries of what had happened by ``as_of`` and was known by ``known_by`` come to.
+
+    As they were written down: what a return took of points that were pending when it happened, and available when it
+    was heard of, is taken off the available ones.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"example": examples.BALANCE})
+
+    customer_id: str
+    as_of: datetime
+    known_by: datetime
+    available: int
+    pending: int
+    held: int
+    debt: int
+    expired: int
+
+
 class EntryView(BaseModel):
     """An entry: points from the book ``debit`` to the book ``credit``, when it happened and when we knew.
 
@@ -129,34 +148,6 @@ class LotView(BaseModel):
     programme_version: int | None
 
 
-class Leaf(BaseModel):
-    """What one part of a programme version gave: ``points`` are what returns left of ``awarded``."""
-
-    rule: str
-    wanted: int
-    awarded: int
-    points: int
-
-
-class Branch(BaseModel):
-    """An order's lot; its leaves sum to its points."""
-
-    order_id: str
-    state: Literal["pending", "available", "expired"]
-    points: int
-    paid_net: MoneyView
-    programme_version: int | None
-    leaves: list[Leaf]
-
-
-class Explanation(BaseModel):
-    """The balance as a tree: all leaves sum to available and pending."""
-
-    available: int
-    pending: int
-    orders: list[Branch]
-
-
 def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
     """``/accounts/{customer_id}`` and what lies below it."""
     routes = Router(prefix="/accounts/{customer_id}", tags=["accounts"])
@@ -167,6 +158,30 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
         async with db.transaction() as tx:
             holder = await _own(tx, principal, customer_id)
             return _account(customer_id, holder.survivor, await accounts.view(tx, holder))
+
+    @routes.get("/balance", response_model=BalanceBody)
+    async def balance(
+        customer_id: CustomerId,
+        principal: Reader,
+        as_of: Annotated[Moment | None, Query(description="only what had happened by then; by default by now")] = None,
+        known_by: Annotated[Moment | None, Query(description="only what was known by then; by default by now")] = None,
+    ) -> BalanceBody:
+        """The balance as it was, by what was known then: the fold of the entries."""
+        now = clock.now()
+        as_of, known_by = as_of or now, known_by or now
+        async with db.transaction() as tx:
+            holder = await _own(tx, principal, customer_id)
+            books = await reading.books_at(tx, holder.accounts, as_of, known_by)
+        return BalanceBody(
+            customer_id=customer_id,
+            as_of=as_of,
+            known_by=known_by,
+            available=books.get("available", 0),
+            pending=books.get("pending", 0),
+            held=books.get("held", 0),
+            debt=-books.get("debt", 0),
+            expired=books.get("expired", 0),
+        )
 
     @routes.get("/entries", response_model=Page[EntryView], responses=page(examples.ENTRY))
     async def entries(
@@ -205,10 +220,11 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
 
     @routes.get("/explanation", response_model=Explanation, responses=answers(examples.EXPLANATION))
     async def explanation(customer_id: CustomerId, principal: Reader) -> Explanation:
-        """Where every point of the balance comes from."""
+        """Where every point of the balance comes from, and where every other one went."""
         async with db.transaction() as tx:
+            await reading.at_one_moment(tx)
             explained = await accounts.explanation(tx, await _own(tx, principal, customer_id))
-        return _explanation(explained, clock.now())
+        return shown(explained)
 
     return routes
 
@@ -291,26 +307,4 @@ def _lot(lot: Lot, now: datetime) -> LotView:
         available_from=award.available_from,
         expires_at=award.expires_at,
         programme_version=award.programme_version,
-    )
-
-
-def _explanation(explained: Sequence[Explained], now: datetime) -> Explanation:
-    orders = [
-        Branch(
-            order_id=one.judgement.award.source_id,
-            state=one.judgement.award.bucket(now),
-            points=one.judgement.award.points,
-            paid_net=_money(one.judgement.award.net_minor, one.judgement.award.currency),
-            programme_version=one.judgement.award.programme_version,
-            leaves=[
-                Leaf(rule=part.rule, wanted=part.wanted, awarded=part.awarded, points=part.kept)
-                for part in one.judgement.parts
-            ],
-        )
-        for one in explained
-    ]
-    return Explanation(
-        available=sum(order.points for order in orders if order.state == "available"),
-        pending=sum(order.points for order in orders if order.state == "pending"),
-        orders=orders,
     )

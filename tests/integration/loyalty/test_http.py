@@ -14,7 +14,7 @@ from tests.kit.databases import TestDatabase
 
 SERVICE = "loyalty"
 STAFF = "loyalty:read loyalty:write"
-OWN = ["", "/entries", "/lots", "/explanation"]
+OWN = ["", "/balance", "/entries", "/lots", "/explanation"]
 OF_STAFF = ["/programmes", "/ledger/verification"]
 
 PROGRAMME: dict[str, Any] = {
@@ -150,7 +150,11 @@ async def test_the_leaves_of_an_explanation_sum_to_the_balance(shop: Shop) -> No
     tree = await get(shop, "/accounts/c-1/explanation")
     assert (tree["available"], tree["pending"]) == (1100, 90)
     assert sum(leaf["points"] for order in tree["orders"] for leaf in order["leaves"]) == 1190
-    assert tree["orders"][0]["leaves"][1] == {"rule": "tea-doubles", "wanted": 600, "awarded": 500, "points": 500}
+    doubled = tree["orders"][0]["leaves"][1]
+    assert doubled["text"]["zh-CN"] == "茶叶双倍积分"
+    assert [doubled[name] for name in ("rule", "exact", "wanted", "awarded", "points")] == [
+        "tea-doubles", "600", 600, 500, 500,
+    ]  # fmt: skip
 
 
 async def test_a_fresh_system_has_one_programme_since_1970(shop: Shop) -> None:

@@ -190,7 +190,7 @@ async def test_purchases_of_both_ids_at_once_leave_the_group_with_the_tier_of_al
     assert (await shop.verified()).broken is None
 
 
-PATHS = ["", "/entries", "/lots", "/explanation"]
+PATHS = ["", "/balance", "/entries", "/lots", "/explanation"]
 
 
 async def test_either_ids_token_sees_the_whole_person_and_nobody_else_does(shop: Shop) -> None:
