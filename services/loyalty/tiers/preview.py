@@ -11,12 +11,13 @@ import msgspec
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import Programme, in_force, read_programme
 from services.loyalty.tiers import store
-from services.loyalty.tiers.domain import Ladder, measures_points, reach
+from services.loyalty.tiers.domain import Ladder, Spend, measures_points, reach
 from shared.clock import Clock
 from shared.contracts.erasures import PSEUDONYM
 from shared.db import Database, Tx
 
 BATCH = 1000
+Spends = Mapping[int, Sequence[Spend]]
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -62,8 +63,7 @@ class TierPreview:
             while persons := await store.persons(tx, last, BATCH):
                 last = persons[-1][0]
                 ids = [id_ for id_, customer in persons if not customer.startswith(PSEUDONYM)]
-                befores = await _held(tx, ids, current, now)
-                afters = await _held(tx, ids, tried, now)
+                befores, afters = await _held(tx, ids, current, tried, now)
                 counts.update((befores.get(id_), afters.get(id_)) for id_ in ids)
                 if befores != afters:
                     page += [
@@ -76,12 +76,25 @@ class TierPreview:
         return Moves(now, current.version if current else None, counts if after is None else None, page)
 
 
-async def _held(tx: Tx, ids: Sequence[int], programme: Programme | None, now: datetime) -> dict[int, str]:
-    """The tier of each who holds one."""
-    if programme is None or not programme.tiers or not ids:
+async def _held(
+    tx: Tx, ids: Sequence[int], current: Programme | None, tried: Programme, now: datetime
+) -> tuple[dict[int, str], dict[int, str]]:
+    """The tier of each who holds one, by the one version and by the other; orders of one currency are read once."""
+    if current is not None and current.currency == tried.currency:
+        found = await _spends(tx, ids, [current, tried], now)
+        return _tiers(current, found, now), _tiers(tried, found, now)
+    befores = _tiers(current, await _spends(tx, ids, [current], now), now) if current else {}
+    return befores, _tiers(tried, await _spends(tx, ids, [tried], now), now)
+
+
+async def _spends(tx: Tx, ids: Sequence[int], versions: Sequence[Programme], now: datetime) -> Spends:
+    """As far back as one of these versions of one currency asks."""
+    if not ids or not any(version.tiers for version in versions):
         return {}
-    spends = await store.spends_of_groups(
-        tx, ids, programme.currency, now - reach(programme), measures_points(programme)
-    )
+    since = now - max(map(reach, versions))
+    return await store.spends_of_groups(tx, ids, versions[0].currency, since, any(map(measures_points, versions)))
+
+
+def _tiers(programme: Programme, spends: Spends, now: datetime) -> dict[int, str]:
     found = ((id_, Ladder(programme, own).at(now)) for id_, own in spends.items())
     return {id_: name for id_, name in found if name is not None}

@@ -6,7 +6,7 @@ from services.loyalty.tiers import preview
 from shared.db import fetch
 from tests.integration.loyalty.shop import Shop
 from tests.integration.loyalty.test_merges import NEW, OLD, bought, merged
-from tests.kit.builders import record
+from tests.kit.builders import line, record
 
 SERVICE = "loyalty"
 STAFF = "loyalty:read loyalty:write"
@@ -79,6 +79,18 @@ async def test_what_it_foretells_is_what_happens_when_the_version_is_posted(shop
         for one in moved
         if not one["customer_id"].startswith("erased~")
     }
+
+
+async def test_a_draft_in_another_currency_counts_what_was_paid_in_that(shop: Shop) -> None:
+    await furnished(shop)
+    await shop.take(bought("c-1", "o-8", "900", 3, currency="USD", lines=[line(amount="900", currency="USD")]))
+    per = {"award": 1, "per": {"amount": "1.00", "currency": "USD"}, "base": "paid", "rounding": "floor"}
+    async with shop.client(STAFF) as http:
+        body = await draft(shop, currency="USD", points=per, tiers=[silver("500")], rules=[])
+        told = (await http.post("/tiers/preview", json=body)).json()
+    assert {one["customer_id"]: (one["from"], one["to"]) for one in told["items"]} == {
+        "c-1": (None, "silver"), "c-3": ("silver", None), "c-4": ("silver", None), NEW: ("silver", None),
+    }  # fmt: skip
 
 
 async def test_pages_go_on_after_each_other_whatever_the_batch(shop: Shop, monkeypatch: Any) -> None:
