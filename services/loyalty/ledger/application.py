@@ -7,6 +7,7 @@ from datetime import datetime
 from services.loyalty.ledger import store
 from services.loyalty.ledger.domain import Cause, Entry, Head, Lot, LotKey, Posting, Subject, chain
 from services.loyalty.ledger.moves import settle, sweep, use
+from services.loyalty.ledger.spending import Hold, Take
 from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed
 from shared.contracts.types import Cause as CausedBy
 from shared.db import Row, Tx
@@ -109,6 +110,16 @@ class Journal:
         await store.add_lots(tx, list(self.added.values()))
         await store.change_lots(tx, list(self.changed.values()))
         await store.add_entries(tx, self.entries)
+        self.tell_expired()
+
+    async def enter(self, tx: Tx, accounts: Iterable[Account], take: Take | None, hold: Hold | None) -> None:
+        """The same for a command, at once: it opens no lot and changes no award."""
+        rows = [(a.account_id, a.head.entries, a.head.hash, a.unsettled) for a in accounts]
+        await store.enter(tx, rows, list(self.changed.values()), self.entries, take, hold)
+        self.tell_expired()
+
+    def tell_expired(self) -> None:
+        """Points that expired, by instant and customer."""
         self.events += [_expired(*whose, points) for whose, points in sorted(self.expired.items(), key=_by_instant)]
 
     def _keep(self, lot: Lot) -> None:

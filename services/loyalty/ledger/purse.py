@@ -1,6 +1,5 @@
 """A person's points under lock: held, taken, given back. What every command over HTTP that uses points goes through."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -40,6 +39,8 @@ class Purse:
     cause: Cause
     journal: Journal
     holds: dict[str, Hold] = field(default_factory=dict)
+    _take: Take | None = None
+    _hold: Hold | None = None
     _lots: dict[LotKey, Lot] = field(default_factory=dict)
     _complete: bool = False
 
@@ -56,9 +57,7 @@ class Purse:
         """Sets points aside. Raises ShortOfPointsError."""
         portions = allocate(self._free(), points, self.now)
         self._use(portions, held=1)
-        hold = Hold(hold_id, self.owner.account_id, points, self.now, expires_at, portions)
-        await store.add_hold(self.tx, hold)
-        return hold
+        return await self._keep(Hold(hold_id, self.owner.account_id, points, self.now, expires_at, portions))
 
     async def take(self, take_id: str, kind: TakeKind, points: int, spent: Spent) -> Take:
         """Uses points. Raises ShortOfPointsError."""
@@ -73,17 +72,14 @@ class Purse:
         committed = hold.committed + points
         state: HoldState = "open" if rest else "committed"
         hold = msgspec.structs.replace(hold, portions=rest, committed=committed, state=state)
-        await store.change_hold(self.tx, hold)
-        self.holds[hold.hold_id] = hold
-        return hold, await self._taken(Take(take_id, self.owner.account_id, "redemption", self.now, portions), spent)
+        take = Take(take_id, self.owner.account_id, "redemption", self.now, portions)
+        return await self._keep(hold), await self._taken(take, spent)
 
     async def end(self, hold: Hold, state: HoldState) -> Hold:
         """Gives back what is still held: voided or expired."""
         self._use(hold.portions, held=-1)
         hold = msgspec.structs.replace(hold, portions=(), state=state)
-        await store.change_hold(self.tx, hold)
-        self.holds[hold.hold_id] = hold
-        return hold
+        return await self._keep(hold)
 
     async def roll_back(self, take: Take, spent: Spent) -> Take:
         """Puts the points back into the very lots that they came from, with the dates that these have."""
@@ -103,8 +99,23 @@ class Purse:
 
     async def close(self) -> None:
         """Writes everything down."""
-        await settle_persons(self.tx, self.journal, self.accounts.values(), lambda _: self.cause)
-        await self.journal.write(self.tx, [self.accounts[id] for id in sorted(self.accounts)])
+        if any(account.unsettled for account in self.accounts.values()):
+            await self._flush()
+            await settle_persons(self.tx, self.journal, self.accounts.values(), lambda _: self.cause)
+        accounts = [self.accounts[id] for id in sorted(self.accounts)]
+        await self.journal.enter(self.tx, accounts, self._take, self._hold)
+
+    async def _flush(self) -> None:
+        """Takes and holds have to be read again, or another one comes."""
+        if self._take or self._hold:
+            await store.enter(self.tx, (), (), (), self._take, self._hold)
+            self._take = self._hold = None
+
+    async def _keep(self, hold: Hold) -> Hold:
+        if self._hold:
+            await self._flush()
+        self._hold = self.holds[hold.hold_id] = hold
+        return hold
 
     def _free(self) -> list[Lot]:
         return [lot for lot in self._lots.values() if lot.account_id in self.accounts]
@@ -125,7 +136,9 @@ class Purse:
             self._lots[key] = used
 
     async def _taken(self, take: Take, spent: Spent) -> Take:
-        await store.add_take(self.tx, take)
+        if self._take:
+            await self._flush()
+        self._take = take
         if posting := take.passed_on:
             self.journal.post(self.owner, Subject("take", take.take_id), posting, self.cause)
         self._tell(take, spent, rolled_back=False)
@@ -174,12 +187,14 @@ async def purse_of(tx: Tx, accounts: dict[int, Account], now: datetime, cause: C
     purse = Purse(tx, now, accounts, owner, cause, Journal(now))
     if any(account.unsettled for account in accounts.values()):
         await settle_persons(tx, purse.journal, accounts.values(), lambda _: cause)
-        lots: Sequence[Lot] = await store.lots_of(tx, list(accounts))
+        lots, lapsed = await store.lots_of(tx, list(accounts)), True
         purse._lots = {**{lot.award.key: lot for lot in lots}, **purse.journal.changed}
         purse._complete = True
     else:
-        purse._lots = {lot.award.key: lot for lot in await store.free_lots(tx, list(accounts))}
-    purse.holds = {hold.hold_id: hold for hold in await store.open_holds(tx, list(accounts))}
+        lots, lapsed = await store.free_lots(tx, list(accounts), now)
+        purse._lots = {lot.award.key: lot for lot in lots}
+    if lapsed:
+        purse.holds = {hold.hold_id: hold for hold in await store.open_holds(tx, list(accounts))}
     for hold in purse.lapsed:
         await purse.load(hold.portions)
         await purse.end(hold, "expired")

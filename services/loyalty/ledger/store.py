@@ -41,6 +41,45 @@ FROM unnest(CAST(:ids AS bigint[]), CAST(:last_at AS timestamptz[]), CAST(:order
     AS new (account_id, last_at, orders, caps, entries, head, unsettled)
 WHERE accounts.account_id = new.account_id
 """
+# All that a command writes down, in one round trip: nothing is read of what another part of it writes.
+_ENTER = """
+WITH ends AS (
+    UPDATE accounts SET entries = new.entries, head = new.head, unsettled = new.unsettled
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:entries AS int[]), CAST(:heads AS bytea[]),
+                CAST(:unsettled AS boolean[])) AS new (account_id, entries, head, unsettled)
+    WHERE accounts.account_id = new.account_id
+), moved AS (
+    UPDATE lots SET posted = new.posted, posted_in = new.posted_in, spent = new.spent, held = new.held,
+        repaid = new.repaid, owed = new.owed, due_at = new.due_at
+    FROM unnest(CAST(:lot_ids AS text[]), CAST(:lot_origins AS text[]), CAST(:posted AS bigint[]),
+                CAST(:posted_in AS text[]), CAST(:spent AS bigint[]), CAST(:held AS bigint[]),
+                CAST(:repaid AS bigint[]), CAST(:owed AS bigint[]), CAST(:due_at AS timestamptz[]))
+        AS new (source_id, origin, posted, posted_in, spent, held, repaid, owed, due_at)
+    WHERE lots.source_id = new.source_id AND lots.origin = new.origin
+), taken AS (
+    INSERT INTO takes (take_id, account_id, kind, points, occurred_at, origins, source_ids, portions, foreign_points)
+    SELECT :take_id, CAST(:taker AS bigint), CAST(:take_kind AS text), CAST(:taken AS bigint),
+           CAST(:taken_at AS timestamptz), CAST(:take_origins AS text[]), CAST(:take_ids AS text[]),
+           CAST(:take_portions AS bigint[]), 0
+    WHERE CAST(:take_id AS text) IS NOT NULL
+), kept AS (
+    INSERT INTO holds (hold_id, account_id, points, committed, state, created_at, expires_at, origins, source_ids,
+                       portions)
+    SELECT :hold_id, CAST(:holder AS bigint), CAST(:hold_points AS bigint), CAST(:committed AS bigint),
+           CAST(:hold_state AS text), CAST(:held_at AS timestamptz), CAST(:held_until AS timestamptz),
+           CAST(:hold_origins AS text[]), CAST(:hold_ids AS text[]), CAST(:hold_portions AS bigint[])
+    WHERE CAST(:hold_id AS text) IS NOT NULL
+    ON CONFLICT (hold_id) DO UPDATE SET committed = excluded.committed, state = excluded.state,
+        origins = excluded.origins, source_ids = excluded.source_ids, portions = excluded.portions
+)
+INSERT INTO ledger (account_id, seq, kind, debit, credit, points, origin, source_id, programme_version, occurred_at,
+                    known_at, cause_source, cause_id, hash)
+SELECT * FROM unnest(
+    CAST(:e_account AS bigint[]), CAST(:e_seq AS int[]), CAST(:e_kind AS text[]), CAST(:e_debit AS text[]),
+    CAST(:e_credit AS text[]), CAST(:e_points AS bigint[]), CAST(:e_origin AS text[]), CAST(:e_source AS text[]),
+    CAST(:e_version AS int[]), CAST(:e_occurred AS timestamptz[]), CAST(:e_known AS timestamptz[]),
+    CAST(:e_cause_source AS text[]), CAST(:e_cause_id AS text[]), CAST(:e_hash AS bytea[]))
+"""
 # With the other accounts of persons who owe points: what comes to one, pays for the others.
 _PERSONS = """
 SELECT account_id FROM accounts WHERE account_id = ANY(:accounts)
@@ -86,8 +125,12 @@ FROM unnest(
 WHERE lots.source_id = new.source_id AND lots.origin = new.origin
 """
 # By the partial index on what is free; few lots of an account are.
+# `lapsed`: how many holds have run out that aren't written down as such.
 _FREE = f"""
-SELECT {', '.join(_LOT)} FROM lots WHERE account_id = ANY(:accounts) AND posted > 0 AND posted_in <> 'expired'
+SELECT {', '.join(_LOT)}, (
+    SELECT count(*) FROM holds WHERE account_id = ANY(:accounts) AND state = 'open' AND expires_at <= :now
+) AS lapsed
+FROM lots WHERE account_id = ANY(:accounts) AND posted > 0 AND posted_in <> 'expired'
 """
 _LOTS_BY_KEY = f"""
 SELECT {', '.join("lots." + name for name in _LOT)}
@@ -121,19 +164,10 @@ _HOLD = (
     "hold_id", "account_id", "points", "committed", "state", "created_at", "expires_at", "origins", "source_ids",
     "portions",
 )  # fmt: skip
-_ADD_HOLD = f"""
-INSERT INTO holds ({', '.join(_HOLD)})
-VALUES (:hold_id, :account_id, :points, :committed, :state, :created_at, :expires_at, :origins, :source_ids, :portions)
-"""
 _ONE_HOLD = f"SELECT {', '.join(_HOLD)} FROM holds WHERE hold_id = :id"
 _OPEN_HOLDS = f"SELECT {', '.join(_HOLD)} FROM holds WHERE account_id = ANY(:accounts) AND state = 'open'"
 _DUE_HOLDS = "SELECT hold_id FROM holds WHERE state = 'open' AND expires_at <= :now ORDER BY expires_at LIMIT :limit"
 _NEXT_HOLD = "SELECT min(expires_at) AS at FROM holds WHERE state = 'open'"
-_CHANGE_HOLD = """
-UPDATE holds SET committed = :committed, state = :state, origins = :origins, source_ids = :source_ids,
-    portions = :portions
-WHERE hold_id = :id
-"""
 _DUE_ACCOUNTS = """
 SELECT DISTINCT account_id
 FROM (SELECT account_id FROM lots WHERE due_at <= :now ORDER BY due_at LIMIT :limit) AS first
@@ -269,6 +303,22 @@ async def save(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
     await execute(tx, _SAVE, **dict(zip(names, columns(rows, len(names)), strict=True)))
 
 
+async def enter(
+    tx: Tx, accounts: Sequence[tuple[Any, ...]], lots: Sequence[Lot], entries: Sequence[Entry], take: Take | None,
+    hold: Hold | None,
+) -> None:  # fmt: skip
+    """Writes (account_id, entries, head, unsettled), lots whose awards stand, entries, a new take, and a hold, new or
+    not, at once."""
+    await execute(
+        tx, _ENTER,
+        **dict(zip(("ids", "entries", "heads", "unsettled"), columns(accounts, 4), strict=True)),
+        **dict(zip(_MOVED, columns([_moved_row(lot) for lot in lots], len(_MOVED)), strict=True)),
+        **dict(zip(_ENTERED, columns([_entry_row(entry) for entry in entries], len(_ENTERED)), strict=True)),
+        **_take_params(take),
+        **_hold_params(hold),
+    )  # fmt: skip
+
+
 async def persons_of(tx: Tx, accounts: Sequence[int]) -> list[int]:
     """These accounts, and all others of those of their persons who are unsettled."""
     return [row["account_id"] for row in await fetch(tx, _PERSONS, accounts=list(accounts))]
@@ -290,9 +340,11 @@ async def lots_of(tx: Tx, accounts: Sequence[int]) -> list[Lot]:
     return [_lot(row) for row in await fetch(tx, _LOTS, accounts=list(accounts))]
 
 
-async def free_lots(tx: Tx, accounts: Sequence[int]) -> list[Lot]:
-    """The lots of these accounts of which something is neither used nor expired, as far as it is written down."""
-    return [_lot(row) for row in await fetch(tx, _FREE, accounts=list(accounts))]
+async def free_lots(tx: Tx, accounts: Sequence[int], now: datetime) -> tuple[list[Lot], bool]:
+    """The lots of these accounts of which something is neither used nor expired, as far as it is written down; and
+    whether holds may have run out that aren't written down as such."""
+    rows = await fetch(tx, _FREE, accounts=list(accounts), now=now)
+    return [_lot(row) for row in rows], not rows or rows[0]["lapsed"] > 0
 
 
 async def lots_by_key(tx: Tx, keys: Sequence[LotKey]) -> list[Lot]:
@@ -343,14 +395,6 @@ async def roll_back(tx: Tx, take_id: str, at: datetime) -> None:
     await execute(tx, _ROLL_BACK, id=take_id, at=at)
 
 
-async def add_hold(tx: Tx, hold: Hold) -> None:
-    """A new hold."""
-    await execute(
-        tx, _ADD_HOLD, hold_id=hold.hold_id, account_id=hold.account_id, points=hold.points, committed=hold.committed,
-        state=hold.state, created_at=hold.created_at, expires_at=hold.expires_at, **_arrays(hold.portions),
-    )  # fmt: skip
-
-
 async def hold(tx: Tx, hold_id: str) -> Hold | None:
     """That hold, or None."""
     rows = await fetch(tx, _ONE_HOLD, id=hold_id)
@@ -371,12 +415,6 @@ async def next_hold_due(tx: Tx) -> datetime | None:
     """When the next open hold runs out."""
     at: datetime | None = (await fetch(tx, _NEXT_HOLD))[0]["at"]
     return at
-
-
-async def change_hold(tx: Tx, hold: Hold) -> None:
-    """Writes a hold back."""
-    arrays = _arrays(hold.portions)
-    await execute(tx, _CHANGE_HOLD, id=hold.hold_id, committed=hold.committed, state=hold.state, **arrays)
 
 
 async def due_lots(tx: Tx, accounts: Sequence[int], now: datetime) -> list[Lot]:
@@ -408,14 +446,7 @@ async def change_lots(tx: Tx, lots: Sequence[Lot]) -> None:
 async def add_entries(tx: Tx, entries: Sequence[Entry]) -> None:
     """Appends to the ledger."""
     if entries:
-        rows = [
-            (
-                e.account_id, e.seq, e.kind, e.debit, e.credit, e.points, e.origin, e.source_id, e.programme_version,
-                e.occurred_at, e.known_at, e.cause_source, e.cause_id, e.hash,
-            )
-            for e in entries
-        ]  # fmt: skip
-        await copy(tx, "ledger", _ENTRY, rows)
+        await copy(tx, "ledger", _ENTRY, [_entry_row(entry) for entry in entries])
 
 
 async def due_accounts(tx: Tx, now: datetime, limit: int) -> list[int]:
@@ -538,6 +569,59 @@ def _lot_row(lot: Lot) -> tuple[Any, ...]:
         a.programme_version, a.judged_with, a.available_from, a.expires_at, lot.posted, lot.posted_in, lot.spent,
         lot.held, lot.repaid, lot.owed, lot.due_at,
     )  # fmt: skip
+
+
+_MOVED = (
+    "lot_ids", "lot_origins", "posted", "posted_in", "spent", "held", "repaid", "owed", "due_at",
+)  # fmt: skip
+_ENTERED = (
+    "e_account", "e_seq", "e_kind", "e_debit", "e_credit", "e_points", "e_origin", "e_source", "e_version",
+    "e_occurred", "e_known", "e_cause_source", "e_cause_id", "e_hash",
+)  # fmt: skip
+
+
+def _moved_row(lot: Lot) -> tuple[Any, ...]:
+    return (
+        lot.award.source_id, lot.award.origin, lot.posted, lot.posted_in, lot.spent, lot.held, lot.repaid, lot.owed,
+        lot.due_at,
+    )  # fmt: skip
+
+
+def _entry_row(e: Entry) -> tuple[Any, ...]:
+    return (
+        e.account_id, e.seq, e.kind, e.debit, e.credit, e.points, e.origin, e.source_id, e.programme_version,
+        e.occurred_at, e.known_at, e.cause_source, e.cause_id, e.hash,
+    )  # fmt: skip
+
+
+def _take_params(take: Take | None) -> dict[str, Any]:
+    portions = _arrays(take.portions if take else ())
+    return {
+        "take_id": take and take.take_id,
+        "taker": take and take.account_id,
+        "take_kind": take and take.kind,
+        "taken": take and take.points,
+        "taken_at": take and take.occurred_at,
+        "take_origins": portions["origins"],
+        "take_ids": portions["source_ids"],
+        "take_portions": portions["portions"],
+    }
+
+
+def _hold_params(hold: Hold | None) -> dict[str, Any]:
+    portions = _arrays(hold.portions if hold else ())
+    return {
+        "hold_id": hold and hold.hold_id,
+        "holder": hold and hold.account_id,
+        "hold_points": hold and hold.points,
+        "committed": hold and hold.committed,
+        "hold_state": hold and hold.state,
+        "held_at": hold and hold.created_at,
+        "held_until": hold and hold.expires_at,
+        "hold_origins": portions["origins"],
+        "hold_ids": portions["source_ids"],
+        "hold_portions": portions["portions"],
+    }
 
 
 def _entry(row: Row) -> Entry:

@@ -89,11 +89,11 @@ class Redemptions:
     async def hold(self, tx: Tx, quote_id: str, lasting: timedelta) -> Held:
         """Sets aside what a quote named: points, and one of the reward."""
         now = self.clock.now()
-        customer = _there(await store.customer_of_quote(tx, quote_id))
+        quote, customer = _there(await store.quoted(tx, quote_id))
         hold_id = _id("hd", now)
         purse = await self._purse(tx, customer, now, hold_id)
-        quote = _there(await store.quote(tx, quote_id))
-        if quote.hold_id is not None:
+        # Of many who would, one does; the others see it now that he let go of the account.
+        if not await store.use_quote(tx, quote_id, hold_id):
             raise RedemptionRefusedError("quote-used", "A hold was made of this quote. Ask for another one.")
         if now >= quote.expires_at:
             raise RedemptionRefusedError("quote-expired", "This quote isn't valid any more. Ask for another one.")
@@ -101,18 +101,16 @@ class Redemptions:
         if quote.terms.reward_id is not None:
             await self._reserve(purse, quote.terms.reward_id, hold_id, lapses_at=hold.expires_at)
         await purse.close()
-        await store.use_quote(tx, quote_id, hold_id)
         await outbox.append(tx, SERVICE, purse.journal.events, now)
         return Held(hold, purse.owner.customer_id, msgspec.structs.replace(quote, hold_id=hold_id))
 
     async def commit(self, tx: Tx, hold_id: str, points: int | None = None) -> Redeemed:
         """Uses what is held: all that is left of it, or so many points; of a reward always all."""
         now = self.clock.now()
-        customer = _there(await store.customer_of_hold(tx, hold_id))
+        quote, customer = _there(await store.quoted_of_hold(tx, hold_id))
         redemption_id = _id("rd", now)
         purse = await self._purse(tx, customer, now, redemption_id)
         hold = await self._open_hold(purse, hold_id)
-        quote = _there(await store.quote_of_hold(tx, hold_id))
         left = hold.points - hold.committed
         if points is not None and points > left:
             raise RedemptionRefusedError("hold-exceeded", f"{left} points are held.")
@@ -130,12 +128,11 @@ class Redemptions:
     async def void(self, tx: Tx, hold_id: str) -> Held:
         """Gives back what is still held; what was committed of it stays."""
         now = self.clock.now()
-        customer = _there(await store.customer_of_hold(tx, hold_id))
+        quote, customer = _there(await store.quoted_of_hold(tx, hold_id))
         purse = await self._purse(tx, customer, now, hold_id)
         hold = await self._open_hold(purse, hold_id)
         await purse.load(hold.portions)
         hold = await purse.end(hold, "voided")
-        quote = _there(await store.quote_of_hold(tx, hold_id))
         if quote.terms.reward_id is not None:
             await rewards.release(tx, hold_id)
         await purse.close()
@@ -193,8 +190,7 @@ class Redemptions:
         """A hold as it is now."""
         hold = _there(await hold_of(tx, hold_id))
         state = hold.state_at(self.clock.now())
-        customer = _there(await store.customer_of_hold(tx, hold_id))
-        quote = _there(await store.quote_of_hold(tx, hold_id))
+        quote, customer = _there(await store.quoted_of_hold(tx, hold_id))
         return Held(msgspec.structs.replace(hold, state=state), customer, quote)
 
     async def quoted(self, tx: Tx, quote_id: str) -> Quote:
@@ -333,6 +329,7 @@ class HoldKeeper:
             customer = _there(await store.customer_of_hold(tx, hold_id))
             # Opening the purse ends what has run out.
             purse = _there(await open_purse(tx, customer, now, Cause(f"{JOBS}/holds", hold_id, now)))
+            await rewards.release(tx, hold_id)
             await purse.close()
             await outbox.append(tx, SERVICE, purse.journal.events, now)
         self.wake()

@@ -18,16 +18,18 @@ INSERT INTO quotes ({_QUOTE})
 VALUES (:quote_id, :account_id, :reward_id, :reward_version, :points, :price, :order_id, :created_at, :expires_at, NULL)
 """
 _ONE_QUOTE = f"SELECT {_QUOTE} FROM quotes WHERE quote_id = :id"
-_CUSTOMER_OF_QUOTE = """
-SELECT a.customer_id FROM quotes AS q JOIN accounts AS a USING (account_id) WHERE q.quote_id = :id
+_QUOTED = f"""
+SELECT {", ".join("q." + name for name in _QUOTE.split(", "))}, a.customer_id
+FROM quotes AS q JOIN accounts AS a USING (account_id)
 """
+_ONE_QUOTED = f"{_QUOTED} WHERE q.quote_id = :id"
+_QUOTED_OF_HOLD = f"{_QUOTED} WHERE q.hold_id = :id"
 _CUSTOMER_OF_HOLD = """
 SELECT a.customer_id FROM holds AS h JOIN accounts AS a USING (account_id) WHERE h.hold_id = :id
 """
 _CUSTOMER_OF = """
 SELECT a.customer_id FROM redemptions AS r JOIN accounts AS a USING (account_id) WHERE r.redemption_id = :id
 """
-_QUOTE_OF_HOLD = f"SELECT {_QUOTE} FROM quotes WHERE hold_id = :id"
 _USE_QUOTE = "UPDATE quotes SET hold_id = :hold WHERE quote_id = :id AND hold_id IS NULL"
 _REDEMPTION = f"""
 redemption_id, account_id, {_TERMS}, hold_id, coupon_id, redeemed_at, rolled_back_at, rolled_back_because, fulfilment,
@@ -80,10 +82,16 @@ async def quote(tx: Tx, quote_id: str) -> Quote | None:
     return _quote(rows[0]) if rows else None
 
 
-async def quote_of_hold(tx: Tx, hold_id: str) -> Quote | None:
-    """The quote that a hold was made of, or None."""
-    rows = await fetch(tx, _QUOTE_OF_HOLD, id=hold_id)
-    return _quote(rows[0]) if rows else None
+async def quoted(tx: Tx, quote_id: str) -> tuple[Quote, str] | None:
+    """That quote and whose it is, or None."""
+    rows = await fetch(tx, _ONE_QUOTED, id=quote_id)
+    return (_quote(rows[0]), rows[0]["customer_id"]) if rows else None
+
+
+async def quoted_of_hold(tx: Tx, hold_id: str) -> tuple[Quote, str] | None:
+    """The quote that a hold was made of, and whose it is, or None."""
+    rows = await fetch(tx, _QUOTED_OF_HOLD, id=hold_id)
+    return (_quote(rows[0]), rows[0]["customer_id"]) if rows else None
 
 
 async def use_quote(tx: Tx, quote_id: str, hold_id: str) -> bool:
@@ -91,13 +99,8 @@ async def use_quote(tx: Tx, quote_id: str, hold_id: str) -> bool:
     return await execute(tx, _USE_QUOTE, id=quote_id, hold=hold_id) == 1
 
 
-async def customer_of_quote(tx: Tx, quote_id: str) -> str | None:
-    """Whose quote it is, or None where there is none; so with holds and redemptions."""
-    return _one_name(await fetch(tx, _CUSTOMER_OF_QUOTE, id=quote_id))
-
-
 async def customer_of_hold(tx: Tx, hold_id: str) -> str | None:
-    """Whose hold it is."""
+    """Whose hold it is, or None where there is none; so with redemptions."""
     return _one_name(await fetch(tx, _CUSTOMER_OF_HOLD, id=hold_id))
 
 
