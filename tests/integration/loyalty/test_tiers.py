@@ -152,6 +152,22 @@ async def test_a_return_that_brings_the_fall_near_is_told_at_once(shop: Shop) ->
     ]
 
 
+async def test_a_job_that_slept_over_a_fall_warns_of_it_no_more(shop: Shop) -> None:
+    await put(shop, tiers=[tier(spend="1000", window_days=100)], tier_grace_days=0, tier_warning_days=20)
+    await shop.take(sale("o-1", 0))
+    shop.clock.set(NOW + 101 * DAY)
+    await shop.job("tiers").run()
+    assert [(step[0], step[3]) for step in await told(shop)] == [("up", NOW), ("down", NOW + 100 * DAY)]
+
+
+async def test_a_merged_person_is_warned_once_by_what_all_his_ids_bought(shop: Shop) -> None:
+    await put(shop, tiers=[tier(spend="1000", window_days=100)], tier_grace_days=0, tier_warning_days=20)
+    await shop.take(bought(OLD, "o-1", "1000", 70), bought(NEW, "o-2", "1000", 10), merged())
+    await shop.live_until(NOW + 89 * DAY)
+    warned = [c for c in await shop.published("tier-changed") if c["direction"] == "warning"]
+    assert [(c["customer_id"], c["occurred_at"]) for c in warned] == [(NEW, (NOW + 70 * DAY).isoformat()[:-6] + "Z")]
+
+
 async def test_a_version_without_warning_days_tells_of_no_fall_before_it(shop: Shop) -> None:
     await put(shop, tiers=[tier(spend="1000", window_days=100)], tier_grace_days=0)
     await shop.take(sale("o-1", 0))

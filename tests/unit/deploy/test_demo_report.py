@@ -79,6 +79,13 @@ def test_a_story_is_told_from_its_beginning() -> None:
     ]
 
 
+def test_a_warning_is_told_as_what_is_to_come() -> None:
+    warning = entry("tier-changed", 2, direction="warning", from_tier="gold", to_tier="silver")
+    assert [sentence for _, sentence in told([warning], TAIPEI)] == [
+        "will fall from gold to silver without another purchase"
+    ]
+
+
 def test_what_a_purchase_led_to_in_the_same_instant_is_told_after_it() -> None:
     up = entry("tier-changed", 3, direction="up", to_tier="silver")
     assert [sentence for _, sentence in told([up, bought("o-1", 3)], TAIPEI)] == [
