@@ -13,7 +13,9 @@ import pytest_asyncio
 from services.loyalty.earning.application import Earning
 from services.loyalty.ledger import application as ledger
 from services.loyalty.ledger.reading import holder_of
+from services.loyalty.programmes.domain import in_force
 from services.loyalty.simulations.backtests import Backtesting
+from services.loyalty.tiers.application import ladder_of
 from shared.db import execute, fetch
 from shared.messaging.records import Record
 from tests.integration.loyalty.shop import HOUSE, Shop
@@ -30,6 +32,7 @@ RULES: list[dict[str, Any]] = [
     {"id": "first", "order": 2, "on": "first-purchase", "effect": {"bonus": 100}},
 ]  # fmt: skip
 SILVER = {"name": "silver", "qualify": {"spend": "1000", "window_days": 90}, "multiply": "1.5"}
+GOLD = {"name": "gold", "qualify": {"spend": "1001", "points": 900, "window_days": 90}, "multiply": "2"}
 CUSTOMERS = [f"c-{n}" for n in range(12)]
 PERIOD = {"from": at(100), "to": at(0)}
 
@@ -83,6 +86,8 @@ async def lived(shop: Shop) -> dict[str, Any]:
     rules: dict[str, Counter[str]] = {}
     tiers: Counter[str | None] = Counter()
     async with shop.db.transaction() as tx:
+        programme = in_force(await shop.programmes.known(tx), NOW)
+        assert programme is not None, "the tests post one"
         points = (await fetch(tx, "SELECT sum(points) AS points FROM lots"))[0]["points"]
         for customer in await ledger.customers_with_accounts(tx, CUSTOMERS):
             holder = await holder_of(tx, customer)
@@ -93,7 +98,7 @@ async def lived(shop: Shop) -> dict[str, Any]:
                 for part in judgement.parts:
                     sums = {"wanted": part.wanted, "awarded": part.awarded, "after_returns": part.kept}
                     rules.setdefault(part.rule, Counter()).update(sums)
-            tiers[await shop.tier(customer)] += 1
+            tiers[(await ladder_of(tx, holder.accounts, programme)).at(NOW)] += 1
     return {"points": int(points), "rules": {name: dict(sums) for name, sums in rules.items()}, "tiers": tiers}
 
 
@@ -104,7 +109,7 @@ def by_rule(side: dict[str, Any]) -> dict[str, dict[str, int]]:
 async def test_the_version_that_was_in_force_finds_what_was_awarded_whatever_came_back_or_was_merged(
     shop: Shop, staff: httpx.AsyncClient
 ) -> None:
-    version = await shop.post(rules=RULES, tiers=[SILVER])
+    version = await shop.post(rules=RULES, tiers=[SILVER, GOLD])
     await shop.take(*history(random.Random(5)), merged("c-0", "c-1"), merged("c-2", "c-1"))
     live = await lived(shop)
     found = await asked(shop, staff, version=version)
@@ -112,6 +117,7 @@ async def test_the_version_that_was_in_force_finds_what_was_awarded_whatever_cam
     assert found["customers"] == len(CUSTOMERS) - 2
     assert found["orders"] == 120
     assert live["tiers"]["silver"], "somebody has it"
+    assert live["tiers"]["gold"], "and somebody more"
     for side in ("tried", "compared"):
         assert found[side]["points"]["after_returns"] == live["points"]
         assert found[side]["liability"]["points"] == live["points"]
