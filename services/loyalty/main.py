@@ -18,6 +18,8 @@ from services.loyalty.ledger import http as ledger_http
 from services.loyalty.ledger.application import SERVICE
 from services.loyalty.ledger.replays import Replays
 from services.loyalty.ledger.sweeping import Sweeper
+from services.loyalty.liability import http as liability_http
+from services.loyalty.liability.application import Liabilities
 from services.loyalty.merges.application import Joining
 from services.loyalty.privileges import http as privileges_http
 from services.loyalty.privileges.application import Privileges
@@ -74,6 +76,9 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             tiers_http.router(TierPreview(db, clock, programmes)),
             enrolments_http.router(db, Enrolments(clock, surroundings.house.zone, surroundings.erased)),
             ledger_http.router(db),
+            liability_http.router(
+                db, clock, Liabilities(programmes, surroundings.house.zone, surroundings.house.currency)
+            ),
             simulations_http.router(db, Simulations(clock, programmes, earning), Backtests(clock, programmes)),
             exports_http.router(db, clock),
             rewards_http.router(db, Rewards(clock, programmes, surroundings.house.zone)),

@@ -71,6 +71,9 @@ POST /enrolments/lookups
 POST /enrolments/{id}/renewals
 POST /enrolments/{id}/cancel
 POST /tiers/preview
+GET /liability
+GET /accounts/{customer_id}/balance
+GET /accounts/{customer_id}/explanation
 """
 QUERIES = {
     "/customers": {"q", "segment", "lifecycle", "tier", "risk", "tag", "owner", "limit", "cursor"},

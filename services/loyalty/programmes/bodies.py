@@ -75,12 +75,14 @@ class BasePoints(Strict):
 
     ``paid`` is the order's total; ``before-discount`` that and the discounts on its lines. ``without-tax`` and
     ``without-shipping`` take off what the order says of them. Every rule and every return goes by the same base.
+    ``value``: what the house reckons one point to be worth, for its liability.
     """
 
     award: Annotated[int, Field(ge=0, le=1_000_000)]
     per: MoneyBody
     base: BasedOn = "paid"
     rounding: Rounding = "floor"
+    value: MoneyBody | None = None
 
 
 class Rolling(Strict):
@@ -216,6 +218,8 @@ def check_programme(body: ProgrammeBody) -> None:
     """What only shows between fields. Raises ProblemError 422 with a pointer."""
     if body.points.per.currency != body.currency:
         raise invalid("/points/per/currency", f"the programme's currency is {body.currency}")
+    if body.points.value is not None and body.points.value.currency != body.currency:
+        raise invalid("/points/value/currency", f"the programme's currency is {body.currency}")
     _once("/rules/{}/id", [rule.id for rule in body.rules])
     for number, rule in enumerate(body.rules):
         if rule.id in _OWN_PARTS:

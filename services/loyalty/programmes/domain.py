@@ -98,7 +98,8 @@ class Tier(msgspec.Struct, frozen=True):
 class Programme(msgspec.Struct, frozen=True):
     """One immutable version. ``award`` points per ``per`` minor units; tiers from the lowest to the highest.
 
-    ``warning``: so long before it a fall is told; ``zone``: the house's, of calendar windows.
+    ``warning``: so long before it a fall is told; ``zone``: the house's, of calendar windows; ``value``: minor units
+    that a point is worth, for the liability.
 
     Told of it: ``book`` finds the rules of an order; ``asks_tier``: what an order earns may hang on the tier held
     (``has_factors``: on its factor); ``has_caps``: a customer's; ``is_shared``: it has a budget, or a cap that all
@@ -124,6 +125,7 @@ class Programme(msgspec.Struct, frozen=True):
     backfill_earns: bool = False
     zone: ZoneInfo = GREENWICH
     budget: Cap | None = None
+    value: int | None = None
     book: RuleBook = RuleBook(())
     asks_tier: bool = False
     has_factors: bool = False
@@ -207,6 +209,7 @@ def read_programme(
         backfill_earns=fields.get("backfill_earns", False),
         zone=zone,
         budget=_cap(fields.get("budget"), "programme"),
+        value=Money(**fields["points"]["value"]).minor if fields["points"].get("value") else None,
     )
 
 

@@ -24,12 +24,15 @@ KINDS: Sequence[Grant] = ("adjustment", "compensation", "occasion", "gift", "ref
 BALANCE = ("available", "pending", "held", "debt")
 
 
-async def grant(shop: Shop, customer: str, id: str, kind: Grant, points: int, *, withdrawn: bool = False) -> None:
+async def grant(
+    shop: Shop, customer: str, id: str, kind: Grant, points: int, *, withdrawn: bool = False, version: int = 1
+) -> None:
     now = shop.clock.now()
     cause = Cause("/test", id, now)
     given = Given(
-        customer, kind, id, points, now, now + timedelta(days=2), now + timedelta(days=90), 1, "TWD", cause, withdrawn
-    )
+        customer, kind, id, points, now, now + timedelta(days=2), now + timedelta(days=90), version, "TWD", cause,
+        withdrawn,
+    )  # fmt: skip
     async with shop.db.transaction() as tx:
         await grants.give(tx, [given], now)
 
