@@ -76,12 +76,16 @@ async def claim(tx: Tx, route: str, key: str, body_hmac: bytes) -> Replay | None
     `idempotency-key-reused` where the key came with another body before.
     """
     lock = int.from_bytes(hashlib.sha256(f"{route}\0{key}".encode()).digest()[:8], signed=True)
-    if not (await fetch(tx, "SELECT pg_try_advisory_xact_lock(:lock) AS ours", lock=lock))[0]["ours"]:
+    claimed = (await fetch(tx, _CLAIM, lock=lock, route=route, key=key, body_hmac=body_hmac))[0]
+    if not claimed["ours"]:
         detail = "The first request with this key is still running."
         raise ProblemError(409, "idempotency-in-progress", detail, headers={"Retry-After": "1"})
+    if claimed["fresh"]:
+        return None
     # A statement of its own: its snapshot must be taken after the lock, to see what the holder committed.
     stored = await fetch(tx, _STORED, route=route, key=key)
     if not stored:
+        # It had no effect to be remembered.
         return None
     if not hmac.compare_digest(stored[0]["body_hmac"], body_hmac):
         raise ProblemError(422, "idempotency-key-reused", "This key was used for another request before.")
@@ -138,8 +142,22 @@ class IdempotencyKey(Gate[Attempt]):
         return Attempt(bare.route, bare.key, hmac.digest(request.app.state.http.hmac_key, canonical, "sha256"))
 
 
-_STORED = "SELECT body_hmac, status, resource_id FROM idempotency_keys WHERE route = :route AND key = :key"
+# The insert sees what was committed meanwhile, whatever the statement's snapshot: of a key there is one row. Its status
+# is 0 while nothing has come of it.
+_CLAIM = """
+WITH lock AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(:lock) AS ours
+), kept AS (
+    INSERT INTO idempotency_keys (route, key, body_hmac, status, resource_id)
+    SELECT :route, :key, :body_hmac, 0, '' FROM lock WHERE ours
+    ON CONFLICT DO NOTHING RETURNING 1
+)
+SELECT ours, EXISTS (SELECT FROM kept) AS fresh FROM lock
+"""
+_STORED = """
+SELECT body_hmac, status, resource_id FROM idempotency_keys WHERE route = :route AND key = :key AND status > 0
+"""
 _KEEP = """
-INSERT INTO idempotency_keys (route, key, body_hmac, status, resource_id)
-VALUES (:route, :key, :body_hmac, :status, :resource_id)
+UPDATE idempotency_keys SET body_hmac = :body_hmac, status = :status, resource_id = :resource_id
+WHERE route = :route AND key = :key
 """

@@ -23,6 +23,16 @@ ORDER BY customer_id
 ON CONFLICT (customer_id) DO UPDATE SET last = s.last + excluded.last
 RETURNING customer_id, last
 """
+# In the order of the rows, as their ids have to be.
+_INSERT = """
+INSERT INTO outbox (topic, key, value, headers, created_at)
+SELECT topic, key, value, headers, created_at
+FROM unnest(CAST(:topic AS text[]), CAST(:key AS bytea[]), CAST(:value AS bytea[]), CAST(:headers AS bytea[]),
+            CAST(:created_at AS timestamptz[])) WITH ORDINALITY AS new (topic, key, value, headers, created_at, n)
+ORDER BY n
+"""
+_FEW = 16
+"""Up to here an INSERT costs less than a COPY."""
 _FORGET = """
 DELETE FROM outbox USING unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]), CAST(:offsets AS bigint[]))
     AS done (topic, part, upto)
@@ -91,8 +101,12 @@ async def append(tx: Tx, service: str, events: Sequence[Outgoing], now: datetime
 
 async def append_records(tx: Tx, records: Sequence[Waiting], now: datetime) -> None:
     """Writes records whose bytes stand already: incoming events handed on, dead letters."""
-    if records:
-        rows = [(r.topic, r.key, r.value, msgspec.json.encode(r.headers), now) for r in records]
+    if not records:
+        return
+    rows = [(r.topic, r.key, r.value, msgspec.json.encode(r.headers), now) for r in records]
+    if len(rows) <= _FEW:
+        await execute(tx, _INSERT, **dict(zip(_COLUMNS, columns(rows, len(_COLUMNS)), strict=True)))
+    else:
         await copy(tx, "outbox", _COLUMNS, rows)
 
 

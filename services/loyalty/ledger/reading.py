@@ -51,6 +51,24 @@ async def holder_of(tx: Tx, customer: str) -> Holder:
     return Holder(ids, groups.survivor(customer), {row["account_id"]: row["customer_id"] for row in rows})
 
 
+async def seen(tx: Tx, customer: str) -> tuple[int, Accounts] | None:
+    """The account that answers for a person, and all of his, as they are: a merge may change them meanwhile.
+
+    For who keeps nothing by it. None where loyalty has never heard of him.
+    """
+    if found := await store.seen(tx, customer):
+        return found
+    # An id that was joined before loyalty heard of it has no account of its own.
+    survivor = (await merges.groups_seen(tx, [customer])).survivor(customer)
+    return await store.seen(tx, survivor) if survivor != customer else None
+
+
+async def available_at(tx: Tx, accounts: Accounts, at: datetime) -> int:
+    """The points that can be used at an instant."""
+    row = await store.balance(tx, accounts, at)
+    return max(0, int(row["available"] - row["debt"]))
+
+
 async def balance_at(tx: Tx, accounts: Accounts, at: datetime) -> Balance:
     """The balance at an instant, as what is known now has it."""
     row = await store.balance(tx, accounts, at)

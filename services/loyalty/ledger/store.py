@@ -213,6 +213,13 @@ SELECT coalesce(sum(free) FILTER (WHERE available_from <= :at AND (expires_at IS
        min(expires_at) FILTER (WHERE expires_at > :at AND free > 0) AS next_at
 FROM free
 """
+_SEEN = """
+WITH person AS MATERIALIZED (
+    SELECT coalesce(survivor_account_id, account_id) AS id FROM accounts WHERE customer_id = :customer
+)
+SELECT (SELECT id FROM person) AS owner, array_agg(account_id) AS accounts FROM accounts
+WHERE account_id = (SELECT id FROM person) OR survivor_account_id = (SELECT id FROM person)
+"""
 _EXPIRING = "SELECT coalesce(sum(posted), 0) AS points FROM lots WHERE account_id = ANY(:accounts) AND expires_at = :at"
 _ENTRY = (
     "account_id", "seq", "kind", "debit", "credit", "points", "origin", "source_id", "programme_version", "occurred_at",
@@ -475,6 +482,12 @@ async def spends_of_groups(
     """The same for each account together with those that it answers for."""
     rows = await fetch(tx, _SPENDS_OF_GROUPS, accounts=list(accounts), currency=currency, since=since)
     return {row["account_id"]: list(zip(row["times"], row["nets"], strict=True)) for row in rows}
+
+
+async def seen(tx: Tx, customer: str) -> tuple[int, list[int]] | None:
+    """The account that answers for who has this one's account, and all of that person's; None where there is none."""
+    row = (await fetch(tx, _SEEN, customer=customer))[0]
+    return (row["owner"], row["accounts"]) if row["owner"] is not None else None
 
 
 async def balance(tx: Tx, accounts: Sequence[int], at: datetime) -> Row:

@@ -70,18 +70,15 @@ class Redemptions:
     async def quote(self, tx: Tx, customer: str, terms: Terms) -> Quote:
         """What something would cost now, if there is enough of everything. It keeps nothing back from anybody."""
         now = self.clock.now()
-        holder = await reading.holder_of(tx, customer)
-        if not holder.accounts:
-            raise NotThereError
+        owner, accounts = _there(await reading.seen(tx, customer))
         if terms.reward_id is not None:
             reward = await _offered(tx, terms.reward_id, now)
-            tier = await self._tier(tx, reward, holder.accounts, now)
-            await rewards.require(tx, reward, accounts=holder.accounts, tier=tier, now=now, zone=self.zone)
+            tier = await self._tier(tx, reward, accounts, now)
+            await rewards.require(tx, reward, accounts=accounts, tier=tier, now=now, zone=self.zone)
             terms = _of(reward, terms)
-        balance = await reading.balance_at(tx, holder.accounts, now)
-        if balance.available < terms.points:
-            raise ShortOfPointsError(terms.points - balance.available)
-        owner = next((id for id, name in holder.customers.items() if name == holder.survivor), holder.accounts[0])
+        available = await reading.available_at(tx, accounts, now)
+        if available < terms.points:
+            raise ShortOfPointsError(terms.points - available)
         quote = Quote(_id("qt", now), owner, terms, now, now + QUOTED_FOR)
         await store.add_quote(tx, quote)
         return quote

@@ -38,7 +38,7 @@ async def store(test_database: TestDatabase, database: Database) -> AsyncIterato
     owner = await asyncpg.connect(test_database.owner_dsn)
     await owner.execute(IDEMPOTENCY_DDL)
     await owner.execute("CREATE TABLE spends (id bigint GENERATED ALWAYS AS IDENTITY, points int)")
-    await owner.execute("GRANT SELECT, INSERT ON idempotency_keys, spends TO roost_service")
+    await owner.execute("GRANT SELECT, INSERT, UPDATE ON idempotency_keys, spends TO roost_service")
     await owner.close()
     yield database
 
