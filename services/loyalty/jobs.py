@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from services.loyalty.coupons.application import CouponSweeper
 from services.loyalty.ledger.sweeping import Sweeper
+from services.loyalty.occasions.celebrations import Celebrations
 from services.loyalty.redemptions.application import HoldKeeper
 from services.loyalty.simulations.backtests import Backtesting
 from services.loyalty.tiers.application import TierKeeper
@@ -11,7 +12,8 @@ from shared.jobs import Job
 
 
 def jobs(
-    sweeper: Sweeper, tiers: TierKeeper, backtesting: Backtesting, coupons: CouponSweeper, holds: HoldKeeper
+    sweeper: Sweeper, tiers: TierKeeper, backtesting: Backtesting, coupons: CouponSweeper, holds: HoldKeeper,
+    celebrations: Celebrations,
 ) -> list[Job]:
     """Holds that run out, releases and expiries, then tiers, coupons; backtests, when one is asked for."""
     return [
@@ -20,5 +22,6 @@ def jobs(
         Job("sweep", timedelta(seconds=30), sweeper.run, sweeper.next_due),
         Job("tiers", timedelta(seconds=30), tiers.run, tiers.next_due),
         Job("coupons", timedelta(seconds=30), coupons.run, coupons.next_due),
+        Job("celebrations", timedelta(minutes=1), celebrations.run, celebrations.next_due),
         Job("backtest", timedelta(seconds=2), backtesting.run, backtesting.next_due),
     ]

@@ -21,6 +21,8 @@ from services.loyalty.ledger.sweeping import Sweeper
 from services.loyalty.liability import http as liability_http
 from services.loyalty.liability.application import Liabilities
 from services.loyalty.merges.application import Joining
+from services.loyalty.occasions.application import Occasions
+from services.loyalty.occasions.celebrations import Celebrations
 from services.loyalty.privileges import http as privileges_http
 from services.loyalty.privileges.application import Privileges
 from services.loyalty.programmes import http as programmes_http
@@ -56,18 +58,23 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
     accounts = Accounts(clock, programmes, earning)
     joining = Joining(clock, programmes)
     erasing = Erasing(SERVICE, surroundings.erased, clock, destroy, joining.apply_merges, keeps=ORDER_KINDS)
+    occasions = Occasions(clock, programmes, surroundings.house.zone, surroundings.erased.key)
+    celebrations = Celebrations(db, occasions, wake)
     backtesting = Backtesting(db, dsn, clock, surroundings.house)
     return assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
-        use_cases=use_cases(earning, joining, erasing, Replays(clock, surroundings.house.currency)),
+        use_cases=use_cases(
+            earning, joining, erasing, Replays(clock, surroundings.house.currency), occasions, celebrations
+        ),
         jobs=jobs_.jobs(
             Sweeper(db, clock, wake),
             TierKeeper(db, clock, programmes, wake),
             backtesting,
             CouponSweeper(db, clock),
             HoldKeeper(db, clock, wake),
+            celebrations,
         ),
         routers=[
             programmes_http.router(db, programmes),

@@ -9,7 +9,7 @@ from services.loyalty.coupons import examples
 from services.loyalty.coupons.application import Batch
 from services.loyalty.coupons.codes import shown
 from services.loyalty.coupons.domain import RESERVED_FOR, Coupon, State
-from services.loyalty.programmes.bodies import MoneyBody, Strict
+from services.loyalty.programmes.fields import MoneyBody, Strict
 from shared.contracts.types import CUSTOMER_ID, PRINTABLE, Money
 from shared.http.auth import Principal
 

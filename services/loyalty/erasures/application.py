@@ -4,6 +4,7 @@ from services.loyalty.adjustments import application as adjustments
 from services.loyalty.coupons import application as coupons
 from services.loyalty.enrolments import application as enrolments
 from services.loyalty.erasures import store
+from services.loyalty.occasions import celebrations
 from services.loyalty.segments import application as segments
 from services.loyalty.transfers import application as transfers
 from shared.db import Tx
@@ -21,5 +22,6 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
         "adjustments_kept_without_reason": await adjustments.forget(tx, sorted(erasure.names.values()), erasure.now),
         "customer_segments": await segments.forget(tx, erasure.ids),
         "transfers_kept_without_reason": await transfers.forget(tx, sorted(erasure.names.values())),
+        "celebrations": await celebrations.forget(tx, erasure.ids, sorted(erasure.names.values())),
         "coupons_kept_nameless": await coupons.forget(tx, erasure.names, erasure.now),
     }

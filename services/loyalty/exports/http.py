@@ -35,6 +35,8 @@ _EXAMPLE: dict[str, Any] = {
     "takes": [{"customer_id": "pos:1001", "take_id": "rd_4", "kind": "redemption", "points": 50, "occurred_at": _AT}],
     "adjustments": [{"customer_id": "pos:1001", "adjustment_id": "ad_1", "points": 20, "reason": "Waited too long"}],
     "transfers": [{"from_customer_id": "pos:1001", "to_customer_id": None, "transfer_id": "tr_1", "points": 20}],
+    "occasion_gifts": [{"customer_id": "pos:1001", "rule": "birthday", "kind": "birthday", "day": "2026-08-15"}],
+    "celebrations": [{"customer_id": "pos:1001", "birthday": "solar:08-15", "zone": None, "since": _AT}],
     "holds": [{"customer_id": "pos:1001", "hold_id": "hd_4", "points": 50, "state": "committed", "created_at": _AT}],
     "quotes": [{"customer_id": "pos:1001", "quote_id": "qt_4", "points": 50, "hold_id": "hd_4", "created_at": _AT}],
     "redemptions": [{"customer_id": "pos:1001", "redemption_id": "rd_4", "points": 50, "redeemed_at": _AT}],
@@ -69,6 +71,8 @@ class ExportView(BaseModel):
     takes: Rows
     adjustments: Rows
     transfers: Rows
+    occasion_gifts: Rows
+    celebrations: Rows
     holds: Rows
     quotes: Rows
     redemptions: Rows

@@ -63,6 +63,14 @@ SECTIONS: Sections = {
         WHERE giver.customer_id = ANY(:ids) OR taker.customer_id = ANY(:ids) ORDER BY t.at, t.transfer_id""",
         for_staff=("actor",),
     ),
+    "occasion_gifts": Section("""
+        SELECT a.customer_id, g.rule, g.kind, g.occurred_at, g.day, g.programme_version, g.wanted, g.points,
+               g.coupon_id, g.celebrated, g.celebrated_year
+        FROM occasion_gifts AS g JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY g.occurred_at, g.rule"""),
+    "celebrations": Section("""
+        SELECT customer_id, sequence, birthday, zone, since, restricted, birthday_at, anniversary_at
+        FROM celebrations WHERE customer_id = ANY(:ids) ORDER BY customer_id"""),
     "quotes": Section("""
         SELECT a.customer_id, q.quote_id, q.reward_id, q.reward_version, q.points, q.price, q.order_id, q.created_at,
                q.expires_at, q.hold_id
@@ -102,6 +110,8 @@ LEFT_OUT = {
     "lots.account_id": _NUMBER,
     "ledger.account_id": _NUMBER,
     "takes.account_id": _NUMBER,
+    "occasion_gifts.account_id": _NUMBER,
+    "occasion_gifts.token": "a keyed hash, by which what happened is known when it is told again",
     "transfers.from_account_id": _NUMBER,
     "transfers.to_account_id": _NUMBER,
     "adjustments.account_id": _NUMBER,

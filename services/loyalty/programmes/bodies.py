@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from services.loyalty.occasions.bodies import check_occasions
 from services.loyalty.privileges.bodies import Privilege
 from services.loyalty.programmes.domain import BasedOn, Calendar, Rounding
 from services.loyalty.programmes.fields import Currency, DecimalAmount, Id, Multiplier
@@ -44,6 +45,21 @@ EXAMPLE: dict[str, Any] = {
         },
         {"id": "first-order", "order": 20, "on": "first-purchase", "effect": {"bonus": 100}},
         {"id": "birthday", "order": 30, "on": "birthday", "effect": {"bonus": 200}},
+        {
+            "id": "sorry",
+            "order": 40,
+            "on": "complaint-resolved",
+            "effect": {"coupon": {"percent": "10", "valid_days": 90}},
+            "text": {"zh-CN": "为您的不便致歉", "en": "For your trouble"},
+        },
+        {
+            "id": "curious",
+            "order": 50,
+            "on": "activity",
+            "when": {"kind": ["content-read", "share"]},
+            "effect": {"bonus": 5},
+            "cap": {"points": 20, "per": "month"},
+        },
     ],
     "tiers": [
         {
@@ -57,7 +73,7 @@ EXAMPLE: dict[str, Any] = {
     "tier_warning_days": 30,
 }
 VERSION: dict[str, Any] = {
-    **EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z", "not_yet_evaluated": ["/rules/3"]
+    **EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z", "not_yet_evaluated": []
 }  # fmt: skip
 
 
@@ -224,6 +240,7 @@ def check_programme(body: ProgrammeBody) -> None:
     for number, rule in enumerate(body.rules):
         if rule.id in _OWN_PARTS:
             raise invalid(f"/rules/{number}/id", f"{rule.id!r} is what a part of the programme itself is called")
+    check_occasions(body.rules)
     _once("/tiers/{}/name", [tier.name for tier in body.tiers])
     tiers = {tier.name for tier in body.tiers}
     for number, rule in enumerate(body.rules):

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from services.loyalty.occasions.domain import OccasionRule, is_occasion, read_occasions
 from services.loyalty.privileges.domain import Privilege, read_privilege
 from services.loyalty.programmes.rules import ALWAYS, EVALUATED, WEEKDAYS, Cap, Nth, Rule, RuleBook, Scope, Streak, When
 from shared.contracts.currencies import MINOR_UNITS
@@ -119,6 +120,7 @@ class Programme(msgspec.Struct, frozen=True):
     base: Base = Base()
     rounding: Rounding = "floor"
     rules: tuple[Rule, ...] = ()
+    occasions: tuple[OccasionRule, ...] = ()
     tiers: tuple[Tier, ...] = ()
     grace: timedelta = timedelta()
     warning: timedelta = timedelta()
@@ -203,6 +205,7 @@ def read_programme(
         base=_base(fields["points"].get("base", "paid")),
         rounding=fields["points"].get("rounding", "floor"),
         rules=_rules(fields.get("rules", ()), currency),
+        occasions=read_occasions(fields.get("rules", ())),
         tiers=_tiers(fields.get("tiers", ()), currency),
         grace=timedelta(days=fields.get("tier_grace_days", 0)),
         warning=timedelta(days=fields.get("tier_warning_days", 0)),
@@ -215,7 +218,8 @@ def read_programme(
 
 def not_yet_evaluated(body: dict[str, Any]) -> list[str]:
     """JSON pointers of what a posted body asks for and nothing applies so far: kept, and told with the version."""
-    return [f"/rules/{n}" for n, rule in enumerate(body.get("rules", ())) if rule["on"] not in EVALUATED]
+    rules = enumerate(body.get("rules", ()))
+    return [f"/rules/{n}" for n, rule in rules if rule["on"] not in EVALUATED and not is_occasion(rule)]
 
 
 def first_programme(currency: str) -> dict[str, Any]:
@@ -242,7 +246,14 @@ def first_programme(currency: str) -> dict[str, Any]:
                 "effect": {"multiply": "2"},
                 "text": {"zh-CN": "茶叶双倍积分", "en": "Double points on tea"},
                 "cap": {"points": 500, "per": "month", "scope": "customer"},
-            }
+            },
+            {
+                "id": "compensation",
+                "order": 20,
+                "on": "complaint-resolved",
+                "effect": {"coupon": {"percent": "10", "valid_days": 90}},
+                "text": {"zh-CN": "为您的不便致歉", "en": "For your trouble"},
+            },
         ],
         "tiers": [
             {

@@ -65,7 +65,7 @@ def router(db: Database, programmes: Programmes) -> Router:
     ) -> ProgrammeVersion:
         """Makes a new version. It judges what happens from ``active_from`` on; nothing that was judged already.
 
-        Rules on other events than purchases are kept but not applied so far: ``not_yet_evaluated`` points to them.
+        What no rule of ours applies is kept all the same: ``not_yet_evaluated`` points to it.
         """
         check_programme(body)
         async with db.transaction() as tx:

@@ -5,8 +5,10 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from services.loyalty.coupons.bodies import CouponTerms
 from services.loyalty.programmes.fields import DecimalAmount, Id, Multiplier, Names, Strict, Texts
 from services.loyalty.programmes.rules import On, Period, Scope, StreakPeriod, Weekday
+from shared.contracts.behaviour import ActivityKind
 from shared.contracts.purchases import Channel
 
 
@@ -43,6 +45,7 @@ class When(Strict):
     """Which orders and which of their lines a rule is about: whatever is named has to hold, of a list one of it.
 
     ``paid_at_least``: for the order as it was bought, in the programme's currency. ``tier``: held when it was placed.
+    ``kind``: of an activity, the only condition of rules on occasions.
     """
 
     category: Names | None = None
@@ -54,6 +57,7 @@ class When(Strict):
     paid_at_least: DecimalAmount | None = None
     tier: Names | None = None
     streak: StreakBody | None = None
+    kind: Annotated[list[ActivityKind], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _something(self) -> "When":
@@ -64,16 +68,20 @@ class When(Strict):
 
 
 class Effect(Strict):
-    """A factor on the matching lines' base, points an order, or points a piece of the matching lines; one of them."""
+    """A factor on the matching lines' base, points an order, or points a piece of the matching lines; one of them.
+
+    On an occasion, a bonus or a coupon.
+    """
 
     multiply: Multiplier | None = None
     bonus: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     per_unit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    coupon: CouponTerms | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Effect":
-        if [self.multiply, self.bonus, self.per_unit].count(None) != 2:
-            raise ValueError("give one of multiply, bonus and per_unit")
+        if [self.multiply, self.bonus, self.per_unit, self.coupon].count(None) != 3:
+            raise ValueError("give one of multiply, bonus, per_unit and coupon")
         return self
 
 

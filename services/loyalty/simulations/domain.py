@@ -10,6 +10,7 @@ import msgspec
 
 from services.loyalty.earning.domain import Judgement, VersionOf, fold
 from services.loyalty.earning.pools import Grant, Pools
+from services.loyalty.occasions.domain import is_occasion
 from services.loyalty.programmes.domain import Programme, in_force, not_yet_evaluated
 from services.loyalty.tiers.domain import Ladder, Spend, measures_points
 from shared.contracts.orders import Order
@@ -197,7 +198,8 @@ def not_applied(body: dict[str, Any]) -> list[str]:
     limits that all customers share, since who came first under other rules can't be known."""
     rules = enumerate(body.get("rules", ()))
     shared = [f"/rules/{n}/cap" for n, rule in rules if (rule.get("cap") or {}).get("scope") == "programme"]
-    return [*not_yet_evaluated(body), *shared, *(["/budget"] if body.get("budget") else [])]
+    occasions = [f"/rules/{n}" for n, rule in enumerate(body.get("rules", ())) if is_occasion(rule)]
+    return [*not_yet_evaluated(body), *occasions, *shared, *(["/budget"] if body.get("budget") else [])]
 
 
 def month_of(at: datetime, zone: ZoneInfo) -> str:

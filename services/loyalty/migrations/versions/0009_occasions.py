@@ -42,7 +42,43 @@ CREATE INDEX transfers_from ON transfers (from_account_id);
 CREATE INDEX transfers_to ON transfers (to_account_id);
 """
 
+# One row an occasion and rule that gave something on it. `token` is made of what happened with a key, so that it leads
+# back to nobody; `celebrated`, the day of the year, goes with an erasure.
+OCCASIONS = """
+CREATE TABLE occasion_gifts (
+    token text NOT NULL,
+    rule text NOT NULL,
+    kind text NOT NULL,
+    account_id bigint NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    day date NOT NULL,
+    programme_version integer NOT NULL,
+    wanted bigint NOT NULL,
+    points bigint NOT NULL CHECK (points BETWEEN 0 AND wanted),
+    coupon_id text,
+    celebrated text,
+    celebrated_year integer,
+    PRIMARY KEY (token, rule)
+);
+-- What caps have left, and days that were given on before.
+CREATE INDEX occasion_gifts_account ON occasion_gifts (account_id, rule, day);
+
+CREATE TABLE celebrations (
+    customer_id text PRIMARY KEY,
+    sequence bigint NOT NULL,
+    birthday text,
+    zone text,
+    since timestamptz,
+    restricted boolean NOT NULL,
+    birthday_at timestamptz,
+    anniversary_at timestamptz
+);
+-- Who is next.
+CREATE INDEX celebrations_birthday ON celebrations (birthday_at) WHERE birthday_at IS NOT NULL;
+CREATE INDEX celebrations_anniversary ON celebrations (anniversary_at) WHERE anniversary_at IS NOT NULL;
+"""
+
 
 def upgrade() -> None:
     """Tables and indexes."""
-    run_sql(ADJUSTMENTS, TRANSFERS)
+    run_sql(ADJUSTMENTS, TRANSFERS, OCCASIONS)
