@@ -40,7 +40,9 @@ CREATE INDEX survivors_survivor ON survivors (survivor_id);
 # One merge or undo at a time, because two that share no id may still join one group; batches that only read groups
 # share the lock, so that no group changes under a fold.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('roost.merges', 0))"
-_SHARE = "SELECT pg_advisory_xact_lock_shared(hashtextextended('roost.merges', 0))"
+SHARED = "pg_advisory_xact_lock_shared(hashtextextended('roost.merges', 0))"
+"""What ``share`` calls, for a statement that reads what no merge changes: the next one sees what merges did before."""
+_SHARE = f"SELECT {SHARED}"
 _SAVE = """
 INSERT INTO merges AS m (merge_id, version, from_id, into_id, active, occurred_at)
 SELECT * FROM unnest(CAST(:merge_ids AS text[]), CAST(:versions AS int[]), CAST(:from_ids AS text[]),

@@ -80,7 +80,7 @@ class Adjustments:
         if adjustment.points < 0:
             purse = await open_purse(tx, customer, now, cause)
             assert purse is not None, "an adjustment is of an account that there is"
-            await purse.take(adjustment.adjustment_id, "adjustment", -adjustment.points, Spent())
+            purse.take(adjustment.adjustment_id, "adjustment", -adjustment.points, Spent())
             await purse.close()
             await outbox.append(tx, SERVICE, purse.journal.events, now)
             return

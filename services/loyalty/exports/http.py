@@ -37,8 +37,9 @@ _EXAMPLE: dict[str, Any] = {
     "transfers": [{"from_customer_id": "pos:1001", "to_customer_id": None, "transfer_id": "tr_1", "points": 20}],
     "occasion_gifts": [{"customer_id": "pos:1001", "rule": "birthday", "kind": "birthday", "day": "2026-08-15"}],
     "celebrations": [{"customer_id": "pos:1001", "birthday": "solar:08-15", "zone": None, "since": _AT}],
+    "statements": [{"customer_id": "pos:1001", "month": "2026-10-01", "document": "{…}"}],
     "holds": [{"customer_id": "pos:1001", "hold_id": "hd_4", "points": 50, "state": "committed", "created_at": _AT}],
-    "quotes": [{"customer_id": "pos:1001", "quote_id": "qt_4", "points": 50, "hold_id": "hd_4", "created_at": _AT}],
+    "quotes": [{"customer_id": "pos:1001", "quote_id": "qt_4", "points": 50, "created_at": _AT}],
     "redemptions": [{"customer_id": "pos:1001", "redemption_id": "rd_4", "points": 50, "redeemed_at": _AT}],
     "reward_uses": [{"customer_id": "pos:1001", "use_id": "rd_4", "reward_id": "rw_1", "at": _AT, "state": "settled"}],
     "customer_segments": [{"customer_id": "pos:1001", "segment": "lifecycle", "class": "active", "changed_at": _AT}],
@@ -73,6 +74,7 @@ class ExportView(BaseModel):
     transfers: Rows
     occasion_gifts: Rows
     celebrations: Rows
+    statements: Rows
     holds: Rows
     quotes: Rows
     redemptions: Rows

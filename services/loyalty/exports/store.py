@@ -73,7 +73,7 @@ SECTIONS: Sections = {
         FROM celebrations WHERE customer_id = ANY(:ids) ORDER BY customer_id"""),
     "quotes": Section("""
         SELECT a.customer_id, q.quote_id, q.reward_id, q.reward_version, q.points, q.price, q.order_id, q.created_at,
-               q.expires_at, q.hold_id
+               q.expires_at
         FROM quotes AS q JOIN accounts AS a USING (account_id)
         WHERE a.customer_id = ANY(:ids) ORDER BY q.created_at, q.quote_id"""),
     "redemptions": Section("""
@@ -82,6 +82,10 @@ SECTIONS: Sections = {
                r.due_at, r.overdue_told_at
         FROM redemptions AS r JOIN accounts AS a USING (account_id)
         WHERE a.customer_id = ANY(:ids) ORDER BY r.redeemed_at, r.redemption_id"""),
+    "statements": Section("""
+        SELECT a.customer_id, s.month, s.document
+        FROM statements AS s JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY s.month, a.customer_id"""),
     "holds": Section("""
         SELECT a.customer_id, h.hold_id, h.points, h.committed, h.state, h.created_at, h.expires_at, h.origins,
                h.source_ids, h.portions
@@ -116,6 +120,7 @@ LEFT_OUT = {
     "transfers.to_account_id": _NUMBER,
     "adjustments.account_id": _NUMBER,
     "holds.account_id": _NUMBER,
+    "statements.account_id": _NUMBER,
     "quotes.account_id": _NUMBER,
     "redemptions.account_id": _NUMBER,
     "tiers.account_id": _NUMBER,

@@ -110,16 +110,17 @@ class Journal:
         await store.add_lots(tx, list(self.added.values()))
         await store.change_lots(tx, list(self.changed.values()))
         await store.add_entries(tx, self.entries)
-        self.tell_expired()
+        self._tell_expired()
 
-    async def enter(self, tx: Tx, accounts: Iterable[Account], take: Take | None, hold: Hold | None) -> None:
-        """The same for a command, at once: it opens no lot and changes no award."""
+    async def enter(
+        self, tx: Tx, accounts: Iterable[Account], takes: Sequence[Take], opened: Sequence[Hold], ended: Sequence[Hold]
+    ) -> None:
+        """The same for a command, at once: it opens no lot and changes no award. Raises HoldExistsError."""
         rows = [(a.account_id, a.head.entries, a.head.hash, a.unsettled) for a in accounts]
-        await store.enter(tx, rows, list(self.changed.values()), self.entries, take, hold)
-        self.tell_expired()
+        await store.enter(tx, rows, list(self.changed.values()), self.entries, takes, opened, ended)
+        self._tell_expired()
 
-    def tell_expired(self) -> None:
-        """Points that expired, by instant and customer."""
+    def _tell_expired(self) -> None:
         self.events += [_expired(*whose, points) for whose, points in sorted(self.expired.items(), key=_by_instant)]
 
     def _keep(self, lot: Lot) -> None:
@@ -167,12 +168,13 @@ async def lock_accounts(tx: Tx, ids: Sequence[int]) -> dict[int, Account]:
     return {row["account_id"]: _account(row) for row in await store.lock(tx, ids)}
 
 
-async def lock_person(tx: Tx, customer: str) -> dict[int, Account]:
+async def lock_person(tx: Tx, customer: str, *, shared: bool = False) -> dict[int, Account]:
     """All accounts of the person with an account of this id, locked; none where loyalty has never heard of him.
 
-    No merge changes his group until the transaction ends.
+    No merge changes his group until the transaction ends. ``shared``: the transaction has seen to that already.
     """
-    await merges.share(tx)
+    if not shared:
+        await merges.share(tx)
     rows = await store.lock_person(tx, customer)
     if not rows:
         # An id that was joined before loyalty heard of it has no account of its own.

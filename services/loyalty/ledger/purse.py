@@ -39,8 +39,9 @@ class Purse:
     cause: Cause
     journal: Journal
     holds: dict[str, Hold] = field(default_factory=dict)
-    _take: Take | None = None
-    _hold: Hold | None = None
+    _takes: list[Take] = field(default_factory=list)
+    _opened: dict[str, Hold] = field(default_factory=dict)
+    _changed: dict[str, Hold] = field(default_factory=dict)
     _lots: dict[LotKey, Lot] = field(default_factory=dict)
     _complete: bool = False
 
@@ -53,19 +54,21 @@ class Purse:
         """The points that can be used now."""
         return sum(lot.posted for lot in self._free() if lot.award.bucket(self.now) == "available")
 
-    async def hold(self, hold_id: str, points: int, expires_at: datetime) -> Hold:
+    def hold(self, hold_id: str, points: int, expires_at: datetime) -> Hold:
         """Sets points aside. Raises ShortOfPointsError."""
         portions = allocate(self._free(), points, self.now)
         self._use(portions, held=1)
-        return await self._keep(Hold(hold_id, self.owner.account_id, points, self.now, expires_at, portions))
+        hold = Hold(hold_id, self.owner.account_id, points, self.now, expires_at, portions)
+        self._opened[hold_id] = hold
+        return hold
 
-    async def take(self, take_id: str, kind: TakeKind, points: int, spent: Spent) -> Take:
+    def take(self, take_id: str, kind: TakeKind, points: int, spent: Spent) -> Take:
         """Uses points. Raises ShortOfPointsError."""
         portions = allocate(self._free(), points, self.now)
         self._use(portions, spent=1)
-        return await self._taken(Take(take_id, self.owner.account_id, kind, self.now, portions), spent)
+        return self._taken(Take(take_id, self.owner.account_id, kind, self.now, portions), spent)
 
-    async def commit(self, hold: Hold, take_id: str, points: int, spent: Spent) -> tuple[Hold, Take]:
+    def commit(self, hold: Hold, take_id: str, points: int, spent: Spent) -> tuple[Hold, Take]:
         """Uses points of an open hold: up to what is left of it."""
         portions, rest = split(hold.portions, points)
         self._use(portions, spent=1, held=-1)
@@ -73,13 +76,15 @@ class Purse:
         state: HoldState = "open" if rest else "committed"
         hold = msgspec.structs.replace(hold, portions=rest, committed=committed, state=state)
         take = Take(take_id, self.owner.account_id, "redemption", self.now, portions)
-        return await self._keep(hold), await self._taken(take, spent)
+        self._changed[hold.hold_id] = hold
+        return hold, self._taken(take, spent)
 
-    async def end(self, hold: Hold, state: HoldState) -> Hold:
+    def end(self, hold: Hold, state: HoldState) -> Hold:
         """Gives back what is still held: voided or expired."""
         self._use(hold.portions, held=-1)
         hold = msgspec.structs.replace(hold, portions=(), state=state)
-        return await self._keep(hold)
+        self._changed[hold.hold_id] = hold
+        return hold
 
     async def roll_back(self, take: Take, spent: Spent) -> Take:
         """Puts the points back into the very lots that they came from, with the dates that these have."""
@@ -91,6 +96,16 @@ class Purse:
         self._tell(take, spent, rolled_back=True)
         return msgspec.structs.replace(take, rolled_back_at=self.now, foreign=0)
 
+    async def held(self, hold_id: str) -> Hold | None:
+        """A hold as it was written down, and its lots at hand; None where there is none."""
+        found = await store.hold_and_lots(self.tx, hold_id)
+        if found is None:
+            return None
+        hold, lots = found
+        if not self._complete:
+            self._lots |= {lot.award.key: lot for lot in lots if lot.award.key not in self._lots}
+        return hold
+
     async def load(self, portions: Portions) -> None:
         """Reads the lots that are about to be moved and may have nothing free."""
         missing = [key for key, _ in portions if key not in self._lots]
@@ -98,24 +113,14 @@ class Purse:
             self._lots |= {lot.award.key: lot for lot in await store.lots_by_key(self.tx, missing)}
 
     async def close(self) -> None:
-        """Writes everything down."""
+        """Writes everything down. Raises HoldExistsError."""
+        used = self._takes, list(self._opened.values()), list(self._changed.values())
         if any(account.unsettled for account in self.accounts.values()):
-            await self._flush()
+            # They are read again together with all others.
+            await store.enter(self.tx, (), (), (), *used)
+            used = [], [], []
             await settle_persons(self.tx, self.journal, self.accounts.values(), lambda _: self.cause)
-        accounts = [self.accounts[id] for id in sorted(self.accounts)]
-        await self.journal.enter(self.tx, accounts, self._take, self._hold)
-
-    async def _flush(self) -> None:
-        """Takes and holds have to be read again, or another one comes."""
-        if self._take or self._hold:
-            await store.enter(self.tx, (), (), (), self._take, self._hold)
-            self._take = self._hold = None
-
-    async def _keep(self, hold: Hold) -> Hold:
-        if self._hold:
-            await self._flush()
-        self._hold = self.holds[hold.hold_id] = hold
-        return hold
+        await self.journal.enter(self.tx, [self.accounts[id] for id in sorted(self.accounts)], *used)
 
     def _free(self) -> list[Lot]:
         return [lot for lot in self._lots.values() if lot.account_id in self.accounts]
@@ -135,10 +140,8 @@ class Purse:
                 account.unsettled = True
             self._lots[key] = used
 
-    async def _taken(self, take: Take, spent: Spent) -> Take:
-        if self._take:
-            await self._flush()
-        self._take = take
+    def _taken(self, take: Take, spent: Spent) -> Take:
+        self._takes.append(take)
         if posting := take.passed_on:
             self.journal.post(self.owner, Subject("take", take.take_id), posting, self.cause)
         self._tell(take, spent, rolled_back=False)
@@ -172,16 +175,21 @@ async def take_of(tx: Tx, take_id: str) -> Take | None:
     return await store.take(tx, take_id)
 
 
-async def open_purse(tx: Tx, customer: str, now: datetime, cause: Cause) -> Purse | None:
+async def open_purse(
+    tx: Tx, customer: str, now: datetime, cause: Cause, *, free: bool = True, shared: bool = False
+) -> Purse | None:
     """The purse of the person with this id, locked; None where loyalty has never heard of him.
 
-    Holds that have run out are ended.
+    Holds that have run out are ended. Without ``free`` only what ``held`` or ``load`` read is at hand. ``shared``: the
+    transaction holds the lock on merges.
     """
-    accounts = await lock_person(tx, customer)
-    return await purse_of(tx, accounts, now, cause) if accounts else None
+    accounts = await lock_person(tx, customer, shared=shared)
+    return await purse_of(tx, accounts, now, cause, free=free) if accounts else None
 
 
-async def purse_of(tx: Tx, accounts: dict[int, Account], now: datetime, cause: Cause) -> Purse:
+async def purse_of(
+    tx: Tx, accounts: dict[int, Account], now: datetime, cause: Cause, *, free: bool = True
+) -> Purse:
     """The purse of a person all of whose accounts are locked."""
     owner = accounts[next(iter(accounts.values())).person]
     purse = Purse(tx, now, accounts, owner, cause, Journal(now))
@@ -190,6 +198,8 @@ async def purse_of(tx: Tx, accounts: dict[int, Account], now: datetime, cause: C
         lots, lapsed = await store.lots_of(tx, list(accounts)), True
         purse._lots = {**{lot.award.key: lot for lot in lots}, **purse.journal.changed}
         purse._complete = True
+    elif not free:
+        return purse
     else:
         lots, lapsed = await store.free_lots(tx, list(accounts), now)
         purse._lots = {lot.award.key: lot for lot in lots}
@@ -197,5 +207,5 @@ async def purse_of(tx: Tx, accounts: dict[int, Account], now: datetime, cause: C
         purse.holds = {hold.hold_id: hold for hold in await store.open_holds(tx, list(accounts))}
     for hold in purse.lapsed:
         await purse.load(hold.portions)
-        await purse.end(hold, "expired")
+        purse.end(hold, "expired")
     return purse

@@ -70,6 +70,10 @@ class ShortOfPointsError(Exception):
         self.shortfall = shortfall
 
 
+class HoldExistsError(Exception):
+    """There is a hold of that id."""
+
+
 def allocate(lots: Iterable[Lot], points: int, now: datetime) -> Portions:
     """Points of the lots that are available ``now``, the soonest to expire first. Raises ShortOfPointsError."""
     usable = [lot for lot in lots if lot.posted and lot.award.bucket(now) == "available"]

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import asyncpg
+import msgspec
+
 from services.loyalty.ledger.domain import Award, Entry, Lot, LotKey
-from services.loyalty.ledger.spending import Hold, HoldState, Portions, Take
+from services.loyalty.ledger.spending import Hold, HoldExistsError, HoldState, Portions, Take
 from shared.db import Row, Tx, columns, copy, execute, fetch
 
 _OPEN = """
@@ -41,44 +44,51 @@ FROM unnest(CAST(:ids AS bigint[]), CAST(:last_at AS timestamptz[]), CAST(:order
     AS new (account_id, last_at, orders, caps, entries, head, unsettled)
 WHERE accounts.account_id = new.account_id
 """
-# All that a command writes down, in one round trip: nothing is read of what another part of it writes.
+# All that a command writes down, in one round trip and as one parameter: of a handful of rows an array a column costs
+# more than to read JSON. No part reads what another one writes.
 _ENTER = """
-WITH ends AS (
-    UPDATE accounts SET entries = new.entries, head = new.head, unsettled = new.unsettled
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:entries AS int[]), CAST(:heads AS bytea[]),
-                CAST(:unsettled AS boolean[])) AS new (account_id, entries, head, unsettled)
+WITH said AS MATERIALIZED (
+    SELECT CAST(:said AS jsonb) AS all
+), ends AS (
+    UPDATE accounts SET entries = new.entries, head = decode(new.head, 'hex'), unsettled = new.unsettled
+    FROM said, jsonb_to_recordset(said.all -> 'accounts')
+        AS new (account_id bigint, entries int, head text, unsettled boolean)
     WHERE accounts.account_id = new.account_id
 ), moved AS (
     UPDATE lots SET posted = new.posted, posted_in = new.posted_in, spent = new.spent, held = new.held,
         repaid = new.repaid, owed = new.owed, due_at = new.due_at
-    FROM unnest(CAST(:lot_ids AS text[]), CAST(:lot_origins AS text[]), CAST(:posted AS bigint[]),
-                CAST(:posted_in AS text[]), CAST(:spent AS bigint[]), CAST(:held AS bigint[]),
-                CAST(:repaid AS bigint[]), CAST(:owed AS bigint[]), CAST(:due_at AS timestamptz[]))
-        AS new (source_id, origin, posted, posted_in, spent, held, repaid, owed, due_at)
+    FROM said, jsonb_to_recordset(said.all -> 'lots')
+        AS new (source_id text, origin text, posted bigint, posted_in text, spent bigint, held bigint, repaid bigint,
+                owed bigint, due_at timestamptz)
     WHERE lots.source_id = new.source_id AND lots.origin = new.origin
 ), taken AS (
-    INSERT INTO takes (take_id, account_id, kind, points, occurred_at, origins, source_ids, portions, foreign_points)
-    SELECT :take_id, CAST(:taker AS bigint), CAST(:take_kind AS text), CAST(:taken AS bigint),
-           CAST(:taken_at AS timestamptz), CAST(:take_origins AS text[]), CAST(:take_ids AS text[]),
-           CAST(:take_portions AS bigint[]), 0
-    WHERE CAST(:take_id AS text) IS NOT NULL
-), kept AS (
+    INSERT INTO takes (take_id, account_id, kind, points, occurred_at, origins, source_ids, portions)
+    SELECT new.*
+    FROM said, jsonb_to_recordset(said.all -> 'takes')
+        AS new (take_id text, account_id bigint, kind text, points bigint, occurred_at timestamptz, origins text[],
+                source_ids text[], portions bigint[])
+), opened AS (
     INSERT INTO holds (hold_id, account_id, points, committed, state, created_at, expires_at, origins, source_ids,
                        portions)
-    SELECT :hold_id, CAST(:holder AS bigint), CAST(:hold_points AS bigint), CAST(:committed AS bigint),
-           CAST(:hold_state AS text), CAST(:held_at AS timestamptz), CAST(:held_until AS timestamptz),
-           CAST(:hold_origins AS text[]), CAST(:hold_ids AS text[]), CAST(:hold_portions AS bigint[])
-    WHERE CAST(:hold_id AS text) IS NOT NULL
-    ON CONFLICT (hold_id) DO UPDATE SET committed = excluded.committed, state = excluded.state,
-        origins = excluded.origins, source_ids = excluded.source_ids, portions = excluded.portions
+    SELECT new.*
+    FROM said, jsonb_to_recordset(said.all -> 'opened')
+        AS new (hold_id text, account_id bigint, points bigint, committed bigint, state text, created_at timestamptz,
+                expires_at timestamptz, origins text[], source_ids text[], portions bigint[])
+), changed AS (
+    UPDATE holds SET committed = new.committed, state = new.state, origins = new.origins, source_ids = new.source_ids,
+        portions = new.portions
+    FROM said, jsonb_to_recordset(said.all -> 'changed')
+        AS new (hold_id text, committed bigint, state text, origins text[], source_ids text[], portions bigint[])
+    WHERE holds.hold_id = new.hold_id
 )
 INSERT INTO ledger (account_id, seq, kind, debit, credit, points, origin, source_id, programme_version, occurred_at,
                     known_at, cause_source, cause_id, hash)
-SELECT * FROM unnest(
-    CAST(:e_account AS bigint[]), CAST(:e_seq AS int[]), CAST(:e_kind AS text[]), CAST(:e_debit AS text[]),
-    CAST(:e_credit AS text[]), CAST(:e_points AS bigint[]), CAST(:e_origin AS text[]), CAST(:e_source AS text[]),
-    CAST(:e_version AS int[]), CAST(:e_occurred AS timestamptz[]), CAST(:e_known AS timestamptz[]),
-    CAST(:e_cause_source AS text[]), CAST(:e_cause_id AS text[]), CAST(:e_hash AS bytea[]))
+SELECT new.account_id, new.seq, new.kind, new.debit, new.credit, new.points, new.origin, new.source_id,
+       new.programme_version, new.occurred_at, new.known_at, new.cause_source, new.cause_id, decode(new.hash, 'hex')
+FROM said, jsonb_to_recordset(said.all -> 'entries')
+    AS new (account_id bigint, seq int, kind text, debit text, credit text, points bigint, origin text, source_id text,
+            programme_version int, occurred_at timestamptz, known_at timestamptz, cause_source text, cause_id text,
+            hash text)
 """
 # With the other accounts of persons who owe points: what comes to one, pays for the others.
 _PERSONS = """
@@ -165,6 +175,14 @@ _HOLD = (
     "portions",
 )  # fmt: skip
 _ONE_HOLD = f"SELECT {', '.join(_HOLD)} FROM holds WHERE hold_id = :id"
+# A row a lot that it holds points of; one without where it holds none any longer.
+_HOLD_AND_LOTS = f"""
+SELECT {', '.join(f'h.{name} AS h_{name}' for name in _HOLD)}, {', '.join('lots.' + name for name in _LOT)}
+FROM holds AS h
+    LEFT JOIN LATERAL unnest(h.source_ids, h.origins) AS of (source_id, origin) ON true
+    LEFT JOIN lots ON lots.source_id = of.source_id AND lots.origin = of.origin
+WHERE h.hold_id = :id
+"""
 _OPEN_HOLDS = f"SELECT {', '.join(_HOLD)} FROM holds WHERE account_id = ANY(:accounts) AND state = 'open'"
 _DUE_HOLDS = "SELECT hold_id FROM holds WHERE state = 'open' AND expires_at <= :now ORDER BY expires_at LIMIT :limit"
 _NEXT_HOLD = "SELECT min(expires_at) AS at FROM holds WHERE state = 'open'"
@@ -311,19 +329,28 @@ async def save(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 async def enter(
-    tx: Tx, accounts: Sequence[tuple[Any, ...]], lots: Sequence[Lot], entries: Sequence[Entry], take: Take | None,
-    hold: Hold | None,
+    tx: Tx, accounts: Sequence[tuple[int, int, bytes, bool]], lots: Sequence[Lot], entries: Sequence[Entry],
+    takes: Sequence[Take], opened: Sequence[Hold], changed: Sequence[Hold],
 ) -> None:  # fmt: skip
-    """Writes (account_id, entries, head, unsettled), lots whose awards stand, entries, a new take, and a hold, new or
-    not, at once."""
-    await execute(
-        tx, _ENTER,
-        **dict(zip(("ids", "entries", "heads", "unsettled"), columns(accounts, 4), strict=True)),
-        **dict(zip(_MOVED, columns([_moved_row(lot) for lot in lots], len(_MOVED)), strict=True)),
-        **dict(zip(_ENTERED, columns([_entry_row(entry) for entry in entries], len(_ENTERED)), strict=True)),
-        **_take_params(take),
-        **_hold_params(hold),
-    )  # fmt: skip
+    """Writes (account_id, entries, head, unsettled), lots whose awards stand, entries, new takes, new holds and changed
+    ones at once. Raises HoldExistsError."""
+    said = {
+        "accounts": [
+            {"account_id": id, "entries": count, "head": head.hex(), "unsettled": unsettled}
+            for id, count, head, unsettled in accounts
+        ],
+        "lots": [_moved(lot) for lot in lots],
+        "entries": [{**msgspec.structs.asdict(entry), "hash": entry.hash.hex()} for entry in entries],
+        "takes": [_taken(take) for take in takes],
+        "opened": [_held(hold) for hold in opened],
+        "changed": [_held(hold) for hold in changed],
+    }
+    try:
+        await execute(tx, _ENTER, said=msgspec.json.encode(said).decode())
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "holds_pkey":
+            raise HoldExistsError from None
+        raise
 
 
 async def persons_of(tx: Tx, accounts: Sequence[int]) -> list[int]:
@@ -406,6 +433,15 @@ async def hold(tx: Tx, hold_id: str) -> Hold | None:
     """That hold, or None."""
     rows = await fetch(tx, _ONE_HOLD, id=hold_id)
     return _hold(rows[0]) if rows else None
+
+
+async def hold_and_lots(tx: Tx, hold_id: str) -> tuple[Hold, list[Lot]] | None:
+    """That hold and the lots of which it holds points, or None."""
+    rows = await fetch(tx, _HOLD_AND_LOTS, id=hold_id)
+    if not rows:
+        return None
+    hold = _hold({name: rows[0][f"h_{name}"] for name in _HOLD})
+    return hold, [_lot(row) for row in rows if row["source_id"] is not None]
 
 
 async def open_holds(tx: Tx, accounts: Sequence[int]) -> list[Hold]:
@@ -584,22 +620,6 @@ def _lot_row(lot: Lot) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-_MOVED = (
-    "lot_ids", "lot_origins", "posted", "posted_in", "spent", "held", "repaid", "owed", "due_at",
-)  # fmt: skip
-_ENTERED = (
-    "e_account", "e_seq", "e_kind", "e_debit", "e_credit", "e_points", "e_origin", "e_source", "e_version",
-    "e_occurred", "e_known", "e_cause_source", "e_cause_id", "e_hash",
-)  # fmt: skip
-
-
-def _moved_row(lot: Lot) -> tuple[Any, ...]:
-    return (
-        lot.award.source_id, lot.award.origin, lot.posted, lot.posted_in, lot.spent, lot.held, lot.repaid, lot.owed,
-        lot.due_at,
-    )  # fmt: skip
-
-
 def _entry_row(e: Entry) -> tuple[Any, ...]:
     return (
         e.account_id, e.seq, e.kind, e.debit, e.credit, e.points, e.origin, e.source_id, e.programme_version,
@@ -607,34 +627,26 @@ def _entry_row(e: Entry) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _take_params(take: Take | None) -> dict[str, Any]:
-    portions = _arrays(take.portions if take else ())
+def _moved(lot: Lot) -> dict[str, Any]:
     return {
-        "take_id": take and take.take_id,
-        "taker": take and take.account_id,
-        "take_kind": take and take.kind,
-        "taken": take and take.points,
-        "taken_at": take and take.occurred_at,
-        "take_origins": portions["origins"],
-        "take_ids": portions["source_ids"],
-        "take_portions": portions["portions"],
-    }
+        "source_id": lot.award.source_id, "origin": lot.award.origin, "posted": lot.posted,
+        "posted_in": lot.posted_in, "spent": lot.spent, "held": lot.held, "repaid": lot.repaid, "owed": lot.owed,
+        "due_at": lot.due_at,
+    }  # fmt: skip
 
 
-def _hold_params(hold: Hold | None) -> dict[str, Any]:
-    portions = _arrays(hold.portions if hold else ())
+def _taken(take: Take) -> dict[str, Any]:
     return {
-        "hold_id": hold and hold.hold_id,
-        "holder": hold and hold.account_id,
-        "hold_points": hold and hold.points,
-        "committed": hold and hold.committed,
-        "hold_state": hold and hold.state,
-        "held_at": hold and hold.created_at,
-        "held_until": hold and hold.expires_at,
-        "hold_origins": portions["origins"],
-        "hold_ids": portions["source_ids"],
-        "hold_portions": portions["portions"],
-    }
+        "take_id": take.take_id, "account_id": take.account_id, "kind": take.kind, "points": take.points,
+        "occurred_at": take.occurred_at, **_arrays(take.portions),
+    }  # fmt: skip
+
+
+def _held(hold: Hold) -> dict[str, Any]:
+    return {
+        "hold_id": hold.hold_id, "account_id": hold.account_id, "points": hold.points, "committed": hold.committed,
+        "state": hold.state, "created_at": hold.created_at, "expires_at": hold.expires_at, **_arrays(hold.portions),
+    }  # fmt: skip
 
 
 def _entry(row: Row) -> Entry:
@@ -648,7 +660,7 @@ def _take(row: Row) -> Take:
     )  # fmt: skip
 
 
-def _hold(row: Row) -> Hold:
+def _hold(row: Row | Mapping[str, Any]) -> Hold:
     state: HoldState = row["state"]
     return Hold(
         row["hold_id"], row["account_id"], row["points"], row["created_at"], row["expires_at"], _portions(row),
@@ -656,7 +668,7 @@ def _hold(row: Row) -> Hold:
     )  # fmt: skip
 
 
-def _portions(row: Row) -> Portions:
+def _portions(row: Row | Mapping[str, Any]) -> Portions:
     keys = zip(row["origins"], row["source_ids"], strict=True)
     return tuple(zip(keys, row["portions"], strict=True))
 

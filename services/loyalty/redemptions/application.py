@@ -16,7 +16,7 @@ from services.loyalty.ledger import reading
 from services.loyalty.ledger.application import BATCH, JOBS, SERVICE
 from services.loyalty.ledger.domain import Cause
 from services.loyalty.ledger.purse import REQUESTS, Purse, Spent, hold_of, open_purse, take_of
-from services.loyalty.ledger.spending import Hold, ShortOfPointsError
+from services.loyalty.ledger.spending import Hold, HoldExistsError, ShortOfPointsError
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import in_force
 from services.loyalty.redemptions import store
@@ -28,6 +28,8 @@ from services.loyalty.redemptions.domain import (
     Redemption,
     RedemptionRefusedError,
     Terms,
+    hold_id_of,
+    quote_id_of,
 )
 from services.loyalty.rewards import application as rewards
 from services.loyalty.rewards.domain import Reward
@@ -87,26 +89,27 @@ class Redemptions:
         """Sets aside what a quote named: points, and one of the reward."""
         now = self.clock.now()
         quote, customer = _there(await store.quoted(tx, quote_id))
-        hold_id = _id("hd", now)
-        purse = await self._purse(tx, customer, now, hold_id)
-        # Of many who would, one does; the others see it now that he let go of the account.
-        if not await store.use_quote(tx, quote_id, hold_id):
-            raise RedemptionRefusedError("quote-used", "A hold was made of this quote. Ask for another one.")
+        hold_id = hold_id_of(quote_id)
+        purse = await self._purse(tx, customer, now, hold_id, shared=True)
         if now >= quote.expires_at:
             raise RedemptionRefusedError("quote-expired", "This quote isn't valid any more. Ask for another one.")
-        hold = await purse.hold(hold_id, quote.terms.points, now + lasting)
+        hold = purse.hold(hold_id, quote.terms.points, now + lasting)
         if quote.terms.reward_id is not None:
             await self._reserve(purse, quote.terms.reward_id, hold_id, lapses_at=hold.expires_at)
-        await purse.close()
+        try:
+            await purse.close()
+        except HoldExistsError:
+            detail = "A hold was made of this quote. Ask for another one."
+            raise RedemptionRefusedError("quote-used", detail) from None
         await outbox.append(tx, SERVICE, purse.journal.events, now)
-        return Held(hold, purse.owner.customer_id, msgspec.structs.replace(quote, hold_id=hold_id))
+        return Held(hold, purse.owner.customer_id, quote)
 
     async def commit(self, tx: Tx, hold_id: str, points: int | None = None) -> Redeemed:
         """Uses what is held: all that is left of it, or so many points; of a reward always all."""
         now = self.clock.now()
-        quote, customer = _there(await store.quoted_of_hold(tx, hold_id))
+        quote, customer = _there(await store.quoted(tx, quote_id_of(hold_id)))
         redemption_id = _id("rd", now)
-        purse = await self._purse(tx, customer, now, redemption_id)
+        purse = await self._purse(tx, customer, now, redemption_id, free=False, shared=True)
         hold = await self._open_hold(purse, hold_id)
         left = hold.points - hold.committed
         if points is not None and points > left:
@@ -114,8 +117,7 @@ class Redemptions:
         if points is not None and points < left and quote.terms.reward_id is not None:
             raise RedemptionRefusedError("hold-is-whole", "A reward is taken whole.")
         terms = msgspec.structs.replace(quote.terms, points=left if points is None else points)
-        await purse.load(hold.portions)
-        await purse.commit(hold, redemption_id, terms.points, Spent(terms.reward_id, terms.order_id))
+        purse.commit(hold, redemption_id, terms.points, Spent(terms.reward_id, terms.order_id))
         reward = None
         if terms.reward_id is not None:
             await rewards.settle(tx, hold_id, now)
@@ -125,11 +127,10 @@ class Redemptions:
     async def void(self, tx: Tx, hold_id: str) -> Held:
         """Gives back what is still held; what was committed of it stays."""
         now = self.clock.now()
-        quote, customer = _there(await store.quoted_of_hold(tx, hold_id))
-        purse = await self._purse(tx, customer, now, hold_id)
+        quote, customer = _there(await store.quoted(tx, quote_id_of(hold_id)))
+        purse = await self._purse(tx, customer, now, hold_id, free=False, shared=True)
         hold = await self._open_hold(purse, hold_id)
-        await purse.load(hold.portions)
-        hold = await purse.end(hold, "voided")
+        hold = purse.end(hold, "voided")
         if quote.terms.reward_id is not None:
             await rewards.release(tx, hold_id)
         await purse.close()
@@ -145,7 +146,7 @@ class Redemptions:
         if terms.reward_id is not None:
             reward = await self._reserve(purse, terms.reward_id, redemption_id, lapses_at=None)
             terms = _of(reward, terms)
-        await purse.take(redemption_id, "redemption", terms.points, Spent(terms.reward_id, terms.order_id))
+        purse.take(redemption_id, "redemption", terms.points, Spent(terms.reward_id, terms.order_id))
         return await self._redeemed(purse, redemption_id, terms, reward, None)
 
     async def roll_back(self, tx: Tx, redemption_id: str, reason: str) -> Redeemed:
@@ -187,7 +188,7 @@ class Redemptions:
         """A hold as it is now."""
         hold = _there(await hold_of(tx, hold_id))
         state = hold.state_at(self.clock.now())
-        quote, customer = _there(await store.quoted_of_hold(tx, hold_id))
+        quote, customer = _there(await store.quoted(tx, quote_id_of(hold_id)))
         return Held(msgspec.structs.replace(hold, state=state), customer, quote)
 
     async def quoted(self, tx: Tx, quote_id: str) -> Quote:
@@ -208,11 +209,13 @@ class Redemptions:
         given = await coupons.of_redemptions(tx, [redemption.redemption_id], self.clock.now())
         return Redeemed(redemption, customer, given.get(redemption.redemption_id))
 
-    async def _purse(self, tx: Tx, customer: str, now: datetime, id: str) -> Purse:
-        return _there(await open_purse(tx, customer, now, Cause(REQUESTS, id, now)))
+    async def _purse(
+        self, tx: Tx, customer: str, now: datetime, id: str, *, free: bool = True, shared: bool = False
+    ) -> Purse:
+        return _there(await open_purse(tx, customer, now, Cause(REQUESTS, id, now), free=free, shared=shared))
 
     async def _open_hold(self, purse: Purse, hold_id: str) -> Hold:
-        hold = purse.holds.get(hold_id) or _there(await hold_of(purse.tx, hold_id))
+        hold = _there(await purse.held(hold_id))
         match hold.state_at(purse.now):
             case "open":
                 return hold

@@ -7,6 +7,7 @@ import msgspec
 
 from shared.contracts.types import Money
 
+QUOTE, HOLD = "qt_", "hd_"
 QUOTED_FOR = timedelta(minutes=15)
 """How long a quote may be made a hold."""
 Fulfilment = Literal["open", "sent", "done", "failed"]
@@ -32,14 +33,23 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """Terms for an account, as they are until ``expires_at``; ``hold_id``: what was made of it."""
+    """Terms for an account, as they are until ``expires_at``. One hold is made of it at the most."""
 
     quote_id: str
     account_id: int
     terms: Terms
     created_at: datetime
     expires_at: datetime
-    hold_id: str | None = None
+
+
+def hold_id_of(quote_id: str) -> str:
+    """The id of the hold that is made of a quote: of one quote there is one."""
+    return f"{HOLD}{quote_id.removeprefix(QUOTE)}"
+
+
+def quote_id_of(hold_id: str) -> str:
+    """The quote that a hold was made of."""
+    return f"{QUOTE}{hold_id.removeprefix(HOLD)}"
 
 
 class Redemption(msgspec.Struct, frozen=True):

@@ -9,28 +9,26 @@ import msgspec
 from services.loyalty.redemptions.domain import Quote, Redemption, Terms
 from shared.contracts.types import Money
 from shared.db import Row, Tx, execute, fetch
+from shared.messaging.merges import SHARED
 
 _money = msgspec.json.Decoder(Money)
 _TERMS = "reward_id, reward_version, points, price, order_id"
-_QUOTE = f"quote_id, account_id, {_TERMS}, created_at, expires_at, hold_id"
+_QUOTE = f"quote_id, account_id, {_TERMS}, created_at, expires_at"
 _ADD_QUOTE = f"""
 INSERT INTO quotes ({_QUOTE})
-VALUES (:quote_id, :account_id, :reward_id, :reward_version, :points, :price, :order_id, :created_at, :expires_at, NULL)
+VALUES (:quote_id, :account_id, :reward_id, :reward_version, :points, :price, :order_id, :created_at, :expires_at)
 """
 _ONE_QUOTE = f"SELECT {_QUOTE} FROM quotes WHERE quote_id = :id"
 _QUOTED = f"""
-SELECT {", ".join("q." + name for name in _QUOTE.split(", "))}, a.customer_id
-FROM quotes AS q JOIN accounts AS a USING (account_id)
+SELECT {", ".join("q." + name for name in _QUOTE.split(", "))}, a.customer_id, {SHARED}::text
+FROM quotes AS q JOIN accounts AS a USING (account_id) WHERE q.quote_id = :id
 """
-_ONE_QUOTED = f"{_QUOTED} WHERE q.quote_id = :id"
-_QUOTED_OF_HOLD = f"{_QUOTED} WHERE q.hold_id = :id"
 _CUSTOMER_OF_HOLD = """
 SELECT a.customer_id FROM holds AS h JOIN accounts AS a USING (account_id) WHERE h.hold_id = :id
 """
 _CUSTOMER_OF = """
 SELECT a.customer_id FROM redemptions AS r JOIN accounts AS a USING (account_id) WHERE r.redemption_id = :id
 """
-_USE_QUOTE = "UPDATE quotes SET hold_id = :hold WHERE quote_id = :id AND hold_id IS NULL"
 _REDEMPTION = f"""
 redemption_id, account_id, {_TERMS}, hold_id, coupon_id, redeemed_at, rolled_back_at, rolled_back_because, fulfilment,
 fulfilment_at, due_at
@@ -83,20 +81,9 @@ async def quote(tx: Tx, quote_id: str) -> Quote | None:
 
 
 async def quoted(tx: Tx, quote_id: str) -> tuple[Quote, str] | None:
-    """That quote and whose it is, or None."""
-    rows = await fetch(tx, _ONE_QUOTED, id=quote_id)
+    """That quote and whose it is, or None; as ``merges.share`` does, no merge changes any group from now on."""
+    rows = await fetch(tx, _QUOTED, id=quote_id)
     return (_quote(rows[0]), rows[0]["customer_id"]) if rows else None
-
-
-async def quoted_of_hold(tx: Tx, hold_id: str) -> tuple[Quote, str] | None:
-    """The quote that a hold was made of, and whose it is, or None."""
-    rows = await fetch(tx, _QUOTED_OF_HOLD, id=hold_id)
-    return (_quote(rows[0]), rows[0]["customer_id"]) if rows else None
-
-
-async def use_quote(tx: Tx, quote_id: str, hold_id: str) -> bool:
-    """Whether it was ours to use."""
-    return await execute(tx, _USE_QUOTE, id=quote_id, hold=hold_id) == 1
 
 
 async def customer_of_hold(tx: Tx, hold_id: str) -> str | None:
@@ -173,9 +160,7 @@ def _terms(row: Row) -> Terms:
 
 
 def _quote(row: Row) -> Quote:
-    return Quote(
-        row["quote_id"], row["account_id"], _terms(row), row["created_at"], row["expires_at"], row["hold_id"]
-    )
+    return Quote(row["quote_id"], row["account_id"], _terms(row), row["created_at"], row["expires_at"])
 
 
 def _redemption(row: Row) -> Redemption:

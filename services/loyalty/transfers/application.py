@@ -44,7 +44,7 @@ class Transfers:
         transfer_id = f"tr_{uuid4().hex}"
         cause = Cause(REQUESTS, transfer_id, now)
         purse = await purse_of(tx, accounts[giver], now, cause)
-        take = await purse.take(transfer_id, "transfer", points, Spent())
+        take = purse.take(transfer_id, "transfer", points, Spent())
         owner = _owner(accounts[taker])
         given = _given(purse, take, owner.customer_id, programme)
         await purse.close()

@@ -5,7 +5,7 @@ from shared.migrations import run_sql
 revision = "0010"
 down_revision = "0009"
 
-# What a quote says holds until `expires_at`; one hold is made of it at the most.
+# What a quote says holds until `expires_at`; one hold is made of it at the most, whose id is the quote's.
 REDEMPTIONS = """
 CREATE TABLE quotes (
     quote_id text PRIMARY KEY,
@@ -16,10 +16,8 @@ CREATE TABLE quotes (
     price jsonb,
     order_id text,
     created_at timestamptz NOT NULL,
-    expires_at timestamptz NOT NULL,
-    hold_id text
+    expires_at timestamptz NOT NULL
 );
-CREATE UNIQUE INDEX quotes_hold ON quotes (hold_id) WHERE hold_id IS NOT NULL;
 CREATE INDEX quotes_account ON quotes (account_id);
 
 CREATE TABLE redemptions (
