@@ -10,6 +10,7 @@ import typer
 from deploy.dead_letters import app as dead_letters_app
 from deploy.erasures import app as erasures_app
 from deploy.options import DATA, DataDir
+from deploy.statements import app as statements_app
 
 app = typer.Typer(
     name="roost",
@@ -24,6 +25,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(bench_app, name="bench")
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(erasures_app, name="erasure")
+app.add_typer(statements_app, name="statement")
 
 Port = Annotated[int, typer.Option(help="The HTTP port; 0 picks a free one.", min=0, max=65535)]
 PostgresPort = Annotated[int, typer.Option(help="PostgreSQL's port; 0 picks a free one.", min=0, max=65535)]

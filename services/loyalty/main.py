@@ -36,6 +36,8 @@ from services.loyalty.settings import LoyaltySettings
 from services.loyalty.simulations import http as simulations_http
 from services.loyalty.simulations.application import Simulations
 from services.loyalty.simulations.backtests import Backtesting, Backtests
+from services.loyalty.statements import http as statements_http
+from services.loyalty.statements.application import Statements
 from services.loyalty.tiers import http as tiers_http
 from services.loyalty.tiers.application import TierKeeper
 from services.loyalty.tiers.preview import TierPreview
@@ -87,6 +89,9 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
                 db, clock, Liabilities(programmes, surroundings.house.zone, surroundings.house.currency)
             ),
             simulations_http.router(db, Simulations(clock, programmes, earning), Backtests(clock, programmes)),
+            statements_http.router(
+                db, Statements(clock, surroundings.house.zone, surroundings.secret_for("statements"))
+            ),
             exports_http.router(db, clock),
             rewards_http.router(db, Rewards(clock, programmes, surroundings.house.zone)),
             adjustments_http.router(

@@ -73,6 +73,7 @@ POST /enrolments/{id}/cancel
 POST /tiers/preview
 GET /liability
 GET /accounts/{customer_id}/balance
+GET /accounts/{customer_id}/statements
 GET /accounts/{customer_id}/explanation
 """
 QUERIES = {

@@ -6,6 +6,7 @@ from services.loyalty.enrolments import application as enrolments
 from services.loyalty.erasures import store
 from services.loyalty.occasions import celebrations
 from services.loyalty.segments import application as segments
+from services.loyalty.statements import application as statements
 from services.loyalty.transfers import application as transfers
 from shared.db import Tx
 from shared.messaging.erasures import Counts, Erasure
@@ -19,9 +20,10 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
         "enrolments": await enrolments.forget(tx, erasure.ids),
         "accounts_kept_nameless": await store.rename(tx, erasure.names),
         "reasons_deleted": await store.forget_reasons(tx, erasure.names),
-        "adjustments_kept_without_reason": await adjustments.forget(tx, sorted(erasure.names.values()), erasure.now),
         "customer_segments": await segments.forget(tx, erasure.ids),
+        "adjustments_kept_without_reason": await adjustments.forget(tx, sorted(erasure.names.values()), erasure.now),
         "transfers_kept_without_reason": await transfers.forget(tx, sorted(erasure.names.values())),
         "celebrations": await celebrations.forget(tx, erasure.ids, sorted(erasure.names.values())),
+        "statements_deleted": await statements.forget(tx, sorted(erasure.names.values())),
         "coupons_kept_nameless": await coupons.forget(tx, erasure.names, erasure.now),
     }
