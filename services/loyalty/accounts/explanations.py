@@ -54,9 +54,9 @@ class UseView(BaseModel):
 
     kind: UseKind
     points: int
-    id: str | None = Field(description="of the take or hold, or of the order, grant or take that was owed for")
-    origin: str | None = Field(description="of the lot that was owed for; null for a take")
-    until: datetime | None = Field(description="when the hold runs out, when the points expired")
+    id: str | None = Field(None, description="of the take or hold, or of the order, grant or take that was owed for")
+    origin: str | None = Field(None, description="of the lot that was owed for; null for a take")
+    until: datetime | None = Field(None, description="when the hold runs out, when the points expired")
 
 
 class Branch(BaseModel):

@@ -39,11 +39,15 @@ def router(db: Database) -> Router:
 
     @routes.get("/verification", response_model=VerificationBody, responses={409: documented(409)})
     async def verification(principal: Annotated[Principal, staff_only("loyalty:read")]) -> VerificationBody:
-        """Computes every hash and every balance again; 409 `ledger-broken` names the first bad entry."""
+        """Computes every hash and every balance again; 409 `ledger-broken` names the first bad entry, or
+        row of a lot, take or hold."""
         found = await verify(db)
         if found.broken:
             broken = found.broken
             entry = {"customer_id": broken.customer_id, "seq": broken.seq, "reason": broken.reason}
+            if broken.row is not None:
+                bad = {"customer_id": broken.customer_id, "row": broken.row, "reason": broken.reason}
+                raise conflict("ledger-broken", f"{broken.row}: {broken.reason}.", first_bad_row=bad)
             raise conflict("ledger-broken", f"Entry {broken.seq}: {broken.reason}.", first_bad_entry=entry)
         return VerificationBody(
             ok=True,

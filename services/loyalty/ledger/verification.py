@@ -1,4 +1,5 @@
-"""The proof of the ledger: sums are zero, chains are whole, balances are the lots."""
+"""The proof of the ledger: sums are zero, chains are whole, balances are the lots, and takes and holds are their uses.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,17 +8,20 @@ import msgspec
 
 from services.loyalty.ledger import store
 from services.loyalty.ledger.domain import BOOKS, GENESIS, OF_CUSTOMERS, Entry
+from services.loyalty.ledger.faults import first_fault
 from shared.db import Database, Row
 
 BATCH = 500
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """The first entry that isn't as it was written: its account, its number, and what is wrong."""
+    """The first entry that isn't as it was written: its account, its number, and what is wrong. Or, with ``seq`` 0, the
+    first ``row`` of a lot, take or hold that the others disagree with."""
 
     customer_id: str | None
     seq: int
     reason: str
+    row: str | None = None
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -55,6 +59,9 @@ async def verify(db: Database) -> Verification:
             orphan = await store.orphan(tx)
             broken = Broken(None, orphan[1] if orphan else 0, "it belongs to no account")
             return Verification(entries, accounts, dict(books), broken)
+        if fault := await first_fault(tx):
+            customer, bad, reason = fault
+            return Verification(entries, accounts, dict(books), Broken(customer, 0, reason, bad))
     return Verification(entries, accounts, dict(books))
 
 

@@ -13,7 +13,7 @@ LIABILITY: dict[str, Any] = {
     "total": {"points": _POINTS, "money": _MONEY, **_WHERE},
     "months": [{"issued_in": "2026-11", "points": _POINTS, "money": _MONEY, **_WHERE}],
     "expected_breakage": {
-        "points": None, "money": None, "of_points": 0, "least_cohorts": 3, "least_points": 100,
-        "ages": [{"age": 0, "open": 1220, "used": 300, "expired": 0, "cohorts": 1, "carries": False}],
+        "points": 184, "money": "184.00", "of_points": 920, "least_cohorts": 3, "least_points": 100,
+        "ages": [{"age": 0, "open": 48200, "used": 9300, "expired": 0, "cohorts": 14, "carries": True}],
     },
 }  # fmt: skip

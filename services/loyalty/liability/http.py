@@ -60,7 +60,7 @@ class Totals(BaseModel):
     debt: int
 
 
-class MonthView(Totals):
+class MonthOfIssue(Totals):
     """The points of one month of issue, of the house's zone; null: owed for points that were never that person's."""
 
     issued_in: str | None
@@ -94,7 +94,7 @@ class BreakageView(BaseModel):
     ages: list[AgeView]
 
 
-class LiabilityView(BaseModel):
+class LiabilityBody(BaseModel):
     """The roll-forward from the beginning of ``since`` to ``as_of``, by what was written down in it: what became known
     late counts in the month in which it did. So it is the same whenever it is asked for."""
 
@@ -104,7 +104,7 @@ class LiabilityView(BaseModel):
     since: str
     currency: str
     total: Totals
-    months: list[MonthView]
+    months: list[MonthOfIssue]
     expected_breakage: BreakageView
 
 
@@ -112,7 +112,7 @@ def router(db: Database, clock: Clock, liabilities: Liabilities) -> Router:
     """``/liability``."""
     routes = Router(tags=["liability"])
 
-    @routes.get("/liability", response_model=LiabilityView)
+    @routes.get("/liability", response_model=LiabilityBody)
     async def liability(
         principal: Annotated[Principal, staff_only("loyalty:read")],
         as_of: Annotated[Moment | None, Query(description="as it was written down then; by default now")] = None,
@@ -120,7 +120,7 @@ def router(db: Database, clock: Clock, liabilities: Liabilities) -> Router:
             str | None,
             Query(pattern=r"^(19[7-9]|20\d|21\d)\d-(0[1-9]|1[0-2])$", description="a month; by default that of as_of"),
         ] = None,
-    ) -> LiabilityView:
+    ) -> LiabilityBody:
         """What all customers have in points, and its worth, by the month of issue."""
         now = clock.now()
         if as_of is not None and as_of > now:
@@ -135,15 +135,15 @@ def router(db: Database, clock: Clock, liabilities: Liabilities) -> Router:
     return routes
 
 
-def _shown(liability: Liability) -> LiabilityView:
+def _shown(liability: Liability) -> LiabilityBody:
     currency = liability.currency
-    return LiabilityView(
+    return LiabilityBody(
         as_of=liability.as_of,
         since=_name(liability.since),
         currency=currency,
         total=_totals(total(liability.lines), currency),
         months=[
-            MonthView(issued_in=_name(line.issued) if line.issued else None, **dict(_totals(line, currency)))
+            MonthOfIssue(issued_in=_name(line.issued) if line.issued else None, **dict(_totals(line, currency)))
             for line in liability.lines
         ],
         expected_breakage=_breakage(liability.breakage, currency),
