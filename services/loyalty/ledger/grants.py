@@ -67,25 +67,32 @@ async def give(tx: Tx, grants: Sequence[Given], now: datetime, *, tell: bool = T
 
 
 async def enter(
-    tx: Tx, journal: Journal, accounts: Mapping[str, Account], grants: Sequence[Given], *, tell: bool = True
-) -> list[Given]:
-    """The same into a journal, for locked accounts by customer."""
+    tx: Tx, journal: Journal, accounts: Mapping[str, Account], grants: Sequence[Given], *, tell: bool = True,
+    judged: bool = False,
+) -> list[Given]:  # fmt: skip
+    """The same into a journal, for locked accounts by customer.
+
+    ``judged``: by all that is known, so that what was given otherwise before is brought to it, which isn't told.
+    """
     keys = sorted({grant.award().key for grant in grants})
     there = {lot.award.key: lot for lot in await store.lots_by_key(tx, keys)}
     fresh = []
     for grant in grants:
         award = grant.award()
-        lot = journal.added.get(award.key) or there.get(award.key)
+        lot = journal.added.get(award.key) or journal.changed.get(award.key) or there.get(award.key)
         account = accounts[grant.customer_id]
         if lot is None:
             journal.open_lot(account, Lot(account.account_id, award), grant.cause)
         elif grant.withdrawn and lot.award.points:
             taken_back = msgspec.structs.replace(lot.award, points=0, reversed=lot.award.points)
             journal.change_lot(account, msgspec.structs.replace(lot, award=taken_back), grant.cause)
+        elif judged and not lot.award.reversed and lot.account_id == account.account_id and lot.award != award:
+            journal.change_lot(account, msgspec.structs.replace(lot, award=award), grant.cause)
+            continue
         else:
             continue
         fresh.append(grant)
-        if tell:
+        if tell and grant.points:
             journal.events.append(Outgoing(_granted(grant), grant.cause.traceparent))
     return fresh
 

@@ -65,8 +65,8 @@ async def seen(tx: Tx, customer: str) -> tuple[int, Accounts] | None:
 
 async def available_at(tx: Tx, accounts: Accounts, at: datetime) -> int:
     """The points that can be used at an instant."""
-    row = await store.balance(tx, accounts, at)
-    return max(0, int(row["available"] - row["debt"]))
+    available = await store.available(tx, accounts, at)
+    return available if available is not None else (await balance_at(tx, accounts, at)).available
 
 
 async def balance_at(tx: Tx, accounts: Accounts, at: datetime) -> Balance:

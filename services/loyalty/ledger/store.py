@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import asyncpg
@@ -44,52 +45,58 @@ FROM unnest(CAST(:ids AS bigint[]), CAST(:last_at AS timestamptz[]), CAST(:order
     AS new (account_id, last_at, orders, caps, entries, head, unsettled)
 WHERE accounts.account_id = new.account_id
 """
-# All that a command writes down, in one round trip and as one parameter: of a handful of rows an array a column costs
-# more than to read JSON. No part reads what another one writes.
-_ENTER = """
-WITH said AS MATERIALIZED (
-    SELECT CAST(:said AS jsonb) AS all
-), ends AS (
+# All that a command writes down goes in one round trip and as one parameter: of a handful of rows an array a column
+# costs more than to read JSON. No part reads what another one writes; those that have nothing to do are left out. Told
+# of a limit, the planner takes the rows for few, as they are, and looks each up by its key.
+_FEW = """
+    LATERAL (SELECT * FROM jsonb_to_recordset(said.all -> '{0}') AS of ({1})
+             LIMIT jsonb_array_length(said.all -> '{0}'))
+"""
+_ACCOUNTS = _FEW.format("accounts", "account_id bigint, entries int, head text, unsettled boolean")
+_MOVED = _FEW.format(
+    "lots",
+    "source_id text, origin text, posted bigint, posted_in text, spent bigint, held bigint, repaid bigint, owed bigint,"
+    " due_at timestamptz",
+)
+_CHANGED = _FEW.format(
+    "changed", "hold_id text, committed bigint, state text, origins text[], source_ids text[], portions bigint[]"
+)
+_PARTS = {
+    "accounts": f"""
     UPDATE accounts SET entries = new.entries, head = decode(new.head, 'hex'), unsettled = new.unsettled
-    FROM said, jsonb_to_recordset(said.all -> 'accounts')
-        AS new (account_id bigint, entries int, head text, unsettled boolean)
-    WHERE accounts.account_id = new.account_id
-), moved AS (
+    FROM said, {_ACCOUNTS} AS new WHERE accounts.account_id = new.account_id""",
+    "lots": f"""
     UPDATE lots SET posted = new.posted, posted_in = new.posted_in, spent = new.spent, held = new.held,
         repaid = new.repaid, owed = new.owed, due_at = new.due_at
-    FROM said, jsonb_to_recordset(said.all -> 'lots')
-        AS new (source_id text, origin text, posted bigint, posted_in text, spent bigint, held bigint, repaid bigint,
-                owed bigint, due_at timestamptz)
-    WHERE lots.source_id = new.source_id AND lots.origin = new.origin
-), taken AS (
+    FROM said, {_MOVED} AS new WHERE lots.source_id = new.source_id AND lots.origin = new.origin""",
+    "takes": """
     INSERT INTO takes (take_id, account_id, kind, points, occurred_at, origins, source_ids, portions)
     SELECT new.*
     FROM said, jsonb_to_recordset(said.all -> 'takes')
         AS new (take_id text, account_id bigint, kind text, points bigint, occurred_at timestamptz, origins text[],
-                source_ids text[], portions bigint[])
-), opened AS (
+                source_ids text[], portions bigint[])""",
+    "opened": """
     INSERT INTO holds (hold_id, account_id, points, committed, state, created_at, expires_at, origins, source_ids,
                        portions)
     SELECT new.*
     FROM said, jsonb_to_recordset(said.all -> 'opened')
         AS new (hold_id text, account_id bigint, points bigint, committed bigint, state text, created_at timestamptz,
-                expires_at timestamptz, origins text[], source_ids text[], portions bigint[])
-), changed AS (
+                expires_at timestamptz, origins text[], source_ids text[], portions bigint[])""",
+    "changed": f"""
     UPDATE holds SET committed = new.committed, state = new.state, origins = new.origins, source_ids = new.source_ids,
         portions = new.portions
-    FROM said, jsonb_to_recordset(said.all -> 'changed')
-        AS new (hold_id text, committed bigint, state text, origins text[], source_ids text[], portions bigint[])
-    WHERE holds.hold_id = new.hold_id
-)
-INSERT INTO ledger (account_id, seq, kind, debit, credit, points, origin, source_id, programme_version, occurred_at,
-                    known_at, cause_source, cause_id, hash)
-SELECT new.account_id, new.seq, new.kind, new.debit, new.credit, new.points, new.origin, new.source_id,
-       new.programme_version, new.occurred_at, new.known_at, new.cause_source, new.cause_id, decode(new.hash, 'hex')
-FROM said, jsonb_to_recordset(said.all -> 'entries')
-    AS new (account_id bigint, seq int, kind text, debit text, credit text, points bigint, origin text, source_id text,
-            programme_version int, occurred_at timestamptz, known_at timestamptz, cause_source text, cause_id text,
-            hash text)
-"""
+    FROM said, {_CHANGED} AS new WHERE holds.hold_id = new.hold_id""",
+    "entries": """
+    INSERT INTO ledger (account_id, seq, kind, debit, credit, points, origin, source_id, programme_version, occurred_at,
+                        known_at, cause_source, cause_id, hash)
+    SELECT new.account_id, new.seq, new.kind, new.debit, new.credit, new.points, new.origin, new.source_id,
+           new.programme_version, new.occurred_at, new.known_at, new.cause_source, new.cause_id,
+           decode(new.hash, 'hex')
+    FROM said, jsonb_to_recordset(said.all -> 'entries')
+        AS new (account_id bigint, seq int, kind text, debit text, credit text, points bigint, origin text,
+                source_id text, programme_version int, occurred_at timestamptz, known_at timestamptz,
+                cause_source text, cause_id text, hash text)""",
+}
 # With the other accounts of persons who owe points: what comes to one, pays for the others.
 _PERSONS = """
 SELECT account_id FROM accounts WHERE account_id = ANY(:accounts)
@@ -238,6 +245,17 @@ WITH person AS MATERIALIZED (
 SELECT (SELECT id FROM person) AS owner, array_agg(account_id) AS accounts FROM accounts
 WHERE account_id = (SELECT id FROM person) OR survivor_account_id = (SELECT id FROM person)
 """
+# Of persons who owe nothing and of whose holds none has lapsed; null of others.
+_AVAILABLE = """
+SELECT CASE
+    WHEN EXISTS (SELECT FROM accounts WHERE account_id = ANY(:accounts) AND unsettled)
+        OR EXISTS (SELECT FROM holds WHERE account_id = ANY(:accounts) AND state = 'open' AND expires_at <= :at)
+    THEN NULL
+    ELSE (SELECT coalesce(sum(posted), 0) FROM lots
+          WHERE account_id = ANY(:accounts) AND posted > 0 AND posted_in <> 'expired' AND available_from <= :at
+              AND (expires_at IS NULL OR expires_at > :at))
+END AS available
+"""
 _EXPIRING = "SELECT coalesce(sum(posted), 0) AS points FROM lots WHERE account_id = ANY(:accounts) AND expires_at = :at"
 _ENTRY = (
     "account_id", "seq", "kind", "debit", "credit", "points", "origin", "source_id", "programme_version", "occurred_at",
@@ -340,17 +358,27 @@ async def enter(
             for id, count, head, unsettled in accounts
         ],
         "lots": [_moved(lot) for lot in lots],
-        "entries": [{**msgspec.structs.asdict(entry), "hash": entry.hash.hex()} for entry in entries],
         "takes": [_taken(take) for take in takes],
         "opened": [_held(hold) for hold in opened],
         "changed": [_held(hold) for hold in changed],
+        "entries": [{**msgspec.structs.asdict(entry), "hash": entry.hash.hex()} for entry in entries],
     }
+    parts = tuple(name for name, rows in said.items() if rows)
+    if not parts:
+        return
     try:
-        await execute(tx, _ENTER, said=msgspec.json.encode(said).decode())
+        await execute(tx, _entering(parts), said=msgspec.json.encode(said).decode())
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name == "holds_pkey":
             raise HoldExistsError from None
         raise
+
+
+@cache
+def _entering(parts: tuple[str, ...]) -> str:
+    named = [f"{name}_ AS ({_PARTS[name]}\n)" for name in parts]
+    said = "said AS MATERIALIZED (SELECT CAST(:said AS jsonb) AS all)"
+    return f"WITH {', '.join([said, *named])} SELECT count(*) FROM said"
 
 
 async def persons_of(tx: Tx, accounts: Sequence[int]) -> list[int]:
@@ -524,6 +552,12 @@ async def seen(tx: Tx, customer: str) -> tuple[int, list[int]] | None:
     """The account that answers for who has this one's account, and all of that person's; None where there is none."""
     row = (await fetch(tx, _SEEN, customer=customer))[0]
     return (row["owner"], row["accounts"]) if row["owner"] is not None else None
+
+
+async def available(tx: Tx, accounts: Sequence[int], at: datetime) -> int | None:
+    """The points that can be used at an instant; None where only the whole balance tells."""
+    points = (await fetch(tx, _AVAILABLE, accounts=list(accounts), at=at))[0]["available"]
+    return None if points is None else int(points)
 
 
 async def balance(tx: Tx, accounts: Sequence[int], at: datetime) -> Row:
