@@ -1,19 +1,21 @@
 """Occasions that aren't purchases, the rules that give something on them, and days that come once a year. Pure."""
 
 import calendar
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from services.loyalty.coupons.domain import Terms, read_terms
 from services.loyalty.ledger.domain import Cause, Grant
-from services.loyalty.programmes.rules import OCCASIONS, Cap, On, name_of
+from services.loyalty.programmes.rules import OCCASIONS, Cap, On, Period, name_of
 from shared.contracts.customers import Birthday
 from shared.lunar import lunar_date
 
+PERIODS: tuple[Period, ...] = get_args(Period)
 YEARLY: tuple[On, ...] = ("birthday", "anniversary")
 _GRANTS: dict[On, Grant] = {
     "complaint-resolved": "compensation", "customer-at-risk": "gift", "customer-returned": "gift",
@@ -116,22 +118,22 @@ class Occasion(msgspec.Struct, frozen=True):
     celebrated: Celebrated | None = None
 
 
-class Gift(msgspec.Struct, frozen=True):
-    """What a rule gives on an occasion: ``points`` of the ``wanted``, as the cap left them, or the rule's coupon."""
+class Line(msgspec.Struct, frozen=True):
+    """What a rule gave an account on an occasion: ``points`` of the ``wanted``, as the cap left them."""
 
-    occasion: Occasion
-    rule: OccasionRule
+    token: str
+    rule: str
+    account_id: int
+    occurred_at: datetime
+    day: date
+    version: int
     wanted: int
     points: int
 
     @property
     def grant_id(self) -> str:
         """The same whenever the occasion is told again."""
-        return f"{self.rule.id}:{self.occasion.token}"
-
-
-Used = dict[str, list[tuple[date, int]]]
-"""What a person was given by rules with caps: points by day."""
+        return f"{self.rule}:{self.token}"
 
 
 def applying(rules: Iterable[OccasionRule], on: On, kind: str | None = None) -> tuple[OccasionRule, ...]:
@@ -139,18 +141,32 @@ def applying(rules: Iterable[OccasionRule], on: On, kind: str | None = None) -> 
     return tuple(rule for rule in rules if rule.on == on and (not rule.kinds or kind in rule.kinds))
 
 
-def gifts(occasion: Occasion, used: Used) -> list[Gift]:
-    """What its rules give; ``used`` by the person so far, to which it is added."""
-    given = []
-    for rule in occasion.rules:
-        points = rule.bonus
-        if cap := rule.cap:
-            period = name_of(cap.per, occasion.day)
-            spent = sum(points for day, points in used.get(rule.id, ()) if name_of(cap.per, day) == period)
-            points = min(points, max(0, cap.points - spent))
-            used.setdefault(rule.id, []).append((occasion.day, points))
-        given.append(Gift(occasion, rule, rule.bonus, points))
-    return given
+def trimmed(lines: Iterable[Line], cap_of: Callable[[Line], Cap | None]) -> Iterator[Line]:
+    """The lines of one account and rule as the caps of their versions leave them, in the order in which they happened,
+    not in that of their arrival."""
+    used: dict[tuple[Period, str], int] = defaultdict(int)
+    for line in sorted(lines, key=lambda line: (line.occurred_at, line.token)):
+        cap, points = cap_of(line), line.wanted
+        if cap is not None:
+            points = min(points, max(0, cap.points - used[cap.per, name_of(cap.per, line.day)]))
+        for per in PERIODS:
+            used[per, name_of(per, line.day)] += points
+        yield msgspec.structs.replace(line, points=points)
+
+
+def begin_of(per: Period, day: date) -> date:
+    """The first day of the calendar period that a day lies in."""
+    match per:
+        case "day":
+            return day
+        case "week":
+            return day - timedelta(days=day.weekday())
+        case "month":
+            return day.replace(day=1)
+        case "year":
+            return day.replace(month=1, day=1)
+        case "lifetime":
+            return date.min
 
 
 def last_until(yearly: Yearly, first: date, zone: ZoneInfo, now: datetime) -> tuple[Celebrated | None, datetime | None]:

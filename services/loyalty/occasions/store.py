@@ -1,12 +1,12 @@
 """What occasions gave, and the days of the year that customers keep: all SQL that reads or writes them."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
 
-from services.loyalty.occasions.domain import Celebrated, Gift
+from services.loyalty.occasions.domain import Celebrated, Line
 from services.loyalty.programmes.rules import On
 from shared.db import Row, Tx, columns, execute, fetch
 
@@ -22,11 +22,20 @@ SELECT * FROM unnest(
     CAST(:wanted AS bigint[]), CAST(:points AS bigint[]), CAST(:coupon_id AS text[]), CAST(:celebrated AS text[]),
     CAST(:celebrated_year AS int[]))
 """
-_KNOWN = "SELECT DISTINCT token FROM occasion_gifts WHERE token = ANY(:tokens)"
-# By the index on account and rule; a customer's occasions of a day are one row.
-_USED = """
-SELECT account_id, rule, day, sum(points)::bigint AS points FROM occasion_gifts
-WHERE account_id = ANY(:accounts) AND rule = ANY(:rules) GROUP BY account_id, rule, day
+_KNOWN = "SELECT token, rule, occurred_at FROM occasion_gifts WHERE token = ANY(:tokens)"
+_LINE = ("token", "rule", "account_id", "occurred_at", "day", "programme_version", "wanted", "points")
+# By the index on account, rule and day.
+_LINES = f"""
+SELECT {', '.join(_LINE)} FROM occasion_gifts
+WHERE account_id = ANY(:accounts) AND rule = ANY(:rules) AND day >= :since
+"""
+_CHANGE = """
+UPDATE occasion_gifts AS g SET occurred_at = new.occurred_at, day = new.day, programme_version = new.version,
+    wanted = new.wanted, points = new.points
+FROM unnest(CAST(:tokens AS text[]), CAST(:rules AS text[]), CAST(:ats AS timestamptz[]), CAST(:days AS date[]),
+            CAST(:versions AS int[]), CAST(:wanted AS bigint[]), CAST(:points AS bigint[]))
+    AS new (token, rule, occurred_at, day, version, wanted, points)
+WHERE g.token = new.token AND g.rule = new.rule
 """
 _CELEBRATED = """
 SELECT account_id, kind, celebrated, celebrated_year, day FROM occasion_gifts
@@ -85,14 +94,25 @@ class Dates(msgspec.Struct, frozen=True):
     anniversary_at: datetime | None = None
 
 
-async def known(tx: Tx, tokens: Sequence[str]) -> set[str]:
-    """Those occasions of these that something was given on."""
-    return {row["token"] for row in await fetch(tx, _KNOWN, tokens=list(tokens))}
+async def known(tx: Tx, tokens: Sequence[str]) -> dict[str, dict[str, datetime]]:
+    """Those occasions of these that something was given on: by which rules, and when it happened."""
+    found: dict[str, dict[str, datetime]] = {}
+    for row in await fetch(tx, _KNOWN, tokens=list(tokens)):
+        found.setdefault(row["token"], {})[row["rule"]] = row["occurred_at"]
+    return found
 
 
-async def used(tx: Tx, accounts: Sequence[int], rules: Sequence[str]) -> Sequence[Row]:
-    """What these accounts were given by these rules: account_id, rule, day, points."""
-    return await fetch(tx, _USED, accounts=list(accounts), rules=list(rules))
+async def lines(tx: Tx, accounts: Sequence[int], rules: Sequence[str], since: date) -> list[Line]:
+    """What these rules gave these accounts from a day on."""
+    rows = await fetch(tx, _LINES, accounts=list(accounts), rules=list(rules), since=since)
+    return [Line(*(row[name] for name in _LINE)) for row in rows]
+
+
+async def change(tx: Tx, lines: Sequence[Line]) -> None:
+    """Writes when it happened, and what a cap left."""
+    rows = sorted((one.token, one.rule, one.occurred_at, one.day, one.version, one.wanted, one.points) for one in lines)
+    names = ("tokens", "rules", "ats", "days", "versions", "wanted", "points")
+    await execute(tx, _CHANGE, **dict(zip(names, columns(rows, len(names)), strict=True)))
 
 
 async def celebrated(tx: Tx, accounts: Sequence[int]) -> list[tuple[int, On, Celebrated]]:
@@ -103,15 +123,14 @@ async def celebrated(tx: Tx, accounts: Sequence[int]) -> list[tuple[int, On, Cel
     ]
 
 
-async def add(tx: Tx, gifts: Sequence[tuple[Gift, int, str | None]]) -> None:
-    """Writes down gifts, each with the account and the coupon, by occasions and rules that nothing is known of."""
+async def add(tx: Tx, gifts: Sequence[tuple[Line, On, str | None, Celebrated | None]]) -> None:
+    """Writes down lines that nothing is known of: each with its occasion, its coupon and its day of the year."""
     rows: list[tuple[Any, ...]] = []
-    for gift, account, coupon in gifts:
-        one, kept = gift.occasion, gift.occasion.celebrated
+    for line, on, coupon, kept in gifts:
         name, year = (kept.name, kept.year) if kept else (None, None)
         rows.append(
-            (one.token, gift.rule.id, one.on, account, one.occurred_at, one.day, one.version, gift.wanted, gift.points,
-             coupon, name, year)
+            (line.token, line.rule, on, line.account_id, line.occurred_at, line.day, line.version, line.wanted,
+             line.points, coupon, name, year)
         )  # fmt: skip
     rows.sort()
     await execute(tx, _ADD, **dict(zip(_GIFT, columns(rows, len(_GIFT)), strict=True)))

@@ -14,8 +14,7 @@ from shared.contracts.topics import TOPICS
 from shared.db import fetch
 from shared.messaging.records import Record
 from tests.integration.loyalty.shop import Shop, open_shop
-from tests.integration.loyalty.test_merges import merged
-from tests.integration.loyalty.test_redemptions import C, books, bought, erased, lots, whole
+from tests.integration.loyalty.test_redemptions import C, books, erased, lots, whole
 from tests.kit.builders import NOW, at, money, record
 from tests.kit.databases import TestDatabase
 
@@ -153,21 +152,35 @@ async def test_a_cap_trims_what_a_customer_is_given_in_a_period(shop: Shop) -> N
     await whole(shop)
 
 
-async def test_a_cap_holds_for_all_ids_of_a_person_and_for_processes_at_once(
-    shop: Shop, test_database: TestDatabase
-) -> None:
+async def test_a_cap_holds_for_processes_at_once(shop: Shop, test_database: TestDatabase) -> None:
     await shop.post(rules=[rule("activity", 5, cap={"points": 22, "per": "year"})])
-    await shop.take(bought(C, "o-1", "0"), bought("c-old", "o-2", "0"))
-    await shop.take(merged("c-old", C))
     async with another(test_database) as one, another(test_database) as two:
-        await asyncio.gather(
-            *(
-                where.take(active(f"v-{n}-{customer}", customer=customer))
-                for n in range(10)
-                for where, customer in ((one, C), (two, "c-old"))
-            )
-        )
+        await asyncio.gather(*(where.take(active(f"v-{n}")) for n in range(20) for where in (one, two)))
     assert await books(shop) == {"available": 22}
+    assert len(await gifts(shop)) == 20
+    await whole(shop)
+
+
+async def test_what_happened_first_comes_first_for_a_cap_whenever_it_arrives(shop: Shop) -> None:
+    await shop.post(rules=[rule("activity", 5, cap={"points": 12, "per": "month"})], active_from=at(100))
+    for days_ago in (1, 2, 3, 4):
+        await shop.take(active(f"v-{days_ago}", days_ago=days_ago))
+        await whole(shop)
+    assert [points for *_, points in await gifts(shop)] == [5, 5, 2, 0]
+    assert {one["occurred_at"]: one["points"] for one in await lots(shop)} == {
+        "2026-11-16T04:00:00Z": 5, "2026-11-17T04:00:00Z": 5, "2026-11-18T04:00:00Z": 2,
+    }  # fmt: skip
+    earned = sum(one["points"] for one in await shop.published("points-earned"))
+    assert earned - sum(one["points"] for one in await shop.published("points-reversed")) == 12
+
+
+async def test_of_two_tellings_of_a_complaint_the_earlier_stands(shop: Shop) -> None:
+    await shop.post(rules=[rule("complaint-resolved")], active_from=at(100))
+    await shop.take(resolved(days_ago=2))
+    await shop.take(resolved(days_ago=5))
+    await shop.take(resolved(days_ago=1))
+    assert [(one["occurred_at"], one["points"]) for one in await lots(shop)] == [("2026-11-15T04:00:00Z", 50)]
+    assert await books(shop) == {"available": 50}
     await whole(shop)
 
 
