@@ -1,5 +1,7 @@
 """The routes that others build against are there: they stand here by hand, so that none goes unnoticed."""
 
+from typing import Any
+
 import pytest
 
 from tests.contract.test_openapi import DOCUMENTS
@@ -49,32 +51,59 @@ POST /dead-letters/{id}/replay
 GET /flow
 """
 LOYALTY = """
+GET /programmes
+POST /programmes
+GET /programmes/current
 POST /simulations
 GET /simulations/{id}
+GET /accounts/{customer_id}
+GET /accounts/{customer_id}/entries
+GET /accounts/{customer_id}/balance
+GET /accounts/{customer_id}/lots
+GET /accounts/{customer_id}/explanation
+GET /accounts/{customer_id}/privileges
+GET /accounts/{customer_id}/coupons
+GET /accounts/{customer_id}/redemptions
+GET /accounts/{customer_id}/enrolment
+GET /accounts/{customer_id}/export
 POST /accounts/{customer_id}/adjustments
 GET /adjustments
+GET /adjustments/{id}
 POST /adjustments/{id}/approve
 POST /adjustments/{id}/refuse
 POST /transfers
 GET /transfers/{id}
 GET /rewards
 POST /rewards
+GET /rewards/{id}
 PATCH /rewards/{id}
-GET /accounts/{customer_id}/coupons
+POST /quotes
+POST /holds
+GET /holds/{id}
+POST /holds/{id}/commit
+POST /holds/{id}/void
+POST /redemptions
+GET /redemptions/{id}
+POST /redemptions/{id}/rollback
+POST /redemptions/{id}/fulfilment
 GET /coupons/{code}
 POST /coupons/{code}/redeem
 POST /coupons/{code}/release
-GET /accounts/{customer_id}/privileges
-GET /accounts/{customer_id}/enrolment
+POST /coupons/{code}/reserve
+POST /coupons/{code}/void
+POST /coupons/batches
+GET /coupons/batches/{id}
+GET /coupons/batches/{id}/coupons
 POST /enrolments
 POST /enrolments/lookups
 POST /enrolments/{id}/renewals
 POST /enrolments/{id}/cancel
 POST /tiers/preview
 GET /liability
-GET /accounts/{customer_id}/balance
-GET /accounts/{customer_id}/statements
-GET /accounts/{customer_id}/explanation
+GET /ledger/verification
+GET /dead-letters
+POST /dead-letters/{id}/replay
+GET /flow
 """
 QUERIES = {
     "/customers": {"q", "segment", "lifecycle", "tier", "risk", "tag", "owner", "limit", "cursor"},
@@ -89,6 +118,36 @@ QUERIES = {
     "/kpis/satisfaction": {"from", "to", "segment", "owner"},
     "/kpis/cohorts": {"from", "to", "segment", "owner"},
 }
+LOYALTY_QUERIES = {
+    "/programmes": {"limit", "cursor"},
+    "/accounts/{customer_id}/entries": {"as_of", "known_by", "limit", "cursor"},
+    "/accounts/{customer_id}/balance": {"as_of", "known_by"},
+    "/accounts/{customer_id}/lots": {"limit", "cursor"},
+    "/accounts/{customer_id}/coupons": {"limit", "cursor"},
+    "/accounts/{customer_id}/redemptions": {"limit", "cursor"},
+    "/adjustments": {"state", "limit", "cursor"},
+    "/rewards": {"customer_id", "limit", "cursor"},
+    "/liability": {"as_of"},
+}
+MOVING = [
+    "/accounts/{customer_id}/adjustments",
+    "/adjustments/{id}/approve",
+    "/transfers",
+    "/quotes",
+    "/holds",
+    "/holds/{id}/commit",
+    "/holds/{id}/void",
+    "/redemptions",
+    "/redemptions/{id}/rollback",
+    "/coupons/{code}/redeem",
+    "/coupons/batches",
+    "/enrolments",
+    "/enrolments/{id}/renewals",
+]
+ACCOUNT = {
+    "available": "integer", "pending": "integer", "held": "integer", "debt": "integer", "lifetime_earned": "integer",
+    "tier": {"name", "since", "progress", "projected"}, "expiring": {"next_at", "points"},
+}  # fmt: skip
 VIEW = {
     "customer_id", "merged_into", "tags", "value", "lifecycle", "segments", "tier", "points", "risk", "next_contact",
     "open_complaints",
@@ -111,8 +170,34 @@ def test_loyalty_serves_it(route: str) -> None:
 
 @pytest.mark.parametrize("path", QUERIES)
 def test_profile_takes_its_query(path: str) -> None:
-    taken = {one["name"] for one in SERVED["paths"][path]["get"]["parameters"] if one["in"] == "query"}
-    assert QUERIES[path] <= taken
+    assert QUERIES[path] <= taken(SERVED, path)
+
+
+@pytest.mark.parametrize("path", LOYALTY_QUERIES)
+def test_loyalty_takes_its_query(path: str) -> None:
+    assert LOYALTY_QUERIES[path] <= taken(DOCUMENTS["loyalty"], path)
+
+
+@pytest.mark.parametrize("path", MOVING)
+def test_what_moves_points_or_money_needs_an_idempotency_key(path: str) -> None:
+    parameters = DOCUMENTS["loyalty"]["paths"][path]["post"]["parameters"]
+    assert [one["required"] for one in parameters if one["name"] == "Idempotency-Key"] == [True]
+
+
+def test_an_account_has_its_fields() -> None:
+    schemas = DOCUMENTS["loyalty"]["components"]["schemas"]
+    answer = DOCUMENTS["loyalty"]["paths"]["/accounts/{customer_id}"]["get"]["responses"]["200"]
+    account = schemas[answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]["properties"]
+    for name, told in ACCOUNT.items():
+        if isinstance(told, str):
+            assert account[name]["type"] == told
+        else:
+            parts = [one["$ref"] for one in account[name].get("anyOf", [account[name]]) if "$ref" in one]
+            assert [told <= set(schemas[part.rpartition("/")[2]]["properties"]) for part in parts] == [True], name
+
+
+def taken(document: dict[str, Any], path: str) -> set[str]:
+    return {one["name"] for one in document["paths"][path]["get"]["parameters"] if one["in"] == "query"}
 
 
 def test_the_360_view_has_its_fields() -> None:
