@@ -117,6 +117,10 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     for job in services["profile"].runner.jobs:
         await services["profile"].runner.run_once(job)
     tin = await _post(services["loyalty"].app, "/rewards", {"name": "Tin", "kind": "product", "points": 5})
+    tins = {"customer_id": CUSTOMER, "reward_id": tin["id"]}
+    quote = await _post(services["loyalty"].app, "/quotes", tins)
+    hold = await _post(services["loyalty"].app, "/holds", {"quote_id": quote["id"]})
+    redeemed = await _post(services["loyalty"].app, "/redemptions", tins)
     issued = {"customers": [CUSTOMER], "coupon": {"percent": "10", "valid_days": 30}, "reason": "a present"}
     batch = await _post(services["loyalty"].app, "/coupons/batches", issued)
     coupon = (await _get(services["loyalty"].app, f"/accounts/{CUSTOMER}/coupons"))["items"][0]
@@ -136,7 +140,7 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
         },
         "loyalty": {
             **everywhere, "code": coupon["code"], "/rewards/{id}": tin["id"], "/coupons/batches/{id}": batch["id"],
-            "/simulations/{id}": tried["id"],
+            "/simulations/{id}": tried["id"], "/holds/{id}": hold["id"], "/redemptions/{id}": redeemed["id"],
             "/adjustments/{id}": proposed["id"], "/transfers/{id}": transfer["id"], "/enrolments/{id}": member["id"],
         },
         "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},

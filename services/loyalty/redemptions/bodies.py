@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.loyalty.programmes.bodies import MoneyBody, Strict
+from services.loyalty.redemptions import examples
 from services.loyalty.redemptions.application import Held, Redeemed
 from services.loyalty.redemptions.domain import Quote, Terms
 from shared.contracts.types import CUSTOMER_ID, PRINTABLE, Money
@@ -23,6 +24,10 @@ class ForOrder(Strict):
 
 class Asked(Strict):
     """A reward, or points: one of the two."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"examples": [examples.QUOTE_REWARD, examples.QUOTE_POINTS]}
+    )
 
     customer_id: CustomerId
     reward_id: Id | None = None
@@ -43,6 +48,10 @@ class Asked(Strict):
 class AskedHold(Strict):
     """``ttl``: seconds until it is void by itself, a day at the most."""
 
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"example": {"quote_id": "qt_12", "ttl": 900}}
+    )
+
     quote_id: Id
     ttl: Annotated[int, Field(ge=1, le=86_400)] = 900
 
@@ -55,17 +64,25 @@ class AskedHold(Strict):
 class AskedCommit(Strict):
     """``points``: a part of what is held; the rest stays held. All of it where nothing is said."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": {"points": 100}})
+
     points: Points | None = None
 
 
 class AskedRollback(Strict):
     """Why it is taken back."""
 
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"example": {"reason": "The tin was dented"}}
+    )
+
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class AskedFulfilment(Strict):
     """Where handing over has got to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": {"state": "sent"}})
 
     state: Literal["open", "sent", "done", "failed"]
 
