@@ -70,9 +70,11 @@ def router(db: Database, transfers: Transfers, *, by_customers: bool) -> Router:
                 replay.mark(response)
                 return _view(await transfers.one(tx, replay.resource_id))
             await _own(tx, who, asked.from_customer_id)
+            # Who a customer is, his account says, as long as it has his name.
+            actor = who.subject if who.customer_id is None else "customer"
             try:
                 done = await transfers.transfer(
-                    tx, asked.from_customer_id, asked.to_customer_id, asked.points, asked.reason, who.subject
+                    tx, asked.from_customer_id, asked.to_customer_id, asked.points, asked.reason, actor
                 )
             except LookupError:
                 raise not_found() from None

@@ -157,6 +157,8 @@ async def test_a_customer_transfers_only_where_the_house_lets_him(shop: Shop, te
                 assert (await give(let, 5, OTHER, C)).status_code == 404
         finally:
             await service.stop()
+    async with shop.db.transaction() as tx:
+        assert [row["actor"] for row in await fetch(tx, "SELECT actor FROM transfers")] == ["customer"]
     async with shop.client("loyalty:read", OTHER) as taker:
         assert (await taker.get(f"/transfers/{done.json()['id']}")).status_code == 404
 
