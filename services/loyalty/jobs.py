@@ -6,6 +6,7 @@ from services.loyalty.coupons.application import CouponSweeper
 from services.loyalty.ledger.sweeping import Sweeper
 from services.loyalty.occasions.celebrations import Celebrations
 from services.loyalty.redemptions.application import HoldKeeper
+from services.loyalty.referrals.judging import ReferralKeeper
 from services.loyalty.simulations.backtests import Backtesting
 from services.loyalty.tiers.application import TierKeeper
 from shared.jobs import Job
@@ -13,7 +14,7 @@ from shared.jobs import Job
 
 def jobs(
     sweeper: Sweeper, tiers: TierKeeper, backtesting: Backtesting, coupons: CouponSweeper, holds: HoldKeeper,
-    celebrations: Celebrations,
+    celebrations: Celebrations, referrals: ReferralKeeper,
 ) -> list[Job]:
     """Holds that run out, releases and expiries, then tiers, coupons; backtests, when one is asked for."""
     return [
@@ -23,5 +24,6 @@ def jobs(
         Job("tiers", timedelta(seconds=30), tiers.run, tiers.next_due),
         Job("coupons", timedelta(seconds=30), coupons.run, coupons.next_due),
         Job("celebrations", timedelta(minutes=1), celebrations.run, celebrations.next_due),
+        Job("referrals", timedelta(seconds=5), referrals.run, referrals.next_due),
         Job("backtest", timedelta(seconds=2), backtesting.run, backtesting.next_due),
     ]

@@ -29,6 +29,9 @@ from services.loyalty.programmes import http as programmes_http
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.redemptions import http as redemptions_http
 from services.loyalty.redemptions.application import HoldKeeper, Redemptions
+from services.loyalty.referrals import http as referrals_http
+from services.loyalty.referrals.application import Referrals
+from services.loyalty.referrals.judging import ReferralKeeper
 from services.loyalty.rewards import http as rewards_http
 from services.loyalty.rewards.application import Rewards
 from services.loyalty.rewards.domain import Refused
@@ -77,6 +80,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             CouponSweeper(db, clock),
             HoldKeeper(db, clock, wake),
             celebrations,
+            ReferralKeeper(db, clock, programmes, surroundings.house.zone, surroundings.erased.key, wake),
         ),
         routers=[
             programmes_http.router(db, programmes),
@@ -92,6 +96,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             statements_http.router(
                 db, Statements(clock, surroundings.house.zone, surroundings.secret_for("statements"))
             ),
+            referrals_http.router(db, Referrals(clock, surroundings.erased.key)),
             exports_http.router(db, clock),
             rewards_http.router(db, Rewards(clock, programmes, surroundings.house.zone)),
             adjustments_http.router(

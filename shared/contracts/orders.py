@@ -69,6 +69,7 @@ class Order(msgspec.Struct, frozen=True):
     store: str | None = None
     tax: int = 0
     shipping: int = 0
+    referral_code: str | None = None
 
     @property
     def sort_key(self) -> tuple[datetime, str, str]:
@@ -149,6 +150,7 @@ def read_order(purchase: PurchaseRecorded, source: str, event_id: str, *, backfi
         store=purchase.store,
         tax=_part(purchase.tax, purchase.total.currency),
         shipping=_part(purchase.shipping, purchase.total.currency),
+        referral_code=purchase.referral_code,
     )
 
 

@@ -18,6 +18,7 @@ from services.loyalty.ledger.domain import Cause, Lot
 from services.loyalty.ledger.persons import settle_persons
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import Programme, in_force
+from services.loyalty.referrals.marks import orders_changed
 from services.loyalty.tiers.application import Member, at_the_top, reassess, reassess_groups, spends_of
 from services.loyalty.tiers.domain import Spend, reach
 from shared.clock import Clock
@@ -132,6 +133,7 @@ class _Batch:
         refold = self.recorded.refold | {customer for customer in plain if self._is_late(customer, plain[customer])}
         if self._needs_other_spends():
             refold |= plain.keys()
+        await orders_changed(self.tx, self.recorded, refold, self.groups, self.now)
         newest = {
             customer: [(event, facts.order_of(event)) for event in events]
             for customer, events in plain.items()

@@ -5,6 +5,7 @@ from services.loyalty.coupons import application as coupons
 from services.loyalty.enrolments import application as enrolments
 from services.loyalty.erasures import store
 from services.loyalty.occasions import celebrations
+from services.loyalty.referrals import marks as referrals
 from services.loyalty.segments import application as segments
 from services.loyalty.statements import application as statements
 from services.loyalty.transfers import application as transfers
@@ -25,5 +26,6 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
         "transfers_kept_without_reason": await transfers.forget(tx, sorted(erasure.names.values())),
         "celebrations": await celebrations.forget(tx, erasure.ids, sorted(erasure.names.values())),
         "statements_deleted": await statements.forget(tx, sorted(erasure.names.values())),
+        "referrals_kept_nameless": await referrals.forget(tx, erasure.names),
         "coupons_kept_nameless": await coupons.forget(tx, erasure.names, erasure.now),
     }

@@ -38,6 +38,8 @@ _EXAMPLE: dict[str, Any] = {
     "occasion_gifts": [{"customer_id": "pos:1001", "rule": "birthday", "kind": "birthday", "day": "2026-08-15"}],
     "celebrations": [{"customer_id": "pos:1001", "birthday": "solar:08-15", "zone": None, "since": _AT}],
     "statements": [{"customer_id": "pos:1001", "month": "2026-10-01", "document": "{…}"}],
+    "referral_codes": [{"customer_id": "pos:1001", "code": "7K3QM9XRTBW4HDC", "created_at": _AT}],
+    "referrals": [{"referral_id": "rf_5d41", "referrer_id": "pos:1001", "state": "qualified", "referrer_points": 100}],
     "holds": [{"customer_id": "pos:1001", "hold_id": "hd_4", "points": 50, "state": "committed", "created_at": _AT}],
     "quotes": [{"customer_id": "pos:1001", "quote_id": "qt_4", "points": 50, "created_at": _AT}],
     "redemptions": [{"customer_id": "pos:1001", "redemption_id": "rd_4", "points": 50, "redeemed_at": _AT}],
@@ -75,6 +77,8 @@ class ExportView(BaseModel):
     occasion_gifts: Rows
     celebrations: Rows
     statements: Rows
+    referral_codes: Rows
+    referrals: Rows
     holds: Rows
     quotes: Rows
     redemptions: Rows

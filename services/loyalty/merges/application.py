@@ -14,6 +14,7 @@ from services.loyalty.ledger.domain import Cause
 from services.loyalty.ledger.persons import settle_persons, unsettle_users
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import Programme, in_force
+from services.loyalty.referrals.marks import persons_changed
 from services.loyalty.tiers.application import reassess_groups, rest
 from shared.clock import Clock
 from shared.db import Tx
@@ -36,6 +37,7 @@ class Joining:
         # First: it may wait for a batch that is about to wait for the lock on merges.
         programme = in_force(await self.programmes.known(tx), now)
         concerned = await merges.apply(tx, ledger.SERVICE, events, now)
+        await persons_changed(tx, concerned, now)
         groups = await merges.groups_of(tx, concerned)
         known = await ledger.customers_with_accounts(tx, sorted(concerned))
         accounts = await ledger.open_groups(tx, known, groups, now)

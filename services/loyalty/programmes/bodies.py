@@ -15,6 +15,7 @@ from services.loyalty.programmes.fields import Strict as Strict
 from services.loyalty.programmes.fields import Texts as Texts
 from services.loyalty.programmes.rule_bodies import RuleBody
 from services.loyalty.programmes.rules import Period
+from services.loyalty.referrals.bodies import check_referrals
 from shared.contracts.types import Money
 from shared.http.problems import invalid
 
@@ -241,6 +242,7 @@ def check_programme(body: ProgrammeBody) -> None:
         if rule.id in _OWN_PARTS:
             raise invalid(f"/rules/{number}/id", f"{rule.id!r} is what a part of the programme itself is called")
     check_occasions(body.rules)
+    check_referrals(body.rules)
     _once("/tiers/{}/name", [tier.name for tier in body.tiers])
     tiers = {tier.name for tier in body.tiers}
     for number, rule in enumerate(body.rules):

@@ -11,6 +11,7 @@ import msgspec
 from services.loyalty.occasions.domain import OccasionRule, is_occasion, read_occasions
 from services.loyalty.privileges.domain import Privilege, read_privilege
 from services.loyalty.programmes.rules import ALWAYS, EVALUATED, WEEKDAYS, Cap, Nth, Rule, RuleBook, Scope, Streak, When
+from services.loyalty.referrals.domain import ReferralRule, is_referral, read_referral
 from shared.contracts.currencies import MINOR_UNITS
 from shared.contracts.types import Money, scaled
 
@@ -121,6 +122,7 @@ class Programme(msgspec.Struct, frozen=True):
     rounding: Rounding = "floor"
     rules: tuple[Rule, ...] = ()
     occasions: tuple[OccasionRule, ...] = ()
+    referral: ReferralRule | None = None
     tiers: tuple[Tier, ...] = ()
     grace: timedelta = timedelta()
     warning: timedelta = timedelta()
@@ -206,6 +208,7 @@ def read_programme(
         rounding=fields["points"].get("rounding", "floor"),
         rules=_rules(fields.get("rules", ()), currency),
         occasions=read_occasions(fields.get("rules", ())),
+        referral=read_referral(fields.get("rules", ())),
         tiers=_tiers(fields.get("tiers", ()), currency),
         grace=timedelta(days=fields.get("tier_grace_days", 0)),
         warning=timedelta(days=fields.get("tier_warning_days", 0)),
@@ -219,7 +222,11 @@ def read_programme(
 def not_yet_evaluated(body: dict[str, Any]) -> list[str]:
     """JSON pointers of what a posted body asks for and nothing applies so far: kept, and told with the version."""
     rules = enumerate(body.get("rules", ()))
-    return [f"/rules/{n}" for n, rule in rules if rule["on"] not in EVALUATED and not is_occasion(rule)]
+    return [
+        f"/rules/{n}"
+        for n, rule in rules
+        if rule["on"] not in EVALUATED and not is_occasion(rule) and not is_referral(rule)
+    ]
 
 
 def first_programme(currency: str) -> dict[str, Any]:

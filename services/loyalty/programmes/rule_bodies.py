@@ -67,21 +67,37 @@ class When(Strict):
         return self
 
 
+class SideBody(Strict):
+    """What one side of a referral is given."""
+
+    bonus: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class LimitBody(Strict):
+    """For how many referrals one customer is rewarded in a calendar period, by the purchases that they were made by."""
+
+    count: Annotated[int, Field(ge=1, le=100_000)]
+    per: Period
+
+
 class Effect(Strict):
     """A factor on the matching lines' base, points an order, or points a piece of the matching lines; one of them.
 
-    On an occasion, a bonus or a coupon.
+    On an occasion, a bonus or a coupon; on a referral what ``referrer`` and ``referee`` are given, each or one of them.
     """
 
     multiply: Multiplier | None = None
     bonus: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     per_unit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     coupon: CouponTerms | None = None
+    referrer: SideBody | None = None
+    referee: SideBody | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "Effect":
-        if [self.multiply, self.bonus, self.per_unit, self.coupon].count(None) != 3:
-            raise ValueError("give one of multiply, bonus, per_unit and coupon")
+        sides = self.referrer or self.referee
+        if [self.multiply, self.bonus, self.per_unit, self.coupon, sides].count(None) != 4:
+            raise ValueError("give one of multiply, bonus, per_unit and coupon; for a referral referrer and referee")
         return self
 
 
@@ -96,7 +112,7 @@ class CapBody(Strict):
 class RuleBody(Strict):
     """Applied by ``order``, then ``id``; each adds to the base, none to another rule. Of the rules of one ``group``
     that give an order something, only the one that gives most counts; of equals the first. ``nth`` goes with
-    ``on: nth-purchase``."""
+    ``on: nth-purchase``, ``limit`` with ``on: referral``."""
 
     id: Id
     order: Annotated[int, Field(ge=-(10**6), le=10**6)]
@@ -107,6 +123,7 @@ class RuleBody(Strict):
     text: Texts | None = None
     cap: CapBody | None = None
     group: Id | None = None
+    limit: LimitBody | None = None
 
     @model_validator(mode="after")
     def _numbered(self) -> "RuleBody":

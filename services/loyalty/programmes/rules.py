@@ -14,13 +14,13 @@ StreakPeriod = Literal["week", "month"]
 Scope = Literal["customer", "programme"]
 On = Literal[
     "purchase", "first-purchase", "nth-purchase", "birthday", "anniversary", "complaint-resolved", "survey-answered",
-    "activity", "customer-at-risk", "customer-returned",
+    "activity", "customer-at-risk", "customer-returned", "referral",
 ]  # fmt: skip
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 EVALUATED: tuple[On, ...] = ("purchase", "first-purchase", "nth-purchase")
-OCCASIONS: tuple[On, ...] = get_args(On)[len(EVALUATED) :]
-"""What isn't a purchase."""
+OCCASIONS: tuple[On, ...] = get_args(On)[len(EVALUATED) : -1]
+"""What isn't a purchase, nor a referral."""
 _PERIODS: dict[Period, str] = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y", "lifetime": ""}
 _MOST_SHEETS = 2048
 

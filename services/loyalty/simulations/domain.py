@@ -12,6 +12,7 @@ from services.loyalty.earning.domain import Judgement, VersionOf, fold
 from services.loyalty.earning.pools import Grant, Pools
 from services.loyalty.occasions.domain import is_occasion
 from services.loyalty.programmes.domain import Programme, in_force, not_yet_evaluated
+from services.loyalty.referrals.domain import is_referral
 from services.loyalty.tiers.domain import Ladder, Spend, measures_points
 from shared.contracts.orders import Order
 
@@ -198,7 +199,9 @@ def not_applied(body: dict[str, Any]) -> list[str]:
     limits that all customers share, since who came first under other rules can't be known."""
     rules = enumerate(body.get("rules", ()))
     shared = [f"/rules/{n}/cap" for n, rule in rules if (rule.get("cap") or {}).get("scope") == "programme"]
-    occasions = [f"/rules/{n}" for n, rule in enumerate(body.get("rules", ())) if is_occasion(rule)]
+    occasions = [
+        f"/rules/{n}" for n, rule in enumerate(body.get("rules", ())) if is_occasion(rule) or is_referral(rule)
+    ]
     return [*not_yet_evaluated(body), *occasions, *shared, *(["/budget"] if body.get("budget") else [])]
 
 
