@@ -80,7 +80,7 @@ class Occasions:
             return None
         return Occasion(
             on=on,
-            token=hmac.digest(self.key, f"occasion\0{on}\0{told}".encode(), "sha256")[:16].hex(),
+            token=self._token(on, told),
             customer_id=customer,
             occurred_at=at,
             day=celebrated.day if celebrated else at.astimezone(self.zone).date(),
@@ -219,20 +219,25 @@ class Occasions:
             await store.change(tx, moved)
         return told
 
+    def _token(self, on: On, told: str) -> str:
+        return hmac.digest(self.key, f"occasion\0{on}\0{told}".encode(), "sha256")[:16].hex()
+
     def _of_event(self, event: Event, versions: Sequence[Programme]) -> Occasion | None:
         data = event.data
-        cause = Cause(event.source, event.id, data.occurred_at, event.traceparent)
         on = _ONS[event.topic.name]
         kind = None
+        # Events of our own are named after their customer, and the ledger keeps causes for ever.
         match on:
             case "complaint-resolved":
-                told = data.complaint_id
+                told = cause_id = data.complaint_id
             case "survey-answered":
-                told = data.response_id
+                told = cause_id = data.response_id
             case "activity":
-                told, kind = data.activity_id, data.kind
+                told, kind, cause_id = data.activity_id, data.kind, event.id
             case _:
                 told = f"{event.source} {event.id}"
+                cause_id = self._token(on, told)
+        cause = Cause(event.source, cause_id, data.occurred_at, event.traceparent)
         return self.occasion(
             on, told, data.customer_id, data.occurred_at, cause, versions, kind=kind, backfill=event.backfill
         )

@@ -14,7 +14,7 @@ from shared.contracts.topics import TOPICS
 from shared.db import fetch
 from shared.messaging.records import Record
 from tests.integration.loyalty.shop import Shop, open_shop
-from tests.integration.loyalty.test_redemptions import C, books, erased, lots, whole
+from tests.integration.loyalty.test_redemptions import C, books, erased, lots, tables, whole
 from tests.kit.builders import NOW, at, money, record
 from tests.kit.databases import TestDatabase
 
@@ -202,6 +202,25 @@ async def test_what_topics_tell_again_is_there_already(shop: Shop, test_database
         await fetch(tx, "DELETE FROM occasion_gifts")
     await shop.take(record(topic, granted), resolved())
     assert await books(shop) == {"available": 50}
+    await whole(shop)
+
+
+async def test_nothing_that_stays_of_an_occasion_names_its_customer(shop: Shop) -> None:
+    await shop.post(rules=[*(rule(on) for on in ON.values()), rule("birthday", 5)])
+    said = {name: told(name) for name in ON}
+    for n, (topic, one) in enumerate(said.items(), start=1):
+        envelope = msgspec.json.decode(one.value or b"")
+        if topic != "activity-recorded":
+            # As our own services name what they publish.
+            envelope |= {"id": f"{C}:{n}", "source": "/roost/engagement"}
+        await shop.take(one._replace(value=msgspec.json.encode(envelope)))
+    await shop.take(record("customer-registered", {**derived(), "birthday": {"month": 11, "day": 20}}))
+    await shop.job("celebrations").run()
+    assert await books(shop) == {"available": 255}
+    await shop.take(erased(C))
+    kept = await tables(shop)
+    for name in ("ledger", "lots", "accounts", "occasion_gifts", "celebrations", "outbox", "inbox"):
+        assert not [row for row in kept[name] if C in str(row)], name
     await whole(shop)
 
 
