@@ -94,13 +94,14 @@ class Redemptions:
         if now >= quote.expires_at:
             raise RedemptionRefusedError("quote-expired", "This quote isn't valid any more. Ask for another one.")
         hold = purse.hold(hold_id, quote.terms.points, now + lasting)
-        if quote.terms.reward_id is not None:
-            await self._reserve(purse, quote.terms.reward_id, hold_id, lapses_at=hold.expires_at)
         try:
             await purse.close()
         except HoldExistsError:
             detail = "A hold was made of this quote. Ask for another one."
             raise RedemptionRefusedError("quote-used", detail) from None
+        # After it: a quote that was used has reserved its reward already.
+        if quote.terms.reward_id is not None:
+            await self._reserve(purse, quote.terms.reward_id, hold_id, lapses_at=hold.expires_at)
         await outbox.append(tx, SERVICE, purse.journal.events, now)
         return Held(hold, purse.owner.customer_id, quote)
 
