@@ -159,7 +159,7 @@ async def test_an_erasure_takes_the_reason_and_ends_what_is_proposed(shop: Shop)
         given, proposed = (await adjust(ann, ASKED)).json()["id"], (await adjust(ann, MANY)).json()["id"]
         async with shop.client() as http:
             document = ExportView.model_validate((await http.get(f"/accounts/{C}/export")).json())
-        assert [one["reason"] for one in document.adjustments] == [ASKED["reason"], MANY["reason"]]
+        assert {one["reason"] for one in document.adjustments} == {ASKED["reason"], MANY["reason"]}
         async with shop.client(customer_id=C) as himself:
             assert "proposed_by" not in (await himself.get(f"/accounts/{C}/export")).text
         await shop.take(erased(C))
