@@ -8,12 +8,12 @@ import msgspec
 
 from services.loyalty.accounts.explaining import Tree, explain
 from services.loyalty.earning.application import Earning, Judged
-from services.loyalty.ledger import application as ledger
 from services.loyalty.ledger import reading
 from services.loyalty.ledger.reading import Balance, Holder
 from services.loyalty.programmes.application import Programmes
-from services.loyalty.programmes.domain import EPOCH, in_force
-from services.loyalty.tiers.domain import Ladder, Standing
+from services.loyalty.programmes.domain import in_force
+from services.loyalty.tiers.application import ladder_of
+from services.loyalty.tiers.domain import Standing
 from shared.clock import Clock
 from shared.db import Tx
 
@@ -49,8 +49,7 @@ class Accounts:
         programme = in_force(await self.programmes.known(tx), now)
         standing = None
         if programme and programme.tiers:
-            spends = await ledger.spends_of(tx, dict.fromkeys(holder.accounts, 0), programme.currency, EPOCH)
-            standing = Ladder(programme, [spend for own in spends.values() for spend in own]).standing(now)
+            standing = (await ladder_of(tx, holder.accounts, programme)).standing(now)
         balance = await reading.balance_at(tx, holder.accounts, now)
         return AccountView(balance, standing, programme.currency if programme else "")
 

@@ -49,7 +49,10 @@ ACCOUNT: dict[str, Any] = {
     "tier": {
         "name": "silver",
         "since": "2026-10-02T03:10:00Z",
-        "progress": {"spend": _MONEY, "next": "gold", "missing": _MONEY},
+        "progress": {
+            "spend": _MONEY, "next": "gold", "missing": _MONEY,
+            "measures": [{"measure": "orders", "reached": 7, "asked": 12, "missing": 5}],
+        },
         "projected": {"name": "bronze", "at": "2027-10-02T03:10:00Z"},
     },
     "expiring": {"next_at": "2027-03-01T02:00:00Z", "points": 20},

@@ -36,12 +36,23 @@ class MoneyView(BaseModel):
     currency: str
 
 
+class MeasureView(BaseModel):
+    """Something that a tier asks for: spend in minor units, points, orders, or whole days of tenure."""
+
+    measure: str
+    reached: int
+    asked: int
+    missing: int
+
+
 class Progress(BaseModel):
-    """What was spent within the window, and what is missing to the next tier; null at the top."""
+    """What was spent within the window, and what is missing to the next tier; null at the top. ``measures``: all that
+    the next tier asks for, or at the top what the held one does."""
 
     spend: MoneyView
     next: str | None
     missing: MoneyView | None
+    measures: list[MeasureView] = []
 
 
 class Projection(BaseModel):
@@ -261,6 +272,10 @@ def _tier(standing: Standing, currency: str) -> TierView:
             spend=_money(standing.spend, currency),
             next=standing.next,
             missing=_money(standing.missing, currency) if standing.next else None,
+            measures=[
+                MeasureView(measure=one.measure, reached=one.reached, asked=one.asked, missing=one.missing)
+                for one in standing.measured
+            ],
         ),
         projected=Projection(name=projected.to, at=projected.at) if projected else None,
     )

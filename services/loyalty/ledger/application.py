@@ -1,6 +1,6 @@
 """Accounts under lock, and the journal in which a transaction gathers what it will write down of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -194,23 +194,6 @@ async def lock_persons(tx: Tx, customers: Sequence[str]) -> dict[str, dict[int, 
         ids = groups.members(customer)
         found[customer] = {account.account_id: account for account in accounts if account.customer_id in ids}
     return found
-
-
-async def spends_of(
-    tx: Tx, ids: Mapping[int, int], currency: str, since: datetime
-) -> Mapping[int, list[tuple[datetime, int]]]:
-    """What stands of each account's orders placed after ``since``, in minor units of the currency.
-
-    ``ids``: of each account the sum below which its spends don't matter; it is left out then.
-    """
-    return await store.spends(tx, ids, currency, since) if ids else {}
-
-
-async def spends_of_groups(
-    tx: Tx, ids: Sequence[int], currency: str, since: datetime
-) -> Mapping[int, list[tuple[datetime, int]]]:
-    """The same for each account together with those that it answers for."""
-    return await store.spends_of_groups(tx, ids, currency, since) if ids else {}
 
 
 async def customers_with_accounts(tx: Tx, customers: Sequence[str]) -> list[str]:

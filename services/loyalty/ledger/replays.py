@@ -92,4 +92,6 @@ def _take(data: PointsSpent, account_id: int) -> Take:
 
 
 def _cause(event: Event) -> Cause:
-    return Cause(event.source, event.id, event.data.occurred_at, event.traceparent)
+    # The ledger keeps its causes for ever, and the id of an event of ours is a customer's.
+    id = event.data.redemption_id if isinstance(event.data, PointsSpent) else event.data.grant_id
+    return Cause(event.source, id, event.data.occurred_at, event.traceparent)

@@ -140,7 +140,9 @@ def uses(lots: Sequence[Lot], takes: Sequence[Take], holds: Sequence[Hold], now:
                 foreign[take.take_id] += points
     for hold in sorted(holds, key=lambda hold: (hold.created_at, hold.hold_id)):
         for key, points in hold.portions:
-            use(hold.created_at, key, points, held)
+            # What it holds of lots that have become somebody else's is owed once it is taken.
+            if key in own:
+                use(hold.created_at, key, points, held)
     free = [
         (lot, left)
         for lot in lots

@@ -198,21 +198,6 @@ SELECT DISTINCT account_id
 FROM (SELECT account_id FROM lots WHERE due_at <= :now ORDER BY due_at LIMIT :limit) AS first
 """
 _NEXT_DUE = "SELECT min(due_at) AS due_at FROM lots WHERE due_at IS NOT NULL"
-_SPENDS = """
-SELECT account_id, array_agg(occurred_at) AS times, array_agg(net_minor) AS nets
-FROM unnest(CAST(:accounts AS bigint[]), CAST(:least AS bigint[])) AS wanted (account_id, least)
-    JOIN lots USING (account_id)
-WHERE occurred_at > :since AND currency = :currency AND net_minor > 0
-GROUP BY account_id, least HAVING sum(net_minor) >= least
-"""
-_SPENDS_OF_GROUPS = """
-SELECT coalesce(a.survivor_account_id, a.account_id) AS account_id,
-       array_agg(l.occurred_at) AS times, array_agg(l.net_minor) AS nets
-FROM accounts AS a JOIN lots AS l ON l.account_id = a.account_id
-WHERE (a.account_id = ANY(:accounts) OR a.survivor_account_id = ANY(:accounts))
-    AND l.occurred_at > :since AND l.currency = :currency AND l.net_minor > 0
-GROUP BY 1
-"""
 # Scans of lots_account: a customer's lots are few. `lapsed`: holds that ran out by then, whatever was written down.
 _BALANCE = """
 WITH lapsed AS (
@@ -529,23 +514,6 @@ async def next_due(tx: Tx) -> datetime | None:
     """When the next lot falls due."""
     due: datetime | None = (await fetch(tx, _NEXT_DUE))[0]["due_at"]
     return due
-
-
-async def spends(
-    tx: Tx, accounts: Mapping[int, int], currency: str, since: datetime
-) -> Mapping[int, list[tuple[datetime, int]]]:
-    """What stands of each account's orders after ``since``, where it comes to what is asked of that account."""
-    least = list(accounts.values())
-    rows = await fetch(tx, _SPENDS, accounts=list(accounts), least=least, currency=currency, since=since)
-    return {row["account_id"]: list(zip(row["times"], row["nets"], strict=True)) for row in rows}
-
-
-async def spends_of_groups(
-    tx: Tx, accounts: Sequence[int], currency: str, since: datetime
-) -> Mapping[int, list[tuple[datetime, int]]]:
-    """The same for each account together with those that it answers for."""
-    rows = await fetch(tx, _SPENDS_OF_GROUPS, accounts=list(accounts), currency=currency, since=since)
-    return {row["account_id"]: list(zip(row["times"], row["nets"], strict=True)) for row in rows}
 
 
 async def seen(tx: Tx, customer: str) -> tuple[int, list[int]] | None:

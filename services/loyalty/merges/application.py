@@ -55,9 +55,13 @@ class Joining:
         if not any(account.unsettled for account in accounts.values()):
             return
         journal = Journal(now)
-        await settle_persons(
-            tx, journal, accounts.values(), lambda one: _cause(events, groups.members(one.customer_id))
-        )
+
+        def cause_of(account: Account) -> Cause:
+            # The ledger keeps its causes for ever, and an event's id may be a customer's.
+            event = _last(events, groups.members(account.customer_id))
+            return Cause(event.source, event.data.merge_id, event.data.occurred_at, event.traceparent)
+
+        await settle_persons(tx, journal, accounts.values(), cause_of)
         await journal.write(tx, accounts.values())
         await outbox.append(tx, ledger.SERVICE, journal.events, now)
 
@@ -72,7 +76,11 @@ class Joining:
 
 
 def _cause(events: Sequence[Event], members: Sequence[str]) -> Cause:
+    event = _last(events, members)
+    return Cause(event.source, event.id, event.data.occurred_at, event.traceparent)
+
+
+def _last(events: Sequence[Event], members: Sequence[str]) -> Event:
     """The last of the events that names one of them; of none, that joined others another way, the last."""
     named = [event for event in events if event.data.from_id in members or event.data.into_id in members]
-    event = (named or events)[-1]
-    return Cause(event.source, event.id, event.data.occurred_at, event.traceparent)
+    return (named or events)[-1]

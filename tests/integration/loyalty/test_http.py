@@ -111,7 +111,12 @@ async def test_an_account_shows_points_tier_and_the_next_expiry(shop: Shop) -> N
         "tier": {
             "name": "silver",
             "since": "2026-10-21T04:00:00Z",
-            "progress": {"spend": {"amount": "6900.00", "currency": "TWD"}, "next": None, "missing": None},
+            "progress": {
+                "spend": {"amount": "6900.00", "currency": "TWD"},
+                "next": None,
+                "missing": None,
+                "measures": [{"measure": "spend", "reached": 690_000, "asked": 500_000, "missing": 0}],
+            },
             "projected": {"name": None, "at": "2027-11-20T04:00:00Z"},
         },
         "expiring": {"next_at": "2027-10-21T04:00:00Z", "points": 1100},

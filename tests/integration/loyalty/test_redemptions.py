@@ -68,6 +68,15 @@ async def lots(shop: Shop, customer: str = C) -> list[Any]:
     return items
 
 
+def merged(from_id: str, into_id: str, *, id: str, merge: str, version: int = 1) -> Record:
+    topic = "customer-merged" if version % 2 else "customer-unmerged"
+    data = {
+        "customer_id": into_id, "sequence": version, "caused_by": {"source": "/roost/profile/requests", "id": "r"},
+        "occurred_at": at(0), "merge_id": merge, "version": version, "from_id": from_id, "into_id": into_id,
+    }  # fmt: skip
+    return record(topic, data, id=id)
+
+
 def erased(customer: str) -> Record:
     data = {
         "customer_id": customer, "sequence": 9, "caused_by": {"source": "/roost/profile/requests", "id": "r"},
@@ -317,4 +326,19 @@ async def test_what_was_said_of_an_erased_customer_s_rollback_is_gone(shop: Shop
     await made(staff, f"/redemptions/{redeemed['id']}/rollback", {"reason": "Mrs Wang was unhappy"})
     await shop.take(erased(C))
     assert not [rows for rows in (await tables(shop)).values() if "Wang" in str(rows)]
+    await whole(shop)
+
+
+async def test_the_ledger_names_no_erased_customer_by_what_made_it_move(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought("c-2", "o-2", "500"))
+    joined = merged(C, "c-2", id=f"{C}:7", merge="m-1")
+    await shop.take(joined)
+    await made(staff, "/redemptions", {"customer_id": "c-2", "points": 120})
+    await shop.take(merged(C, "c-2", id=f"{C}:8", merge="m-1", version=2))
+    assert await books(shop, "c-2") == {"debt": 70}
+    await shop.take(erased(C))
+    async with shop.db.transaction() as tx:
+        causes = {row["cause_id"] for row in await fetch(tx, "SELECT DISTINCT cause_id FROM ledger")}
+    assert "m-1" in causes
+    assert not [cause for cause in causes if C in cause]
     await whole(shop)
