@@ -66,6 +66,7 @@ GET /accounts/{customer_id}/coupons
 GET /accounts/{customer_id}/redemptions
 GET /accounts/{customer_id}/enrolment
 GET /accounts/{customer_id}/export
+GET /accounts/{customer_id}/statements
 POST /accounts/{customer_id}/adjustments
 GET /adjustments
 GET /adjustments/{id}

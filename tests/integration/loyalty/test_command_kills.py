@@ -85,6 +85,7 @@ STORY = [
     Command("transfer", "/transfers", {"from_customer_id": B, "to_customer_id": A, "points": 70}),
     Command("member", "/enrolments", {"customer_id": A}),
     Command("cancelled", "/enrolments/$member/cancel", {}),
+    Command("code", f"/accounts/{A}/referral-code", {}),
 ]  # fmt: skip
 
 

@@ -59,3 +59,17 @@ def others(body: dict[str, object]) -> list[dict[str, object]]:
         elif name in ("reason", "order_id", "name"):
             found.append({**body, name: f"{value}x"})
     return found
+
+
+async def test_a_key_of_one_thing_is_refused_for_another(databases: Databases) -> None:
+    async with living(databases) as lived:
+        for command in STORY:
+            await lived.done(command)
+        twins = (("committed", "kept"), ("voided", "kept"), ("undone", "plain"), ("approved", "too much"))
+        before = await tables(lived.shop)
+        for name, other in twins:
+            command = next(one for one in STORY if one.name == name)
+            known = {**lived.known, command.path.split("$")[1].split("/")[0]: lived.known[other]}
+            refused = await Living(lived.shop, lived.first, lived.second, known).ask(command)
+            assert (refused.status_code, refused.json()["code"]) == (422, "idempotency-key-reused"), name
+        assert await tables(lived.shop) == before

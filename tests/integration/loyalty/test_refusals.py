@@ -41,6 +41,8 @@ MORE = [
     Command("active", "/enrolments", {"customer_id": B}),
     Command("poor", "/redemptions", {"customer_id": B, "points": 20}),
 ]
+# A customer may have a code of his own made with the token that he reads with.
+READERS = ("code",)
 REPLAY = "/dead-letters/{id}/replay"
 MINUTES = timedelta(minutes=20)
 """A quote is none any more by then."""
@@ -246,6 +248,8 @@ async def test_who_may_not_or_has_no_key_changes_nothing(
             path, body = command.filled(lived.known)
             parameters = routes[template(command.path, lived.known)].get("parameters", ())
             if status == 400 and not any(one["name"] == "Idempotency-Key" and one["required"] for one in parameters):
+                continue
+            if status == 403 and command.name in READERS:
                 continue
             async with lived.shop.client(None) as nobody:
                 answer = await nobody.post(path, json=body, headers=headers)
