@@ -10,6 +10,8 @@ from services.loyalty.coupons import http as coupons_http
 from services.loyalty.coupons.application import Coupons, CouponSweeper
 from services.loyalty.coupons.domain import CouponRefused
 from services.loyalty.earning.application import Earning
+from services.loyalty.effects import http as effects_http
+from services.loyalty.effects.application import EffectRefusedError, Effects
 from services.loyalty.enrolments import http as enrolments_http
 from services.loyalty.enrolments.application import Enrolments
 from services.loyalty.erasures.application import destroy
@@ -97,6 +99,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
                 db, Statements(clock, surroundings.house.zone, surroundings.secret_for("statements"))
             ),
             referrals_http.router(db, Referrals(clock, surroundings.erased.key)),
+            effects_http.router(db, Effects(clock, programmes, surroundings.house.currency)),
             exports_http.router(db, clock),
             rewards_http.router(db, Rewards(clock, programmes, surroundings.house.zone)),
             adjustments_http.router(
@@ -110,6 +113,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
         domain_errors={
             Refused: rewards_http.refused,
             CouponRefused: coupons_http.refused,
+            EffectRefusedError: effects_http.refused,
             **adjustments_http.ERRORS,
             **redemptions_http.ERRORS,
             **transfers_http.ERRORS,

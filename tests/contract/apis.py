@@ -121,6 +121,13 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     quote = await _post(services["loyalty"].app, "/quotes", tins)
     hold = await _post(services["loyalty"].app, "/holds", {"quote_id": quote["id"]})
     redeemed = await _post(services["loyalty"].app, "/redemptions", tins)
+    kept = {"name": "Jar", "kind": "product", "points": 5, "holdout": {"percent": 10}}
+    jar = await _post(services["loyalty"].app, "/rewards", kept, "jar")
+    measured = {
+        "name": "Pays?", "what": {"reward_id": jar["id"]}, "from": NOW.isoformat(), "to": "2027-11-20T00:00:00Z",
+        "holdout_percent": 10,
+    }  # fmt: skip
+    effect = await _post(services["loyalty"].app, "/effects", measured)
     issued = {"customers": [CUSTOMER], "coupon": {"percent": "10", "valid_days": 30}, "reason": "a present"}
     batch = await _post(services["loyalty"].app, "/coupons/batches", issued)
     coupon = (await _get(services["loyalty"].app, f"/accounts/{CUSTOMER}/coupons"))["items"][0]
@@ -140,7 +147,8 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
         },
         "loyalty": {
             **everywhere, "code": coupon["code"], "/rewards/{id}": tin["id"], "/coupons/batches/{id}": batch["id"],
-            "/simulations/{id}": tried["id"], "/holds/{id}": hold["id"], "/redemptions/{id}": redeemed["id"],
+            "/simulations/{id}": tried["id"], "/effects/{id}": effect["id"],
+            "/holds/{id}": hold["id"], "/redemptions/{id}": redeemed["id"],
             "/adjustments/{id}": proposed["id"], "/transfers/{id}": transfer["id"], "/enrolments/{id}": member["id"],
         },
         "churn": {**everywhere, "version": "prior-1", "/customers/{id}": CUSTOMER},
@@ -151,8 +159,8 @@ async def _furnish(services: Mapping[str, Service]) -> dict[str, dict[str, str]]
     }  # fmt: skip
 
 
-async def _post(app: FastAPI, path: str, body: dict[str, Any]) -> Any:
-    headers = {**bearer(), "Idempotency-Key": path}
+async def _post(app: FastAPI, path: str, body: dict[str, Any], key: str | None = None) -> Any:
+    headers = {**bearer(), "Idempotency-Key": key or path}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers) as http:
         response = await http.post(path, json=body)
     assert response.status_code in (201, 202), response.text

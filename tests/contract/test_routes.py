@@ -105,6 +105,8 @@ GET /accounts/{customer_id}/referral-code
 POST /accounts/{customer_id}/referral-code
 GET /accounts/{customer_id}/referrals
 GET /referrals
+POST /effects
+GET /effects/{id}
 GET /ledger/verification
 GET /dead-letters
 POST /dead-letters/{id}/replay

@@ -13,6 +13,7 @@ import msgspec
 from services.loyalty.earning.basis import Worths, standing, worth, worths
 from services.loyalty.earning.memory import Counts, History
 from services.loyalty.earning.pools import BUDGET, Claim, Pools
+from services.loyalty.effects.domain import is_held_out
 from services.loyalty.programmes.domain import Programme
 from services.loyalty.programmes.rules import Cap, Rule, name_of
 from services.loyalty.tiers.domain import Ladder, Spend
@@ -99,6 +100,8 @@ class Case:
         if rule.nth and self.counts.number(rule.nth.per) != rule.nth.n:
             return False
         if self.order.total < when.least or (when.streak and self.counts.streak(when.streak.per) < when.streak.n):
+            return False
+        if rule.holdout and is_held_out(rule.id, self.order.customer_id, rule.holdout):
             return False
         return not when.tiers or self._tiers.at(self.order.occurred_at) in when.tiers
 

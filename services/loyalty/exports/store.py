@@ -148,6 +148,7 @@ LEFT_OUT = {
     "coupons.code": "whoever has it may use it: its customer reads it at /accounts/{customer_id}/coupons",
     "coupon_batches.coupons": "how many others got one, too",
     "coupon_batches.body": "what the coupons are worth, which each of them says",
+    "effects": "what the house measures over everybody, of nobody",
     "pools": "what all customers were given of a budget together",
     "programmes": "rules of the house, of nobody",
     "simulations": "sums over everybody, of nobody",

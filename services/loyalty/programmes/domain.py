@@ -291,6 +291,7 @@ def _rule(fields: dict[str, Any], currency: str) -> Rule:
         nth=Nth(nth["n"], nth["per"]) if nth else None,
         cap=_cap(fields.get("cap")),
         group=fields.get("group"),
+        holdout=fields.get("holdout", {}).get("percent", 0),
     )
 
 

@@ -37,6 +37,12 @@ Names = Annotated[list[Name], Field(min_length=1, max_length=500)]
 Texts = dict[Language, Annotated[str, Field(max_length=500)]]
 
 
+class HoldoutBody(Strict):
+    """Of how many percent of the customers it is kept from, always the same ones, to see what it brings."""
+
+    percent: Annotated[int, Field(ge=1, le=50)]
+
+
 class MoneyBody(Strict):
     """An amount of a currency."""
 

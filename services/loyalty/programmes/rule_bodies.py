@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from services.loyalty.coupons.bodies import CouponTerms
-from services.loyalty.programmes.fields import DecimalAmount, Id, Multiplier, Names, Strict, Texts
-from services.loyalty.programmes.rules import On, Period, Scope, StreakPeriod, Weekday
+from services.loyalty.programmes.fields import DecimalAmount, HoldoutBody, Id, Multiplier, Names, Strict, Texts
+from services.loyalty.programmes.rules import EVALUATED, On, Period, Scope, StreakPeriod, Weekday
 from shared.contracts.behaviour import ActivityKind
 from shared.contracts.purchases import Channel
 
@@ -124,9 +124,12 @@ class RuleBody(Strict):
     cap: CapBody | None = None
     group: Id | None = None
     limit: LimitBody | None = None
+    holdout: HoldoutBody | None = None
 
     @model_validator(mode="after")
     def _numbered(self) -> "RuleBody":
         if (self.nth is None) == (self.on == "nth-purchase"):
             raise ValueError("nth-purchase goes with nth")
+        if self.holdout is not None and self.on not in EVALUATED:
+            raise ValueError("a holdout is for rules on purchases")
         return self

@@ -97,7 +97,7 @@ ALWAYS = When()
 
 class Rule(msgspec.Struct, frozen=True):
     """What an order earns beside the base: ``extra`` ten-thousandths of the matching lines' base, a bonus, or points
-    for each piece of the matching lines.
+    for each piece of the matching lines. From ``holdout`` percent of the customers it is kept.
 
     Of the rules of a ``group`` that give an order something, the one that gives most does, the first of equals.
     """
@@ -111,6 +111,7 @@ class Rule(msgspec.Struct, frozen=True):
     nth: Nth | None = None
     cap: Cap | None = None
     group: str | None = None
+    holdout: int = 0
 
 
 class _Sheet(NamedTuple):

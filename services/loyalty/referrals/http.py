@@ -107,7 +107,8 @@ def router(db: Database, referrals: Referrals) -> Router:
     @routes.post(
         "/accounts/{customer_id}/referral-code", status_code=201, response_model=CodeView,
         responses={
-            **answers(examples.CODE, 201), **answers(examples.CODE, model=CodeView, description="It was there already."),
+            **answers(examples.CODE, 201),
+            **answers(examples.CODE, model=CodeView, description="It was there already."),
         },
     )  # fmt: skip
     async def make_code(

@@ -3,7 +3,8 @@
 Whatever is taken here comes after accounts and before coupons in the order of locks.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,12 +13,14 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from services.loyalty.effects.holdouts import is_held_out
 from services.loyalty.ledger.reading import balance_at
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import in_force
 from services.loyalty.rewards import store
 from services.loyalty.rewards.domain import (
     HOLD_EXPIRED,
+    NOT_OFFERED,
     OUT_OF_STOCK,
     Refused,
     Reward,
@@ -65,7 +68,10 @@ async def require(
     """Raises Refused where the person of these accounts, in this tier, can't take it now, be his points as they may."""
     counted = await taken(tx, reward, accounts, now, zone)
     in_segment = await _in_segment(tx, reward, accounts)
-    refused = refusal(reward, tier=tier, in_segment=in_segment, taken_in_period=counted, now=now)
+    held_out = await _is_held_out(tx, reward, accounts)
+    refused = refusal(
+        reward, tier=tier, in_segment=in_segment, taken_in_period=counted, now=now, held_out=held_out
+    )
     if refused is not None:
         raise Refused(refused)
 
@@ -165,9 +171,30 @@ class Rewards:
         standings = []
         for one in rewards:
             inside, often = await _in_segment(tx, one, accounts), counts.get(one.reward_id, 0)
-            found = refusals(one, tier=tier, in_segment=inside, taken_in_period=often, now=now)
+            held_out = await _is_held_out(tx, one, accounts)
+            found = refusals(one, tier=tier, in_segment=inside, taken_in_period=often, now=now, held_out=held_out)
             standings.append(Standing(tuple(found), max(0, one.points - has)))
         return standings
+
+
+async def offered_to(tx: Tx, rewards: Sequence[Reward], accounts: Sequence[int]) -> list[Reward]:
+    """Those of them that aren't kept from the person of these accounts, for his own eyes."""
+    return [one for one in rewards if not await _is_held_out(tx, one, accounts)]
+
+
+@contextmanager
+def told(*, to_customer: bool) -> Iterator[None]:
+    """A customer isn't told that a reward is kept from him: to him it isn't offered."""
+    try:
+        yield
+    except Refused as error:
+        if to_customer and error.refusal.code == "held-out":
+            raise Refused(NOT_OFFERED) from None
+        raise
+
+
+async def _is_held_out(tx: Tx, reward: Reward, accounts: Sequence[int]) -> bool:
+    return bool(reward.holdout) and await is_held_out(tx, reward.reward_id, accounts, reward.holdout)
 
 
 async def _in_segment(tx: Tx, reward: Reward, accounts: Sequence[int]) -> bool:

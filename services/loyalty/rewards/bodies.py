@@ -7,6 +7,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.loyalty.coupons.bodies import CouponTerms
 from services.loyalty.programmes.bodies import MoneyBody, Name, Strict, Texts
+from services.loyalty.programmes.fields import HoldoutBody
 from services.loyalty.rewards import examples
 from services.loyalty.rewards.domain import HANDED_OVER, Period, RefusalCode, Reward, Standing
 from shared.contracts.rewards import RewardKind
@@ -56,6 +57,7 @@ class RewardFields(BaseModel):
     fulfilment: Fulfilment | None = None
     text: Texts = {}
     active: bool = True
+    holdout: HoldoutBody | None = None
 
 
 class RewardBody(RewardFields):
@@ -158,6 +160,7 @@ def shown(reward: Reward) -> dict[str, Any]:
         "fulfilment": None if reward.due_days is None else {"due_days": reward.due_days},
         "text": dict(reward.text),
         "active": reward.active,
+        "holdout": {"percent": reward.holdout} if reward.holdout else None,
         "created_at": reward.created_at,
     }
 

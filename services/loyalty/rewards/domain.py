@@ -14,7 +14,7 @@ from shared.contracts.types import Money
 Period = Literal["day", "week", "month", "year", "lifetime"]
 RefusalCode = Literal[
     "reward-inactive", "not-yet", "over", "tier-required", "segment-required", "limit-reached", "out-of-stock",
-    "hold-expired",
+    "hold-expired", "held-out",
 ]
 HANDED_OVER: tuple[RewardKind, ...] = ("product", "gift", "service", "event-seat")
 """What somebody has to hand over, or do."""
@@ -48,7 +48,7 @@ class Reward(msgspec.Struct, frozen=True):
 
     ``stock`` is all there ever was to give, ``stock_left`` what of it nobody has; both None where there is no end.
     ``since`` and ``until``: from then on, and up to before then. ``tiers``, ``segments``: any of them, or everybody.
-    ``text``: by language.
+    ``text``: by language. ``holdout``: it is kept from so many percent of the customers.
     """
 
     reward_id: str
@@ -69,6 +69,7 @@ class Reward(msgspec.Struct, frozen=True):
     due_days: int | None
     text: Mapping[str, str]
     created_at: datetime
+    holdout: int = 0
 
     @property
     def is_handed_over(self) -> bool:
@@ -119,19 +120,24 @@ class StockTaken(Exception):
 
 
 def refusal(
-    reward: Reward, *, tier: str | None, in_segment: bool, taken_in_period: int, now: datetime
-) -> Refusal | None:  # fmt: skip
+    reward: Reward, *, tier: str | None, in_segment: bool, taken_in_period: int, now: datetime, held_out: bool = False
+) -> Refusal | None:
     """The first reason why somebody in this tier, in a segment that the reward asks for or not, who took so many in the
     limit's period, can't take it now; None: he can, if he has the points."""
-    return next(refusals(reward, tier=tier, in_segment=in_segment, taken_in_period=taken_in_period, now=now), None)
+    found = refusals(
+        reward, tier=tier, in_segment=in_segment, taken_in_period=taken_in_period, now=now, held_out=held_out
+    )
+    return next(found, None)
 
 
 def refusals(
-    reward: Reward, *, tier: str | None, in_segment: bool, taken_in_period: int, now: datetime
-) -> Iterator[Refusal]:  # fmt: skip
+    reward: Reward, *, tier: str | None, in_segment: bool, taken_in_period: int, now: datetime, held_out: bool = False
+) -> Iterator[Refusal]:
     """Every reason, what he can change least first."""
     if not reward.active:
-        yield Refusal("reward-inactive", "This reward isn't offered.")
+        yield NOT_OFFERED
+    if held_out:
+        yield HELD_OUT
     if reward.since is not None and now < reward.since:
         yield Refusal("not-yet", "This reward isn't offered yet.", earliest=reward.since)
     if reward.until is not None and now >= reward.until:
@@ -146,6 +152,8 @@ def refusals(
         yield OUT_OF_STOCK
 
 
+NOT_OFFERED = Refusal("reward-inactive", "This reward isn't offered.")
+HELD_OUT = Refusal("held-out", "This reward is kept from this customer, to see what it brings with others.")
 OUT_OF_STOCK = Refusal("out-of-stock", "Nothing of this reward is left.")
 HOLD_EXPIRED = Refusal("hold-expired", "The hold has run out: what it kept is free again.")
 
@@ -184,6 +192,7 @@ def read_reward(
         due_days=fulfilment["due_days"] if fulfilment else None,
         text=body.get("text", {}),
         created_at=created_at,
+        holdout=body.get("holdout", {}).get("percent", 0),
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from services.loyalty.ledger.reading import holder_of
 from services.loyalty.openapi import answers, page
 from services.loyalty.rewards import examples
-from services.loyalty.rewards.application import Rewards, offer
+from services.loyalty.rewards.application import Rewards, offer, offered_to
 from services.loyalty.rewards.bodies import RewardBody, RewardOffer, RewardView, offered, view
 from services.loyalty.rewards.domain import Refused, Reward, StockTaken
 from shared.contracts.types import CUSTOMER_ID, PRINTABLE
@@ -46,6 +46,8 @@ def router(db: Database, rewards: Rewards) -> Router:
             accounts = None if customer_id is None else await _accounts(tx, who, customer_id)
             found = await rewards.page(tx, after[0] if after else None, paging.limit + 1, active=active)
             shown = found[: paging.limit]
+            if who.customer_id is not None:
+                shown = await offered_to(tx, shown, (await holder_of(tx, who.customer_id)).accounts)
             standings = [None for _ in shown] if accounts is None else await rewards.standings(tx, shown, accounts)
         cursor = paging.next_cursor(found, lambda reward: (reward.reward_id,))
         return Page(items=list(map(offered, shown, standings)), next_cursor=cursor)
@@ -74,8 +76,10 @@ def router(db: Database, rewards: Rewards) -> Router:
                 reward = await offer(tx, id, rewards.clock.now())
             except LookupError:
                 raise not_found() from None
-        if not reward.active and who.customer_id is not None:
-            raise not_found()
+            if who.customer_id is not None:
+                own = (await holder_of(tx, who.customer_id)).accounts
+                if not reward.active or not await offered_to(tx, [reward], own):
+                    raise not_found()
         return _shown(reward, response)
 
     @routes.patch(
