@@ -59,9 +59,11 @@ class Attempt:
     key: str | None
     body_hmac: bytes
 
-    async def claim(self, tx: Tx) -> Replay | None:
+    async def claim(self, tx: Tx, *, status: int = 0, resource_id: str = "") -> Replay | None:
         """See `claim`."""
-        return None if self.key is None else await claim(tx, self.route, self.key, self.body_hmac)
+        if self.key is None:
+            return None
+        return await claim(tx, self.route, self.key, self.body_hmac, status=status, resource_id=resource_id)
 
     async def remember(self, tx: Tx, *, status: int, resource_id: str) -> None:
         """See `remember`."""
@@ -69,14 +71,19 @@ class Attempt:
             await remember(tx, self.route, self.key, self.body_hmac, status=status, resource_id=resource_id)
 
 
-async def claim(tx: Tx, route: str, key: str, body_hmac: bytes) -> Replay | None:
+async def claim(
+    tx: Tx, route: str, key: str, body_hmac: bytes, *, status: int = 0, resource_id: str = ""
+) -> Replay | None:
     """First statement of the effect's transaction (READ COMMITTED): None if the effect is ours to have.
 
+    With the ``status`` and the ``resource_id`` that it will have, where they are known before, there is nothing left to
+    `remember`.
     Raises ProblemError 409 `idempotency-in-progress` while another transaction holds the key, 422
     `idempotency-key-reused` where the key came with another body before.
     """
     lock = int.from_bytes(hashlib.sha256(f"{route}\0{key}".encode()).digest()[:8], signed=True)
-    claimed = (await fetch(tx, _CLAIM, lock=lock, route=route, key=key, body_hmac=body_hmac))[0]
+    asked = {"route": route, "key": key, "body_hmac": body_hmac, "status": status, "resource_id": resource_id}
+    claimed = (await fetch(tx, _CLAIM, lock=lock, **asked))[0]
     if not claimed["ours"]:
         detail = "The first request with this key is still running."
         raise ProblemError(409, "idempotency-in-progress", detail, headers={"Retry-After": "1"})
@@ -86,6 +93,7 @@ async def claim(tx: Tx, route: str, key: str, body_hmac: bytes) -> Replay | None
     stored = await fetch(tx, _STORED, route=route, key=key)
     if not stored:
         # It had no effect to be remembered.
+        await remember(tx, route, key, body_hmac, status=status, resource_id=resource_id)
         return None
     if not hmac.compare_digest(stored[0]["body_hmac"], body_hmac):
         raise ProblemError(422, "idempotency-key-reused", "This key was used for another request before.")
@@ -149,7 +157,7 @@ WITH lock AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(:lock) AS ours
 ), kept AS (
     INSERT INTO idempotency_keys (route, key, body_hmac, status, resource_id)
-    SELECT :route, :key, :body_hmac, 0, '' FROM lock WHERE ours
+    SELECT :route, :key, :body_hmac, CAST(:status AS int), :resource_id FROM lock WHERE ours
     ON CONFLICT DO NOTHING RETURNING 1
 )
 SELECT ours, EXISTS (SELECT FROM kept) AS fresh FROM lock

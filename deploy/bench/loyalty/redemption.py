@@ -16,7 +16,7 @@ from deploy.bench.purchases import SOURCE
 from deploy.bench.stage import Fresh, Stage
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.redemptions.application import Redemptions
-from services.loyalty.redemptions.domain import Terms
+from services.loyalty.redemptions.domain import QUOTE, REDEMPTION, Terms, hold_id_of
 from shared.clock import SystemClock
 from shared.db import Database, Tx, fetch
 from shared.http import idempotency
@@ -77,26 +77,22 @@ async def _all(room: Redemptions, db: Database, customers: Sequence[str], name: 
 
 async def _work(room: Redemptions, db: Database, waiting: Iterator[tuple[str, str]]) -> None:
     for customer, key in waiting:
+        quote_id, redemption_id = room.new_id(QUOTE), room.new_id(REDEMPTION)
+        hold_id = hold_id_of(quote_id)
         async with db.transaction() as tx:
-            await _claim(tx, "/quotes", key)
-            quote = await room.quote(tx, customer, Terms(1))
-            await _remember(tx, "/quotes", key, quote.quote_id)
+            await _claim(tx, "/quotes", key, quote_id)
+            await room.quote(tx, quote_id, customer, Terms(1))
         async with db.transaction() as tx:
-            await _claim(tx, "/holds", key)
-            held = await room.hold(tx, quote.quote_id, _HELD_FOR)
-            await _remember(tx, "/holds", key, held.hold.hold_id)
+            await _claim(tx, "/holds", key, hold_id)
+            await room.hold(tx, quote_id, _HELD_FOR)
         async with db.transaction() as tx:
-            await _claim(tx, "/commit", key)
-            redeemed = await room.commit(tx, held.hold.hold_id)
-            await _remember(tx, "/commit", key, redeemed.redemption.redemption_id)
+            await _claim(tx, "/commit", key, redemption_id)
+            await room.commit(tx, redemption_id, hold_id)
 
 
-async def _claim(tx: Tx, route: str, key: str) -> None:
-    assert await idempotency.claim(tx, route, key, _HMAC) is None, "each is new"
-
-
-async def _remember(tx: Tx, route: str, key: str, id: str) -> None:
-    await idempotency.remember(tx, route, key, _HMAC, status=201, resource_id=id)
+async def _claim(tx: Tx, route: str, key: str, id: str) -> None:
+    replay = await idempotency.claim(tx, route, key, _HMAC, status=201, resource_id=id)
+    assert replay is None, "each is new"
 
 
 async def _earn(service: Service, customers: Sequence[tuple[str, int]]) -> None:

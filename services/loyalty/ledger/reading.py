@@ -51,22 +51,21 @@ async def holder_of(tx: Tx, customer: str) -> Holder:
     return Holder(ids, groups.survivor(customer), {row["account_id"]: row["customer_id"] for row in rows})
 
 
-async def seen(tx: Tx, customer: str) -> tuple[int, Accounts] | None:
-    """The account that answers for a person, and all of his, as they are: a merge may change them meanwhile.
+async def funds(tx: Tx, customer: str, at: datetime) -> tuple[int, Accounts, int] | None:
+    """The account that answers for a person, all of his, and the points that he can use at an instant.
 
-    For who keeps nothing by it. None where loyalty has never heard of him.
+    As they are: a merge may change them meanwhile, so it is for who keeps nothing by it. None where loyalty has never
+    heard of him.
     """
-    if found := await store.seen(tx, customer):
-        return found
-    # An id that was joined before loyalty heard of it has no account of its own.
-    survivor = (await merges.groups_seen(tx, [customer])).survivor(customer)
-    return await store.seen(tx, survivor) if survivor != customer else None
-
-
-async def available_at(tx: Tx, accounts: Accounts, at: datetime) -> int:
-    """The points that can be used at an instant."""
-    available = await store.available(tx, accounts, at)
-    return available if available is not None else (await balance_at(tx, accounts, at)).available
+    found = await store.funds(tx, customer, at)
+    if found is None:
+        # An id that was joined before loyalty heard of it has no account of its own.
+        survivor = (await merges.groups_seen(tx, [customer])).survivor(customer)
+        found = await store.funds(tx, survivor, at) if survivor != customer else None
+    if found is None:
+        return None
+    owner, accounts, available = found
+    return owner, accounts, available if available is not None else (await balance_at(tx, accounts, at)).available
 
 
 async def balance_at(tx: Tx, accounts: Accounts, at: datetime) -> Balance:

@@ -223,23 +223,24 @@ SELECT coalesce(sum(free) FILTER (WHERE available_from <= :at AND (expires_at IS
        min(expires_at) FILTER (WHERE expires_at > :at AND free > 0) AS next_at
 FROM free
 """
-_SEEN = """
+# `available` of persons who owe nothing and of whose holds none has lapsed; null of others.
+_FUNDS = """
 WITH person AS MATERIALIZED (
     SELECT coalesce(survivor_account_id, account_id) AS id FROM accounts WHERE customer_id = :customer
+), own AS MATERIALIZED (
+    SELECT (SELECT id FROM person) AS owner, array_agg(account_id) AS accounts, bool_or(unsettled) AS unsettled
+    FROM accounts WHERE account_id = (SELECT id FROM person) OR survivor_account_id = (SELECT id FROM person)
 )
-SELECT (SELECT id FROM person) AS owner, array_agg(account_id) AS accounts FROM accounts
-WHERE account_id = (SELECT id FROM person) OR survivor_account_id = (SELECT id FROM person)
-"""
-# Of persons who owe nothing and of whose holds none has lapsed; null of others.
-_AVAILABLE = """
-SELECT CASE
-    WHEN EXISTS (SELECT FROM accounts WHERE account_id = ANY(:accounts) AND unsettled)
-        OR EXISTS (SELECT FROM holds WHERE account_id = ANY(:accounts) AND state = 'open' AND expires_at <= :at)
-    THEN NULL
+SELECT owner, accounts, CASE
+    WHEN unsettled OR EXISTS (
+        SELECT FROM holds
+        WHERE account_id = ANY(CAST((SELECT accounts FROM own) AS bigint[])) AND state = 'open' AND expires_at <= :at
+    ) THEN NULL
     ELSE (SELECT coalesce(sum(posted), 0) FROM lots
-          WHERE account_id = ANY(:accounts) AND posted > 0 AND posted_in <> 'expired' AND available_from <= :at
-              AND (expires_at IS NULL OR expires_at > :at))
+          WHERE account_id = ANY(CAST((SELECT accounts FROM own) AS bigint[])) AND posted > 0 AND posted_in <> 'expired'
+              AND available_from <= :at AND (expires_at IS NULL OR expires_at > :at))
 END AS available
+FROM own
 """
 _EXPIRING = "SELECT coalesce(sum(posted), 0) AS points FROM lots WHERE account_id = ANY(:accounts) AND expires_at = :at"
 _ENTRY = (
@@ -516,16 +517,13 @@ async def next_due(tx: Tx) -> datetime | None:
     return due
 
 
-async def seen(tx: Tx, customer: str) -> tuple[int, list[int]] | None:
-    """The account that answers for who has this one's account, and all of that person's; None where there is none."""
-    row = (await fetch(tx, _SEEN, customer=customer))[0]
-    return (row["owner"], row["accounts"]) if row["owner"] is not None else None
-
-
-async def available(tx: Tx, accounts: Sequence[int], at: datetime) -> int | None:
-    """The points that can be used at an instant; None where only the whole balance tells."""
-    points = (await fetch(tx, _AVAILABLE, accounts=list(accounts), at=at))[0]["available"]
-    return None if points is None else int(points)
+async def funds(tx: Tx, customer: str, at: datetime) -> tuple[int, list[int], int | None] | None:
+    """The account that answers for who has this one's account, all of that person's, and the points that he can use at
+    an instant: None where only the whole balance tells. None where there is no such account."""
+    row = (await fetch(tx, _FUNDS, customer=customer, at=at))[0]
+    if row["owner"] is None:
+        return None
+    return row["owner"], row["accounts"], None if row["available"] is None else int(row["available"])
 
 
 async def balance(tx: Tx, accounts: Sequence[int], at: datetime) -> Row:

@@ -69,19 +69,22 @@ class Redemptions:
     programmes: Programmes
     zone: ZoneInfo
 
-    async def quote(self, tx: Tx, customer: str, terms: Terms) -> Quote:
+    def new_id(self, prefix: str) -> str:
+        """Sorts by when it was made, to the microsecond; the rest is chance."""
+        return f"{prefix}{int(self.clock.now().timestamp() * 1_000_000):014x}{uuid4().hex[:18]}"
+
+    async def quote(self, tx: Tx, quote_id: str, customer: str, terms: Terms) -> Quote:
         """What something would cost now, if there is enough of everything. It keeps nothing back from anybody."""
         now = self.clock.now()
-        owner, accounts = _there(await reading.seen(tx, customer))
+        owner, accounts, available = _there(await reading.funds(tx, customer, now))
         if terms.reward_id is not None:
             reward = await _offered(tx, terms.reward_id, now)
             tier = await self._tier(tx, reward, accounts, now)
             await rewards.require(tx, reward, accounts=accounts, tier=tier, now=now, zone=self.zone)
             terms = _of(reward, terms)
-        available = await reading.available_at(tx, accounts, now)
         if available < terms.points:
             raise ShortOfPointsError(terms.points - available)
-        quote = Quote(_id("qt", now), owner, terms, now, now + QUOTED_FOR)
+        quote = Quote(quote_id, owner, terms, now, now + QUOTED_FOR)
         await store.add_quote(tx, quote)
         return quote
 
@@ -105,11 +108,10 @@ class Redemptions:
         await outbox.append(tx, SERVICE, purse.journal.events, now)
         return Held(hold, purse.owner.customer_id, quote)
 
-    async def commit(self, tx: Tx, hold_id: str, points: int | None = None) -> Redeemed:
+    async def commit(self, tx: Tx, redemption_id: str, hold_id: str, points: int | None = None) -> Redeemed:
         """Uses what is held: all that is left of it, or so many points; of a reward always all."""
         now = self.clock.now()
         quote, customer = _there(await store.quoted(tx, quote_id_of(hold_id)))
-        redemption_id = _id("rd", now)
         purse = await self._purse(tx, customer, now, redemption_id, free=False, shared=True)
         hold = await self._open_hold(purse, hold_id)
         left = hold.points - hold.committed
@@ -138,10 +140,9 @@ class Redemptions:
         await outbox.append(tx, SERVICE, purse.journal.events, now)
         return Held(hold, purse.owner.customer_id, quote)
 
-    async def redeem(self, tx: Tx, customer: str, terms: Terms) -> Redeemed:
+    async def redeem(self, tx: Tx, redemption_id: str, customer: str, terms: Terms) -> Redeemed:
         """Everything at once: points, stock and code in one transaction."""
         now = self.clock.now()
-        redemption_id = _id("rd", now)
         purse = await self._purse(tx, customer, now, redemption_id)
         reward = None
         if terms.reward_id is not None:
@@ -362,11 +363,6 @@ def _reward_redeemed(customer: str, cause: CausedBy, redemption: Redemption, rew
         coupon_id=redemption.coupon_id,
         due_at=redemption.due_at,
     )
-
-
-def _id(prefix: str, now: datetime) -> str:
-    """Sorts by when it was made, to the microsecond; the rest is chance."""
-    return f"{prefix}_{int(now.timestamp() * 1_000_000):014x}{uuid4().hex[:18]}"
 
 
 def _there(found: _T | None) -> _T:

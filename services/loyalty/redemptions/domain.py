@@ -7,7 +7,7 @@ import msgspec
 
 from shared.contracts.types import Money
 
-QUOTE, HOLD = "qt_", "hd_"
+QUOTE, HOLD, REDEMPTION = "qt_", "hd_", "rd_"
 QUOTED_FOR = timedelta(minutes=15)
 """How long a quote may be made a hold."""
 Fulfilment = Literal["open", "sent", "done", "failed"]

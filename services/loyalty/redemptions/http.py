@@ -25,7 +25,8 @@ from services.loyalty.redemptions.bodies import (
     quote_view,
     redemption_view,
 )
-from services.loyalty.redemptions.domain import NotThereError, RedemptionRefusedError
+from services.loyalty.redemptions.domain import QUOTE, REDEMPTION, NotThereError, RedemptionRefusedError, hold_id_of
+from services.loyalty.rewards.application import told
 from shared.contracts.types import PRINTABLE
 from shared.db import Database, Tx
 from shared.http.auth import Principal, own_or_404, requires, staff_only
@@ -55,24 +56,25 @@ def router(db: Database, redemptions: Redemptions) -> Router:
         409 `insufficient-points` with `shortfall`, or why the reward can't be taken.
         """
         async with db.transaction() as tx:
-            if replay := await attempt.claim(tx):
+            id = redemptions.new_id(QUOTE)
+            if replay := await attempt.claim(tx, status=201, resource_id=id):
                 replay.mark(response)
                 return quote_view(await redemptions.quoted(tx, replay.resource_id))
             await _own(tx, who, asked.customer_id)
-            quote = await redemptions.quote(tx, asked.customer_id, asked.terms())
-            await attempt.remember(tx, status=201, resource_id=quote.quote_id)
+            with told(to_customer=who.customer_id is not None):
+                quote = await redemptions.quote(tx, id, asked.customer_id, asked.terms())
         return quote_view(quote)
 
     @routes.post("/holds", status_code=201, response_model=HoldView, responses={**answers(examples.HOLD, 201), **_GONE})
     async def hold(asked: AskedHold, who: Writer, attempt: Key, response: Response) -> HoldView:
         """Sets aside what a quote named, points and one of the reward, for `ttl` seconds. One hold a quote."""
         async with db.transaction() as tx:
-            if replay := await attempt.claim(tx):
+            if replay := await attempt.claim(tx, status=201, resource_id=hold_id_of(asked.quote_id)):
                 replay.mark(response)
                 return hold_view(await redemptions.held(tx, replay.resource_id))
-            held = await redemptions.hold(tx, asked.quote_id, asked.lasting)
+            with told(to_customer=who.customer_id is not None):
+                held = await redemptions.hold(tx, asked.quote_id, asked.lasting)
             await _own(tx, who, held.customer_id)
-            await attempt.remember(tx, status=201, resource_id=held.hold.hold_id)
         return hold_view(held)
 
     @routes.get("/holds/{id}", response_model=HoldView, responses={**answers(examples.HOLD), **_GONE})
@@ -92,12 +94,12 @@ def router(db: Database, redemptions: Redemptions) -> Router:
     async def commit(id: Id, who: Writer, attempt: Key, response: Response, asked: AskedCommit) -> RedemptionView:
         """Uses what is held, or `points` of it. 409 once the hold is void, committed or has run out."""
         async with db.transaction() as tx:
-            if replay := await attempt.claim(tx):
+            redemption_id = redemptions.new_id(REDEMPTION)
+            if replay := await attempt.claim(tx, status=201, resource_id=redemption_id):
                 replay.mark(response)
                 return _shown(await redemptions.one(tx, replay.resource_id))
-            redeemed = await redemptions.commit(tx, id, asked.points)
+            redeemed = await redemptions.commit(tx, redemption_id, id, asked.points)
             await _own(tx, who, redeemed.customer_id)
-            await attempt.remember(tx, status=201, resource_id=redeemed.redemption.redemption_id)
         return _shown(redeemed)
 
     @routes.post("/holds/{id}/void", response_model=HoldView, responses={**answers(examples.HOLD), **_GONE})
@@ -121,12 +123,13 @@ def router(db: Database, redemptions: Redemptions) -> Router:
     async def redeem(asked: Asked, who: Writer, attempt: Key, response: Response) -> RedemptionView:
         """Quote, hold and commit at once: points, stock and code, or nothing."""
         async with db.transaction() as tx:
-            if replay := await attempt.claim(tx):
+            id = redemptions.new_id(REDEMPTION)
+            if replay := await attempt.claim(tx, status=201, resource_id=id):
                 replay.mark(response)
                 return _shown(await redemptions.one(tx, replay.resource_id))
             await _own(tx, who, asked.customer_id)
-            redeemed = await redemptions.redeem(tx, asked.customer_id, asked.terms())
-            await attempt.remember(tx, status=201, resource_id=redeemed.redemption.redemption_id)
+            with told(to_customer=who.customer_id is not None):
+                redeemed = await redemptions.redeem(tx, id, asked.customer_id, asked.terms())
         return _shown(redeemed)
 
     @routes.get("/redemptions/{id}", response_model=RedemptionView, responses={**answers(examples.REDEMPTION), **_GONE})
