@@ -55,6 +55,7 @@ class Loyalty:
     log: Path
     process: "subprocess.Popen[bytes] | None" = None
     alive: asyncio.Event = field(default_factory=asyncio.Event)
+    dead: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> None:
         """Until it answers."""
@@ -70,6 +71,7 @@ class Loyalty:
                 return False
 
             await until(answers, 60, what="loyalty answers")
+        self.dead.clear()
         self.alive.set()
 
     def die(self) -> None:
@@ -78,6 +80,7 @@ class Loyalty:
         self.alive.clear()
         self.process.kill()
         self.process.wait()
+        self.dead.set()
 
     async def stop(self) -> None:
         """As it is stopped by who means well."""
@@ -121,10 +124,11 @@ class Redeeming:
 
 @dataclass(slots=True)
 class Clients:
-    """Those who ask, each request with its key, until there is an answer."""
+    """Those who ask, each request with its key, until there is an answer; ``deaths``: after how many of them."""
 
     loyalty: Loyalty
     http: httpx.AsyncClient
+    deaths: list[int]
     unanswered: int = 0
     recovered: int = 0
     done: int = 0
@@ -153,6 +157,9 @@ class Clients:
     async def ask(self, wanted: Redeeming) -> None:
         await wanted.ask(self)
         self.done += 1
+        if self.deaths and self.done >= self.deaths[0] and self.loyalty.alive.is_set():
+            del self.deaths[0]
+            self.loyalty.die()
 
 
 @asynccontextmanager
@@ -160,7 +167,7 @@ async def clients_of(loyalty: Loyalty) -> AsyncIterator[Clients]:
     headers = {"Authorization": f"Bearer {issue_token(SECRET, 'loyalty:read loyalty:write')}"}
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=REDEMPTIONS)
     async with httpx.AsyncClient(base_url=loyalty.url, headers=headers, timeout=120, limits=limits) as http:
-        yield Clients(loyalty, http)
+        yield Clients(loyalty, http, [n * REDEMPTIONS // (DEATHS + 1) for n in range(1, DEATHS + 1)])
 
 
 @pytest_asyncio.fixture
@@ -225,7 +232,10 @@ async def test_killed_in_the_middle_of_many_redemptions_each_key_has_one_and_the
         async with asyncio.TaskGroup() as group:
             for one in wanted:
                 group.create_task(clients.ask(one))
-            await die_in_between(loyalty, clients)
+            for _ in range(DEATHS):
+                async with asyncio.timeout(120):
+                    await loyalty.dead.wait()
+                await loyalty.start()
         assert clients.unanswered >= DEATHS, "nobody was waiting when it died"
         done = [one for one in wanted if one.redeemed]
         assert 0 < len(done) < len(wanted), "some were refused, and some not"
@@ -239,18 +249,6 @@ async def test_killed_in_the_middle_of_many_redemptions_each_key_has_one_and_the
         f"\n{REDEMPTIONS} redemptions, {DEATHS} deaths: {len(done)} redeemed, {REDEMPTIONS - len(done)} refused; "
         f"{clients.unanswered} requests unanswered, {clients.recovered} had had their effect"
     )
-
-
-async def die_in_between(loyalty: Loyalty, clients: Clients) -> None:
-    for death in range(1, DEATHS + 1):
-
-        async def so_many(goal: int = death * REDEMPTIONS // (DEATHS + 1)) -> bool:
-            return clients.done >= goal
-
-        await until(so_many, 120, what="a part of the redemptions answered")
-        assert clients.done < REDEMPTIONS, "everything was answered before the kill"
-        loyalty.die()
-        await loyalty.start()
 
 
 async def expect_same_answers(clients: Clients, wanted: Sequence[Redeeming]) -> None:
