@@ -5,7 +5,7 @@ from datetime import timedelta
 from services.loyalty.coupons.application import CouponSweeper
 from services.loyalty.ledger.sweeping import Sweeper
 from services.loyalty.occasions.celebrations import Celebrations
-from services.loyalty.redemptions.application import HoldKeeper
+from services.loyalty.redemptions.keeping import HoldKeeper
 from services.loyalty.referrals.judging import ReferralKeeper
 from services.loyalty.simulations.backtests import Backtesting
 from services.loyalty.tiers.application import TierKeeper

@@ -30,7 +30,8 @@ from services.loyalty.privileges.application import Privileges
 from services.loyalty.programmes import http as programmes_http
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.redemptions import http as redemptions_http
-from services.loyalty.redemptions.application import HoldKeeper, Redemptions
+from services.loyalty.redemptions.application import Redemptions
+from services.loyalty.redemptions.keeping import HoldKeeper
 from services.loyalty.referrals import http as referrals_http
 from services.loyalty.referrals.application import Referrals
 from services.loyalty.referrals.judging import ReferralKeeper

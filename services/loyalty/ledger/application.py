@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.loyalty.ledger import store
+from services.loyalty.ledger import entries_store, lots_store, store, uses_store
 from services.loyalty.ledger.domain import Cause, Entry, Head, Lot, LotKey, Posting, Subject, chain
 from services.loyalty.ledger.moves import settle, sweep, use
 from services.loyalty.ledger.spending import Hold, Take
@@ -107,9 +107,9 @@ class Journal:
             (a.account_id, a.last_at, a.orders, a.caps, a.head.entries, a.head.hash, a.unsettled) for a in accounts
         ]
         await store.save(tx, rows)
-        await store.add_lots(tx, list(self.added.values()))
-        await store.change_lots(tx, list(self.changed.values()))
-        await store.add_entries(tx, self.entries)
+        await lots_store.add_lots(tx, list(self.added.values()))
+        await lots_store.change_lots(tx, list(self.changed.values()))
+        await entries_store.add_entries(tx, self.entries)
         self._tell_expired()
 
     async def enter(
@@ -117,7 +117,7 @@ class Journal:
     ) -> None:
         """The same for a command, at once: it opens no lot and changes no award. Raises HoldExistsError."""
         rows = [(a.account_id, a.head.entries, a.head.hash, a.unsettled) for a in accounts]
-        await store.enter(tx, rows, list(self.changed.values()), self.entries, takes, opened, ended)
+        await uses_store.enter(tx, rows, list(self.changed.values()), self.entries, takes, opened, ended)
         self._tell_expired()
 
     def _tell_expired(self) -> None:
@@ -208,7 +208,7 @@ async def accounts_after(tx: Tx, after: int, limit: int) -> list[int]:
 
 async def lots_of(tx: Tx, ids: Sequence[int]) -> list[Lot]:
     """The lots of these accounts' orders."""
-    return [lot for lot in await store.lots_of(tx, ids) if lot.award.origin == "order"] if ids else []
+    return [lot for lot in await lots_store.lots_of(tx, ids) if lot.award.origin == "order"] if ids else []
 
 
 def _account(row: Row) -> Account:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from services.loyalty.ledger import store
+from services.loyalty.ledger import lots_store
 from services.loyalty.ledger.application import SERVICE, Account, Journal, open_accounts, open_groups
 from services.loyalty.ledger.domain import Award, Cause, Grant, Lot
 from services.loyalty.ledger.persons import settle_persons
@@ -75,7 +75,7 @@ async def enter(
     ``judged``: by all that is known, so that what was given otherwise before is brought to it, which isn't told.
     """
     keys = sorted({grant.award().key for grant in grants})
-    there = {lot.award.key: lot for lot in await store.lots_by_key(tx, keys)}
+    there = {lot.award.key: lot for lot in await lots_store.lots_by_key(tx, keys)}
     fresh = []
     for grant in grants:
         award = grant.award()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 
-from services.loyalty.ledger import store
+from services.loyalty.ledger import lots_store, uses_store
 from services.loyalty.ledger.application import Account, Journal
 from services.loyalty.ledger.domain import Cause, Lot, LotKey, Posting, Subject
 from services.loyalty.ledger.spending import Take, uses
@@ -24,8 +24,8 @@ async def settle_persons(
         return
     ids = [account.account_id for members in unsettled for account in members]
     lots = await _lots(tx, journal, ids)
-    takes = await store.takes_of(tx, ids)
-    holds = await store.open_holds(tx, ids)
+    takes = await uses_store.takes_of(tx, ids)
+    holds = await uses_store.open_holds(tx, ids)
     foreign: list[tuple[str, int]] = []
     for members in unsettled:
         own = {account.account_id: account for account in members}
@@ -41,18 +41,18 @@ async def settle_persons(
         foreign += _post_foreign(journal, own, taken, found.foreign, cause_of)
         for account in members:
             account.unsettled = found.owing
-    await store.note_foreign(tx, sorted(foreign))
+    await uses_store.note_foreign(tx, sorted(foreign))
 
 
 async def unsettle_users(tx: Tx, accounts: Iterable[Account]) -> None:
     """Marks those accounts of whose points something was used: their persons have become others."""
     by_id = {account.account_id: account for account in accounts}
-    for account_id in await store.users(tx, list(by_id)):
+    for account_id in await uses_store.users(tx, list(by_id)):
         by_id[account_id].unsettled = True
 
 
 async def _lots(tx: Tx, journal: Journal, ids: list[int]) -> dict[LotKey, Lot]:
-    lots = {lot.award.key: lot for lot in await store.lots_of(tx, ids)}
+    lots = {lot.award.key: lot for lot in await lots_store.lots_of(tx, ids)}
     written = {**lots, **journal.changed, **journal.added}
     return {key: lot for key, lot in written.items() if lot.account_id in ids}
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from services.loyalty.ledger import store
+from services.loyalty.ledger import lots_store, uses_store
 from services.loyalty.ledger.application import SERVICE, Account, Journal, lock_person
 from services.loyalty.ledger.domain import Cause, Lot, LotKey, Posting, Subject
 from services.loyalty.ledger.persons import settle_persons
@@ -92,13 +92,13 @@ class Purse:
             posting = Posting("backed", "redeemed", "debt", take.foreign, self.now)
             self.journal.post(self.accounts[take.account_id], Subject("take", take.take_id), posting, self.cause)
         self._use(take.portions, spent=-1)
-        await store.roll_back(self.tx, take.take_id, self.now)
+        await uses_store.roll_back(self.tx, take.take_id, self.now)
         self._tell(take, spent, rolled_back=True)
         return msgspec.structs.replace(take, rolled_back_at=self.now, foreign=0)
 
     async def held(self, hold_id: str) -> Hold | None:
         """A hold as it was written down, and its lots at hand; None where there is none."""
-        found = await store.hold_and_lots(self.tx, hold_id)
+        found = await uses_store.hold_and_lots(self.tx, hold_id)
         if found is None:
             return None
         hold, lots = found
@@ -110,14 +110,14 @@ class Purse:
         """Reads the lots that are about to be moved and may have nothing free."""
         missing = [key for key, _ in portions if key not in self._lots]
         if missing and not self._complete:
-            self._lots |= {lot.award.key: lot for lot in await store.lots_by_key(self.tx, missing)}
+            self._lots |= {lot.award.key: lot for lot in await lots_store.lots_by_key(self.tx, missing)}
 
     async def close(self) -> None:
         """Writes everything down. Raises HoldExistsError."""
         used = self._takes, list(self._opened.values()), list(self._changed.values())
         if any(account.unsettled for account in self.accounts.values()):
             # They are read again together with all others.
-            await store.enter(self.tx, (), (), (), *used)
+            await uses_store.enter(self.tx, (), (), (), *used)
             used = [], [], []
             await settle_persons(self.tx, self.journal, self.accounts.values(), lambda _: self.cause)
         await self.journal.enter(self.tx, [self.accounts[id] for id in sorted(self.accounts)], *used)
@@ -167,12 +167,12 @@ class Purse:
 
 async def hold_of(tx: Tx, hold_id: str) -> Hold | None:
     """That hold as it was written down, or None."""
-    return await store.hold(tx, hold_id)
+    return await uses_store.hold(tx, hold_id)
 
 
 async def take_of(tx: Tx, take_id: str) -> Take | None:
     """That take, or None."""
-    return await store.take(tx, take_id)
+    return await uses_store.take(tx, take_id)
 
 
 async def open_purse(
@@ -195,16 +195,16 @@ async def purse_of(
     purse = Purse(tx, now, accounts, owner, cause, Journal(now))
     if any(account.unsettled for account in accounts.values()):
         await settle_persons(tx, purse.journal, accounts.values(), lambda _: cause)
-        lots, lapsed = await store.lots_of(tx, list(accounts)), True
+        lots, lapsed = await lots_store.lots_of(tx, list(accounts)), True
         purse._lots = {**{lot.award.key: lot for lot in lots}, **purse.journal.changed}
         purse._complete = True
     elif not free:
         return purse
     else:
-        lots, lapsed = await store.free_lots(tx, list(accounts), now)
+        lots, lapsed = await lots_store.free_lots(tx, list(accounts), now)
         purse._lots = {lot.award.key: lot for lot in lots}
     if lapsed:
-        purse.holds = {hold.hold_id: hold for hold in await store.open_holds(tx, list(accounts))}
+        purse.holds = {hold.hold_id: hold for hold in await uses_store.open_holds(tx, list(accounts))}
     for hold in purse.lapsed:
         await purse.load(hold.portions)
         purse.end(hold, "expired")

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from services.loyalty.ledger import store
+from services.loyalty.ledger import entries_store, lots_store, store, uses_store
 from services.loyalty.ledger.domain import Entry, Lot
 from services.loyalty.ledger.spending import Hold, Take
 from shared.db import Tx
@@ -57,11 +57,11 @@ async def funds(tx: Tx, customer: str, at: datetime) -> tuple[int, Accounts, int
     As they are: a merge may change them meanwhile, so it is for who keeps nothing by it. None where loyalty has never
     heard of him.
     """
-    found = await store.funds(tx, customer, at)
+    found = await lots_store.funds(tx, customer, at)
     if found is None:
         # An id that was joined before loyalty heard of it has no account of its own.
         survivor = (await merges.groups_seen(tx, [customer])).survivor(customer)
-        found = await store.funds(tx, survivor, at) if survivor != customer else None
+        found = await lots_store.funds(tx, survivor, at) if survivor != customer else None
     if found is None:
         return None
     owner, accounts, available = found
@@ -70,7 +70,7 @@ async def funds(tx: Tx, customer: str, at: datetime) -> tuple[int, Accounts, int
 
 async def balance_at(tx: Tx, accounts: Accounts, at: datetime) -> Balance:
     """The balance at an instant, as what is known now has it."""
-    row = await store.balance(tx, accounts, at)
+    row = await lots_store.balance(tx, accounts, at)
     next_at: datetime | None = row["next_at"]
     # Points that became available pay what is owed at once, whether that is written down yet or not.
     paid = min(row["available"], row["debt"])
@@ -81,7 +81,7 @@ async def balance_at(tx: Tx, accounts: Accounts, at: datetime) -> Balance:
         debt=int(row["debt"] - paid),
         lifetime_earned=int(row["lifetime_earned"]),
         next_at=next_at,
-        expiring=await store.expiring(tx, accounts, next_at) if next_at else 0,
+        expiring=await lots_store.expiring(tx, accounts, next_at) if next_at else 0,
     )
 
 
@@ -95,45 +95,45 @@ async def entries_of(
     limit: int,
 ) -> list[Entry]:
     """Entries before (known_at, account_id, seq), newest first, of what had happened and was known by then."""
-    return await store.entry_page(tx, accounts, before, as_of, known_by, limit)
+    return await entries_store.entry_page(tx, accounts, before, as_of, known_by, limit)
 
 
 async def books_at(tx: Tx, accounts: Accounts, as_of: datetime, known_by: datetime) -> dict[str, int]:
     """What the entries of what had happened and was known by then leave in each book: credits less debits."""
-    return await store.books(tx, accounts, as_of, known_by)
+    return await entries_store.books(tx, accounts, as_of, known_by)
 
 
 async def lots_page(tx: Tx, accounts: Accounts, before: tuple[datetime, str], limit: int) -> list[Lot]:
     """Lots older than (occurred_at, source_id), newest first."""
-    return await store.lot_page(tx, accounts, before, limit)
+    return await lots_store.lot_page(tx, accounts, before, limit)
 
 
 async def every_lot(tx: Tx) -> list[tuple[str, str, Lot]]:
     """Every lot with who answers for its customer, and the customer, sorted."""
-    return await store.every_lot(tx)
+    return await lots_store.every_lot(tx)
 
 
 async def every_take(tx: Tx) -> list[tuple[str, Take]]:
     """Every take that wasn't rolled back, with who answers for who took, sorted."""
-    return await store.every_take(tx)
+    return await uses_store.every_take(tx)
 
 
 async def uses_of(tx: Tx, accounts: Accounts) -> tuple[list[Lot], list[Take], list[Hold]]:
     """Every lot of these accounts, what they took and wasn't rolled back, and the holds that nobody has ended."""
-    lots = await store.lots_of(tx, accounts)
-    return lots, await store.takes_of(tx, accounts), await store.open_holds(tx, accounts)
+    lots = await lots_store.lots_of(tx, accounts)
+    return lots, await uses_store.takes_of(tx, accounts), await uses_store.open_holds(tx, accounts)
 
 
 async def at_one_moment(tx: Tx) -> None:
     """First of all in a transaction that only reads, several times: all it reads is of one moment."""
-    await store.snapshot(tx)
+    await entries_store.snapshot(tx)
 
 
 async def due_holds(tx: Tx, now: datetime, limit: int) -> list[str]:
     """The ids of holds that have run out and aren't written down as such."""
-    return await store.due_holds(tx, now, limit)
+    return await uses_store.due_holds(tx, now, limit)
 
 
 async def next_hold_due(tx: Tx) -> datetime | None:
     """When the next hold runs out."""
-    return await store.next_hold_due(tx)
+    return await uses_store.next_hold_due(tx)

@@ -6,7 +6,7 @@ In a ledger that wasn't, everything is there already.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.loyalty.ledger import grants, store
+from services.loyalty.ledger import grants, uses_store
 from services.loyalty.ledger.application import SERVICE, Journal, open_accounts, open_groups
 from services.loyalty.ledger.domain import Cause, Posting, Subject
 from services.loyalty.ledger.grants import Given
@@ -42,7 +42,7 @@ class Replays:
 
     async def apply_spent(self, tx: Tx, events: Sequence[Event]) -> Outcome:
         """Takes that aren't there, and those rolled back that weren't."""
-        rolled_back = await store.take_states(tx, sorted({event.data.redemption_id for event in events}))
+        rolled_back = await uses_store.take_states(tx, sorted({event.data.redemption_id for event in events}))
         missing = [
             event
             for event in events
@@ -64,17 +64,17 @@ class Replays:
         causes = {event.data.customer_id: _cause(event) for event in events}
         for event in events:
             account = accounts[event.data.customer_id]
-            take = await store.take(tx, event.data.redemption_id)
+            take = await uses_store.take(tx, event.data.redemption_id)
             if take is None:
                 take = _take(event.data, account.account_id)
-                await store.add_take(tx, take)
+                await uses_store.add_take(tx, take)
                 if take.rolled_back_at is None and (posting := take.passed_on):
                     journal.post(account, Subject("take", take.take_id), posting, _cause(event))
             elif event.data.rolled_back and take.rolled_back_at is None:
                 if take.foreign:
                     posting = Posting("backed", "redeemed", "debt", take.foreign, now)
                     journal.post(account, Subject("take", take.take_id), posting, _cause(event))
-                await store.roll_back(tx, take.take_id, event.data.occurred_at)
+                await uses_store.roll_back(tx, take.take_id, event.data.occurred_at)
             account.unsettled = True
         await settle_persons(
             tx, journal, accounts.values(), lambda one: causes.get(one.customer_id, _cause(events[-1]))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.loyalty.ledger import store
+from services.loyalty.ledger import lots_store, store
 from services.loyalty.ledger.application import BATCH, JOBS, SERVICE, Journal, lock_accounts
 from services.loyalty.ledger.domain import Cause
 from services.loyalty.ledger.persons import settle_persons
@@ -32,14 +32,15 @@ class Sweeper:
     async def next_due(self) -> datetime | None:
         """The instant at which the next lot falls due."""
         async with self.db.transaction() as tx:
-            return await store.next_due(tx)
+            return await lots_store.next_due(tx)
 
     async def _batch(self) -> int:
         now = self.clock.now()
         async with self.db.transaction() as tx:
             await merges.share(tx)
-            accounts = await lock_accounts(tx, await store.persons_of(tx, await store.due_accounts(tx, now, BATCH)))
-            lots = await store.due_lots(tx, list(accounts), now)
+            due = await lots_store.due_accounts(tx, now, BATCH)
+            accounts = await lock_accounts(tx, await store.persons_of(tx, due))
+            lots = await lots_store.due_lots(tx, list(accounts), now)
             journal = Journal(now)
             for lot in lots:
                 journal.sweep_lot(accounts[lot.account_id], lot)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from services.loyalty.ledger import store
+from services.loyalty.ledger import entries_store, lots_store
 from services.loyalty.ledger.domain import BOOKS, GENESIS, OF_CUSTOMERS, Entry
 from services.loyalty.ledger.faults import first_fault
 from shared.db import Database, Row
@@ -38,14 +38,14 @@ async def verify(db: Database) -> Verification:
     books: Counter[str] = Counter(dict.fromkeys(BOOKS, 0))
     entries = accounts = 0
     async with db.transaction() as tx:
-        await store.snapshot(tx)
+        await entries_store.snapshot(tx)
         after = 0
-        while heads := await store.heads(tx, after, BATCH):
+        while heads := await entries_store.heads(tx, after, BATCH):
             ids = [row["account_id"] for row in heads]
             chains: dict[int, list[Entry]] = {}
-            for entry in await store.chains(tx, ids):
+            for entry in await entries_store.chains(tx, ids):
                 chains.setdefault(entry.account_id, []).append(entry)
-            posted = await store.posted(tx, ids)
+            posted = await lots_store.posted(tx, ids)
             for row in heads:
                 own = chains.get(row["account_id"], [])
                 broken = _broken(row, own, posted)
@@ -55,8 +55,8 @@ async def verify(db: Database) -> Verification:
                 entries += len(own)
                 accounts += 1
             after = ids[-1]
-        if entries != await store.count_entries(tx):
-            orphan = await store.orphan(tx)
+        if entries != await entries_store.count_entries(tx):
+            orphan = await entries_store.orphan(tx)
             broken = Broken(None, orphan[1] if orphan else 0, "it belongs to no account")
             return Verification(entries, accounts, dict(books), broken)
         if fault := await first_fault(tx):

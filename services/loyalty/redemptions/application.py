@@ -1,6 +1,5 @@
 """Using points: a quote, a hold, a commit; or all at once. And taking it back."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -13,7 +12,7 @@ from services.loyalty.coupons import application as coupons
 from services.loyalty.coupons import events as coupon_events
 from services.loyalty.coupons.domain import Coupon
 from services.loyalty.ledger import reading
-from services.loyalty.ledger.application import BATCH, JOBS, SERVICE
+from services.loyalty.ledger.application import SERVICE
 from services.loyalty.ledger.domain import Cause
 from services.loyalty.ledger.purse import REQUESTS, Purse, Spent, hold_of, open_purse, take_of
 from services.loyalty.ledger.spending import Hold, HoldExistsError, ShortOfPointsError
@@ -35,9 +34,9 @@ from services.loyalty.rewards import application as rewards
 from services.loyalty.rewards.domain import Reward
 from services.loyalty.tiers.application import ladder_of
 from shared.clock import Clock
-from shared.contracts.rewards import RewardOverdue, RewardRedeemed
+from shared.contracts.rewards import RewardRedeemed
 from shared.contracts.types import Cause as CausedBy
-from shared.db import Database, Tx
+from shared.db import Tx
 from shared.messaging import outbox
 from shared.messaging.outbox import UNNUMBERED, Outgoing
 
@@ -266,76 +265,6 @@ class Redemptions:
             events.append(Outgoing(_reward_redeemed(customer, caused_by, redemption, reward)))
         await outbox.append(tx, SERVICE, events, now)
         return Redeemed(redemption, customer, coupon)
-
-
-@dataclass(frozen=True, slots=True)
-class HoldKeeper:
-    """The jobs of redemptions: holds that have run out are written down, what is overdue is told once."""
-
-    db: Database
-    clock: Clock
-    wake: Callable[[], None]
-
-    async def expire(self) -> int:
-        """Ends holds that have run out. Nobody waits for it: they count for nothing already."""
-        ended = 0
-        while due := await self._due():
-            for hold_id in due:
-                ended += await self._expire(hold_id)
-        return ended
-
-    async def next_expiry(self) -> datetime | None:
-        """When the next hold runs out."""
-        async with self.db.transaction() as tx:
-            return await reading.next_hold_due(tx)
-
-    async def tell_overdue(self) -> int:
-        """Publishes what should have been handed over by now, once each."""
-        told = 0
-        while True:
-            now = self.clock.now()
-            async with self.db.transaction() as tx:
-                late = await store.tell_overdue(tx, now, BATCH)
-                events = [
-                    Outgoing(
-                        RewardOverdue(
-                            customer_id=row["customer_id"],
-                            sequence=UNNUMBERED,
-                            caused_by=CausedBy(source=f"{JOBS}/overdue", id=row["redemption_id"]),
-                            occurred_at=row["due_at"],
-                            redemption_id=row["redemption_id"],
-                            reward_id=row["reward_id"],
-                        )
-                    )
-                    for row in late
-                ]
-                await outbox.append(tx, SERVICE, events, now)
-            told += len(late)
-            if late:
-                self.wake()
-            if len(late) < BATCH:
-                return told
-
-    async def next_overdue(self) -> datetime | None:
-        """When the next becomes overdue."""
-        async with self.db.transaction() as tx:
-            return await store.next_overdue(tx)
-
-    async def _due(self) -> list[str]:
-        async with self.db.transaction() as tx:
-            return await reading.due_holds(tx, self.clock.now(), BATCH)
-
-    async def _expire(self, hold_id: str) -> int:
-        now = self.clock.now()
-        async with self.db.transaction() as tx:
-            customer = _there(await store.customer_of_hold(tx, hold_id))
-            # Opening the purse ends what has run out.
-            purse = _there(await open_purse(tx, customer, now, Cause(f"{JOBS}/holds", hold_id, now)))
-            await rewards.release(tx, hold_id)
-            await purse.close()
-            await outbox.append(tx, SERVICE, purse.journal.events, now)
-        self.wake()
-        return 1
 
 
 async def _offered(tx: Tx, reward_id: str, now: datetime) -> Reward:
