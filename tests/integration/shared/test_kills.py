@@ -57,12 +57,19 @@ def steps() -> list[Record]:
 def story() -> list[Record]:
     """The same each time: what all four services have made something of."""
     feedback = {"customer_id": FROM, "feedback_id": "web:f-1", "channel": "web", "kind": "complaint"}
+    told = {"customer_id": FROM, "caused_by": {"source": "/staff", "id": "2"}, "occurred_at": at(1)}
+    gift = {"grant_id": "g-1", "kind": "gift", "points": 60, "available_from": at(1), "programme_version": 1}
+    # One lot is the other's: merge and undo settle it.
+    lots = [{"id": "web:1", "points": 90}, {"id": "g-1", "points": 20, "origin": "gift"}, {"id": "pos:1", "points": 15}]
+    spent = {"redemption_id": "rd_1", "points": 125, "lots": lots}
     return [
         record("purchase-recorded", purchase(FROM, "web:1", total="900", days_ago=40)),
         record("purchase-recorded", purchase(FROM, "web:2", total="300", days_ago=3)),
         record("purchase-recorded", purchase(INTO, "pos:1", total="500", days_ago=9)),
         record("purchase-returned", returned("web:2", customer_id=FROM)),
         record("feedback-received", {**feedback, "occurred_at": at(2)}),
+        record("points-granted", {**told, **gift, "sequence": 1}, id=f"{FROM}:1", source="/roost/loyalty"),
+        record("points-spent", {**told, **spent, "sequence": 2}, id=f"{FROM}:2", source="/roost/loyalty"),
     ]
 
 
