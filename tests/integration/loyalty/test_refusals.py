@@ -134,6 +134,7 @@ INVALID: list[tuple[str, Any]] = [
     ("/rewards", {**TENNER, "coupon": None}),
     ("/programmes", {**PROGRAMME, "currency": "XXX"}),
     ("/simulations", {"purchase": {"customer_id": A}}),
+    ("/effects", {}),
     ("/tiers/preview", {**PROGRAMME, "tiers": [{"name": "gold"}]}),
 ]
 
