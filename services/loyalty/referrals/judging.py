@@ -69,8 +69,7 @@ class ReferralKeeper:
                 return 0
             groups, accounts = await self._lock(tx, due, now)
             batch = _Batch(tx, now, self.zone, self.key, {one.version: one for one in known}, groups, accounts)
-            await batch.apply([one.order_id for one in due])
-        return len(due)
+            return await batch.apply([one.order_id for one in due])
 
     async def _lock(self, tx: Tx, due: Sequence[Referral], now: datetime) -> tuple[Groups, dict[str, Account]]:
         """Everybody's accounts, as far as can be known before they are locked."""
@@ -99,8 +98,8 @@ class _Batch:
     orders: dict[str, Order] = field(default_factory=dict)
     lots: dict[str, Lot] = field(default_factory=dict)
 
-    async def apply(self, order_ids: Sequence[str]) -> None:
-        """Judges them, and gives and takes what follows."""
+    async def apply(self, order_ids: Sequence[str]) -> int:
+        """Judges them, and gives and takes what follows. Answers how many."""
         before = {one.order_id: one for one in await store.lock(self.tx, order_ids)}
         found = await self._by_their_facts(list(before.values()))
         await store.save(self.tx, found)
@@ -108,6 +107,7 @@ class _Batch:
         over = await self._over_limits(found, before)
         after = [self._settled(one, one.order_id in over) for one in found]
         await self._reward(after, before)
+        return len(found)
 
     async def _by_their_facts(self, referrals: Sequence[Referral]) -> list[Referral]:
         orders = await facts.orders(self.tx, [one.order_id for one in referrals])

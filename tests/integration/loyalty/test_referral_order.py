@@ -51,7 +51,7 @@ def facts(bought_: list[tuple[str, str, int, str]], codes: dict[str, str]) -> li
         if fate in ("returned", "in part"):
             records.append(back(order, customer, days_ago / 2, quantity=2 if fate == "returned" else 1))
         if fate == "late":
-            records.append(back(order, customer, days_ago - 39))
+            records.append(back(order, customer, max(0, days_ago - 20)))
         if fate == "cancelled":
             about = about_order(order, customer_id=customer, days_ago=days_ago / 2)
             records.append(record("purchase-cancelled", about))
@@ -89,7 +89,7 @@ async def lived(
     return found, await points(shop, *PERSONS)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(purchases, merges, st.integers(0, 2**32))
 async def test_any_order_and_any_duplicates_lead_to_the_same_referrals(
     databases: Databases, bought_: list[tuple[str, str, int, str]], made: tuple[int, ...], seed: int
