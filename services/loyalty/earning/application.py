@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from services.loyalty.earning import store
+from services.loyalty.earning.basis import paid_net
 from services.loyalty.earning.domain import Judgement, fold, judge
 from services.loyalty.earning.memory import History, kept, recall
 from services.loyalty.earning.pools import PoolKey, Pools, pools_of
@@ -193,7 +194,7 @@ class _Batch:
         lowest = min(tier.spend for version in ours for tier in version.tiers)
         customers = {self.accounts[customer].account_id: customer for customer in known}
         least = {
-            account_id: lowest - sum(order.net for _, order in newest[customer])
+            account_id: lowest - sum(self._net(order) for _, order in newest[customer])
             for account_id, customer in customers.items()
             if account_id not in self.settled
         }
@@ -201,6 +202,12 @@ class _Batch:
         since = min(first, self.now) - max(reach(version) for version in ours)
         found = await spends_of(self.tx, least, ours, since)
         self.spends = {customers[account_id]: spends for account_id, spends in found.items()}
+
+    def _net(self, order: Order) -> int:
+        """What a new order counts for tiers."""
+        if not any(version.rates for version in self.known):
+            return order.net
+        return paid_net(order, in_force(self.known, order.occurred_at))[1]
 
     def _apply_newest(self, journal: Journal, account: Account, orders: Sequence[tuple[Event, Order]]) -> None:
         history = self.histories[account.customer_id]
@@ -211,8 +218,9 @@ class _Batch:
             cause = _cause(event)
             journal.open_lot(account, Lot(account.account_id, judgement.award), cause)
             self.causes.setdefault(account.customer_id, []).append(cause)
-            if order.currency == self._currency and order.net:
-                spends.append((order.occurred_at, order.net, judgement.award.points))
+            award = judgement.award
+            if award.currency == self._currency and award.net_minor:
+                spends.append((award.occurred_at, award.net_minor, award.points))
         _remember(account, history)
 
     async def _load_folds(self, customers: set[str]) -> "_Folds":

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.loyalty.earning.basis import standing, worth, worths
+from services.loyalty.earning.basis import paid_net, standing, worth, worths
 from services.loyalty.earning.memory import History
 from services.loyalty.earning.parts import Case, Part
 from services.loyalty.earning.pools import Pools
@@ -24,8 +24,9 @@ VersionOf = Callable[[Order], tuple[Programme | None, int]]
 Freed = tuple[datetime, str, str, int]
 """From when on a return leaves points of a rule's cap free, in which period, and how many."""
 
-_Stood = tuple[Order, Sequence[int]]
-"""An order and its points: after none of its returns, after the first, and so on."""
+_Stood = tuple[Order, str, Sequence[tuple[int, int]]]
+"""An order, the currency that it counts in, and what it is worth in it and its points: after none of its returns, after
+the first, and so on."""
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -84,14 +85,14 @@ def fold(
         if programme and programme.asks_tier:
             spends = list(_known_spends(stood, programme.currency, order.occurred_at))
         before, (history, judgement) = history, judge(history, order, programme, judged_with, spends, zone, pools)
-        points: Sequence[int] = (judgement.award.points,)
+        points: Sequence[int] = [judgement.award.points] * (len(order.refunds) + 1)
         if order.refunds and programme and judgement.parts:
             day = order.occurred_at.astimezone(zone).date()
             case = Case(before, order, programme, spends, day, history.counts, pools)
             after_each = _after_each_refund(case)
             freed += _givebacks(case, after_each)
             points = [sum(part.kept for part in parts) for parts in after_each]
-        stood.append((order, points))
+        stood.append((order, judgement.award.currency, list(zip(_nets(order, programme), points, strict=True))))
         judged.append(judgement)
     newest = [order.occurred_at for order in orders]
     newest += [refund.occurred_at for order in orders for refund in order.refunds]
@@ -103,7 +104,7 @@ def by_line(judgement: Judgement, order: Order, programme: Programme) -> dict[st
     """The points of an order spread over its lines by their ids, each part over the lines that it is about, by largest
     remainder: they sum to the award's. ``programme``: the version that judged it."""
     rules = {rule.id: rule for rule in programme.rules}
-    of_lines = worths(order, programme.base)
+    of_lines = worths(order, programme)
     points = dict.fromkeys((line.line_id for line in order.lines), 0)
     for part in judgement.parts:
         rule = rules.get(part.rule)
@@ -117,17 +118,19 @@ def by_line(judgement: Judgement, order: Order, programme: Programme) -> dict[st
 
 
 def _earns(order: Order, programme: Programme) -> bool:
-    return order.currency == programme.currency and (programme.backfill_earns or not order.backfill)
+    ours = order.currency == programme.currency or order.currency in programme.rates
+    return ours and (programme.backfill_earns or not order.backfill)
 
 
 def _award(order: Order, programme: Programme | None, judged_with: int, parts: Sequence[Part], zone: ZoneInfo) -> Award:
     kept = sum(part.kept for part in parts)
     at = order.occurred_at
+    currency, net_minor = paid_net(order, programme)
     return Award(
         source_id=order.order_id,
         occurred_at=at,
-        currency=order.currency,
-        net_minor=order.net,
+        currency=currency,
+        net_minor=net_minor,
         points=kept,
         reversed=sum(part.awarded for part in parts) - kept,
         programme_version=programme.version if programme else None,
@@ -198,11 +201,15 @@ def _free(history: History, freed: Iterable[Freed]) -> History:
     return msgspec.structs.replace(history, caps=caps)
 
 
+def _nets(order: Order, programme: Programme | None) -> list[int]:
+    """What an order is worth after none of its returns, after the first, and so on."""
+    return [paid_net(_after_refunds(order, n), programme)[1] for n in range(len(order.refunds) + 1)]
+
+
 def _known_spends(stood: Sequence[_Stood], currency: str, at: datetime) -> Iterator[Spend]:
     """What stood of each order at that instant, by the returns that had happened."""
-    for order, points in stood:
-        if order.currency == currency and order.cancelled_at is None:
-            returns = [refund for refund in order.refunds if refund.occurred_at <= at]
-            net = order.total - sum(refund.minor for refund in returns)
+    for order, paid_in, after_each in stood:
+        if paid_in == currency:
+            net, points = after_each[sum(refund.occurred_at <= at for refund in order.refunds)]
             if net > 0:
-                yield order.occurred_at, net, points[min(len(returns), len(points) - 1)]
+                yield order.occurred_at, net, points

@@ -56,7 +56,7 @@ class Case:
         programme, order = self.programme, self.order
         if programme.is_shared:
             self.claimed = []
-        of_lines = worths(order, programme.base)
+        of_lines = worths(order, programme)
         bought, left = (order.total, order.net) if of_lines is None else worth(order.lines, of_lines)
         self._whole = (bought, left)
         base = programme.points(bought)
@@ -99,7 +99,9 @@ class Case:
             return False
         if rule.nth and self.counts.number(rule.nth.per) != rule.nth.n:
             return False
-        if self.order.total < when.least or (when.streak and self.counts.streak(when.streak.per) < when.streak.n):
+        if when.least and self.programme.converted(self.order.total, self.order.currency) < when.least:
+            return False
+        if when.streak and self.counts.streak(when.streak.per) < when.streak.n:
             return False
         if rule.holdout and is_held_out(rule.id, self.order.customer_id, rule.holdout):
             return False

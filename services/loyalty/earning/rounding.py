@@ -17,7 +17,7 @@ def unrounded(part: Part, order: Order, programme: Programme) -> Fraction | None
 
     Rounded as the version says it is ``part.wanted``.
     """
-    of_lines = worths(order, programme.base)
+    of_lines = worths(order, programme)
     if part.rule == TIER:
         bought = _bought(order.lines, order, of_lines)
         factors = {tier.extra for tier in programme.tiers if programme.points(bought, tier.extra) == part.wanted}

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from services.loyalty.occasions.bodies import check_occasions
 from services.loyalty.privileges.bodies import Privilege
 from services.loyalty.programmes.domain import BasedOn, Calendar, Rounding
-from services.loyalty.programmes.fields import Currency, DecimalAmount, Id, Multiplier
+from services.loyalty.programmes.fields import Currency, DecimalAmount, Id, Multiplier, Rate
 from services.loyalty.programmes.fields import MoneyBody as MoneyBody
 from services.loyalty.programmes.fields import Name as Name
 from services.loyalty.programmes.fields import Strict as Strict
@@ -192,6 +192,8 @@ class ProgrammeBody(Strict):
     """A version as it is posted.
 
     ``tiers`` that all ask for spend alone stand in its order; else as they are listed, the lowest first.
+    ``rates``: units of the programme's currency for one unit of another. What is bought in a currency that has one,
+    earns and counts for tiers by its amounts in the programme's; in others it earns nothing.
     ``tier_warning_days``: so many days before it falls a tier's fall is told; 0: not before.
     """
 
@@ -210,6 +212,7 @@ class ProgrammeBody(Strict):
     tier_warning_days: Annotated[int, Field(ge=0, le=365)] = 0
     backfill_earns: bool = False
     budget: Budget | None = None
+    rates: Annotated[dict[Currency, Rate] | None, Field(min_length=1, max_length=200)] = None
 
     def document(self) -> dict[str, Any]:
         """As it is kept: JSON, without what wasn't said."""
@@ -237,6 +240,8 @@ def check_programme(body: ProgrammeBody) -> None:
         raise invalid("/points/per/currency", f"the programme's currency is {body.currency}")
     if body.points.value is not None and body.points.value.currency != body.currency:
         raise invalid("/points/value/currency", f"the programme's currency is {body.currency}")
+    if body.currency in (body.rates or {}):
+        raise invalid(f"/rates/{body.currency}", "the programme's own currency needs no rate")
     _once("/rules/{}/id", [rule.id for rule in body.rules])
     for number, rule in enumerate(body.rules):
         if rule.id in _OWN_PARTS:

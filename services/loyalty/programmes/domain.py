@@ -16,6 +16,7 @@ from shared.contracts.currencies import MINOR_UNITS
 from shared.contracts.types import Money, scaled
 
 FACTOR_PLACES = 4
+RATE_PLACES = 9
 ONE = 10**FACTOR_PLACES
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -101,7 +102,8 @@ class Programme(msgspec.Struct, frozen=True):
     """One immutable version. ``award`` points per ``per`` minor units; tiers from the lowest to the highest.
 
     ``warning``: so long before it a fall is told; ``zone``: the house's, of calendar windows; ``value``: minor units
-    that a point is worth, for the liability.
+    that a point is worth, for the liability; ``rates``: by other currencies, the minor units of the programme's for so
+    many of theirs.
 
     Told of it: ``book`` finds the rules of an order; ``asks_tier``: what an order earns may hang on the tier held
     (``has_factors``: on its factor); ``has_caps``: a customer's; ``is_shared``: it has a budget, or a cap that all
@@ -130,6 +132,7 @@ class Programme(msgspec.Struct, frozen=True):
     zone: ZoneInfo = GREENWICH
     budget: Cap | None = None
     value: int | None = None
+    rates: dict[str, tuple[int, int]] = {}
     book: RuleBook = RuleBook(())
     asks_tier: bool = False
     has_factors: bool = False
@@ -160,6 +163,11 @@ class Programme(msgspec.Struct, frozen=True):
     def expires_at(self, occurred_at: datetime, zone: ZoneInfo) -> datetime | None:
         """When the points of a purchase expire; None is never."""
         return self.expiry.at(occurred_at, zone)
+
+    def converted(self, minor: int, currency: str) -> int:
+        """Minor units of a currency in the programme's own, halves up; of one without a rate as they are."""
+        rate = self.rates.get(currency)
+        return (2 * minor * rate[0] + rate[1]) // (2 * rate[1]) if rate else minor
 
     def points(self, amount: int, extra: int = ONE) -> int:
         """The points of minor units by ``extra`` ten-thousandths of the base's rate, rounded as the version says."""
@@ -216,6 +224,7 @@ def read_programme(
         zone=zone,
         budget=_cap(fields.get("budget"), "programme"),
         value=Money(**fields["points"]["value"]).minor if fields["points"].get("value") else None,
+        rates={code: _rate(rate, code, currency) for code, rate in fields.get("rates", {}).items()},
     )
 
 
@@ -293,6 +302,10 @@ def _rule(fields: dict[str, Any], currency: str) -> Rule:
         group=fields.get("group"),
         holdout=fields.get("holdout", {}).get("percent", 0),
     )
+
+
+def _rate(rate: str, foreign: str, own: str) -> tuple[int, int]:
+    return scaled(rate, RATE_PLACES) * 10 ** MINOR_UNITS[own], 10 ** (RATE_PLACES + MINOR_UNITS[foreign])
 
 
 def _base(name: BasedOn) -> Base:

@@ -27,9 +27,16 @@ def _sensible(amount: str) -> str:
     return amount
 
 
+def _more_than_nothing(rate: str) -> str:
+    if not rate.strip("0."):
+        raise ValueError("a rate is more than 0")
+    return rate
+
+
 Currency = Annotated[str, AfterValidator(_currency)]
 DecimalAmount = Annotated[str, Field(pattern=AMOUNT.removesuffix(r"(?!\n)"))]
 Multiplier = Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,4})?$"), AfterValidator(_sensible)]
+Rate = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$"), AfterValidator(_more_than_nothing)]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:~-]{1,64}$")]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")]
