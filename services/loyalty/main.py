@@ -15,6 +15,7 @@ from services.loyalty.effects.application import EffectRefusedError, Effects
 from services.loyalty.enrolments import http as enrolments_http
 from services.loyalty.enrolments.application import Enrolments
 from services.loyalty.erasures.application import destroy
+from services.loyalty.expiring.application import ExpiryWarner
 from services.loyalty.exports import http as exports_http
 from services.loyalty.ledger import http as ledger_http
 from services.loyalty.ledger.application import SERVICE
@@ -84,6 +85,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             HoldKeeper(db, clock, wake),
             celebrations,
             ReferralKeeper(db, clock, programmes, surroundings.house.zone, surroundings.erased.key, wake),
+            ExpiryWarner(db, clock, programmes, surroundings.house.zone, wake),
         ),
         routers=[
             programmes_http.router(db, programmes),

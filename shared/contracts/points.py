@@ -82,6 +82,15 @@ class PointsExpired(Derived):
     points: Points
 
 
+class PointsExpiring(Derived):
+    """So many points that can be used now expire on a day of the house's, the first of them at ``expires_at``; told
+    once for each such day, under the id that answers for all of the person."""
+
+    occurred_at: Instant
+    points: Points
+    expires_at: Instant
+
+
 class TierChanged(Derived):
     """The tier moved; ``None`` is no tier.
 

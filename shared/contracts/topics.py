@@ -76,6 +76,7 @@ _DECLARED = (
     Topic("points-granted", points.PointsGranted, ("loyalty",)),
     Topic("points-spent", points.PointsSpent, ("loyalty",)),
     Topic("points-expired", points.PointsExpired, ("loyalty",)),
+    Topic("points-expiring", points.PointsExpiring, ("loyalty",)),
     Topic("tier-changed", points.TierChanged, ("loyalty",)),
     Topic("coupon-issued", rewards.CouponIssued, ("loyalty",)),
     Topic("coupon-redeemed", rewards.CouponRedeemed, ("loyalty",)),

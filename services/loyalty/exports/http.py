@@ -36,6 +36,7 @@ _EXAMPLE: dict[str, Any] = {
     "adjustments": [{"customer_id": "pos:1001", "adjustment_id": "ad_1", "points": 20, "reason": "Waited too long"}],
     "transfers": [{"from_customer_id": "pos:1001", "to_customer_id": None, "transfer_id": "tr_1", "points": 20}],
     "occasion_gifts": [{"customer_id": "pos:1001", "rule": "birthday", "kind": "birthday", "day": "2026-08-15"}],
+    "expiry_warnings": [{"customer_id": "pos:1001", "day": "2026-12-20", "points": 27, "told_at": _AT}],
     "celebrations": [{"customer_id": "pos:1001", "birthday": "solar:08-15", "zone": None, "since": _AT}],
     "statements": [{"customer_id": "pos:1001", "month": "2026-10-01", "document": "{…}"}],
     "referral_codes": [{"customer_id": "pos:1001", "code": "7K3QM9XRTBW4HDC", "created_at": _AT}],
@@ -75,6 +76,7 @@ class ExportView(BaseModel):
     adjustments: Rows
     transfers: Rows
     occasion_gifts: Rows
+    expiry_warnings: Rows
     celebrations: Rows
     statements: Rows
     referral_codes: Rows

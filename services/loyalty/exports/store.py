@@ -68,6 +68,10 @@ SECTIONS: Sections = {
                g.coupon_id, g.celebrated, g.celebrated_year
         FROM occasion_gifts AS g JOIN accounts AS a USING (account_id)
         WHERE a.customer_id = ANY(:ids) ORDER BY g.occurred_at, g.rule"""),
+    "expiry_warnings": Section("""
+        SELECT a.customer_id, w.day, w.points, w.told_at
+        FROM expiry_warnings AS w JOIN accounts AS a USING (account_id)
+        WHERE a.customer_id = ANY(:ids) ORDER BY w.day, a.customer_id"""),
     "celebrations": Section("""
         SELECT customer_id, sequence, birthday, zone, since, restricted, birthday_at, anniversary_at
         FROM celebrations WHERE customer_id = ANY(:ids) ORDER BY customer_id"""),
@@ -133,6 +137,7 @@ LEFT_OUT = {
     "transfers.from_account_id": _NUMBER,
     "transfers.to_account_id": _NUMBER,
     "adjustments.account_id": _NUMBER,
+    "expiry_warnings.account_id": _NUMBER,
     "holds.account_id": _NUMBER,
     "statements.account_id": _NUMBER,
     "quotes.account_id": _NUMBER,

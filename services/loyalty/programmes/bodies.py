@@ -72,6 +72,7 @@ EXAMPLE: dict[str, Any] = {
     ],
     "tier_grace_days": 30,
     "tier_warning_days": 30,
+    "expiry_warning_days": 30,
 }
 VERSION: dict[str, Any] = {
     **EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z", "not_yet_evaluated": []
@@ -103,10 +104,14 @@ class BasePoints(Strict):
 
 
 class Rolling(Strict):
-    """So many calendar months after the purchase, at the same time of day."""
+    """So many calendar months after the purchase, at the same time of day.
+
+    ``extended_by`` a purchase: who buys again before points of his orders expire, keeps them for as long from then on.
+    """
 
     kind: Literal["rolling"]
     months: Annotated[int, Field(ge=1, le=1200)]
+    extended_by: Literal["purchase"] | None = None
 
 
 class MonthEnd(Strict):
@@ -194,7 +199,8 @@ class ProgrammeBody(Strict):
     ``tiers`` that all ask for spend alone stand in its order; else as they are listed, the lowest first.
     ``rates``: units of the programme's currency for one unit of another. What is bought in a currency that has one,
     earns and counts for tiers by its amounts in the programme's; in others it earns nothing.
-    ``tier_warning_days``: so many days before it falls a tier's fall is told; 0: not before.
+    ``tier_warning_days``: so many days before it falls a tier's fall is told; 0: not before. ``expiry_warning_days``:
+    so many days before the day of the house on which they expire, points that are free are told of; absent: never.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": EXAMPLE})
@@ -210,6 +216,7 @@ class ProgrammeBody(Strict):
     tiers: Annotated[list[TierBody], Field(max_length=20)] = Field([])
     tier_grace_days: Annotated[int, Field(ge=0, le=3660)] = 0
     tier_warning_days: Annotated[int, Field(ge=0, le=365)] = 0
+    expiry_warning_days: Annotated[int, Field(ge=1, le=365)] | None = None
     backfill_earns: bool = False
     budget: Budget | None = None
     rates: Annotated[dict[Currency, Rate] | None, Field(min_length=1, max_length=200)] = None

@@ -50,10 +50,11 @@ class Base(msgspec.Struct, frozen=True):
 
 class Expiry(msgspec.Struct, frozen=True):
     """``count`` calendar months after the purchase (rolling), or the end of the month or year that comes so many
-    after the purchase's own."""
+    after the purchase's own. ``extended``: later purchases put it off."""
 
     kind: ExpiryKind
     count: int = 0
+    extended: bool = False
 
     def at(self, occurred_at: datetime, zone: ZoneInfo) -> datetime | None:
         """When points of then expire; None is never.
@@ -101,9 +102,9 @@ class Tier(msgspec.Struct, frozen=True):
 class Programme(msgspec.Struct, frozen=True):
     """One immutable version. ``award`` points per ``per`` minor units; tiers from the lowest to the highest.
 
-    ``warning``: so long before it a fall is told; ``zone``: the house's, of calendar windows; ``value``: minor units
-    that a point is worth, for the liability; ``rates``: by other currencies, the minor units of the programme's for so
-    many of theirs.
+    ``warning``: so long before it a fall is told; ``expiry_warning``: so many days before the day on which
+    they expire points are; ``zone``: the house's, of calendar windows; ``value``: minor units that a point is worth,
+    for the liability; ``rates``: by other currencies, the minor units of the programme's for so many of theirs.
 
     Told of it: ``book`` finds the rules of an order; ``asks_tier``: what an order earns may hang on the tier held
     (``has_factors``: on its factor); ``has_caps``: a customer's; ``is_shared``: it has a budget, or a cap that all
@@ -128,6 +129,7 @@ class Programme(msgspec.Struct, frozen=True):
     tiers: tuple[Tier, ...] = ()
     grace: timedelta = timedelta()
     warning: timedelta = timedelta()
+    expiry_warning: int = 0
     backfill_earns: bool = False
     zone: ZoneInfo = GREENWICH
     budget: Cap | None = None
@@ -211,7 +213,7 @@ def read_programme(
         per=Money(**fields["points"]["per"]).minor,
         pending=timedelta(days=fields["pending_days"]),
         pending_from_delivery=None if from_delivery is None else timedelta(days=from_delivery),
-        expiry=Expiry(expiry["kind"], expiry.get("months", expiry.get("years", 0))),
+        expiry=Expiry(expiry["kind"], expiry.get("months", expiry.get("years", 0)), "extended_by" in expiry),
         base=_base(fields["points"].get("base", "paid")),
         rounding=fields["points"].get("rounding", "floor"),
         rules=_rules(fields.get("rules", ()), currency),
@@ -220,6 +222,7 @@ def read_programme(
         tiers=_tiers(fields.get("tiers", ()), currency),
         grace=timedelta(days=fields.get("tier_grace_days", 0)),
         warning=timedelta(days=fields.get("tier_warning_days", 0)),
+        expiry_warning=fields.get("expiry_warning_days", 0),
         backfill_earns=fields.get("backfill_earns", False),
         zone=zone,
         budget=_cap(fields.get("budget"), "programme"),

@@ -1,0 +1,8 @@
+"""Segments."""
+
+revision = "0015"
+down_revision = "0014"
+
+
+def upgrade() -> None:
+    """Nothing so far."""
