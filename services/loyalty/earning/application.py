@@ -134,6 +134,9 @@ class _Batch:
         refold = self.recorded.refold | {customer for customer in plain if self._is_late(customer, plain[customer])}
         if self._needs_other_spends():
             refold |= plain.keys()
+        if any(version.expiry.extended for version in self.known):
+            # A purchase moves the expiry of those before it.
+            refold |= {c for c, own in plain.items() if self.accounts[c].last_at is not None or len(own) > 1}
         await orders_changed(self.tx, self.recorded, refold, self.groups, self.now)
         newest = {
             customer: [(event, facts.order_of(event)) for event in events]

@@ -1,12 +1,13 @@
 """What an order earns, and what a history of orders earns: pure, in integers, in the order of the facts."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from services.loyalty.earning.basis import paid_net, standing, worth, worths
+from services.loyalty.earning.lasting import expiries
 from services.loyalty.earning.memory import History
 from services.loyalty.earning.parts import Case, Part
 from services.loyalty.earning.pools import Pools
@@ -75,7 +76,8 @@ def fold(
     pools = pools or Pools()
     freed: list[Freed] = []
     stood: list[_Stood] = []
-    judged = []
+    judged: list[Judgement] = []
+    versions: list[Programme | None] = []
     for order in orders:
         programme, judged_with = version_of(order)
         due = [back for back in freed if back[0] <= order.occurred_at]
@@ -94,9 +96,12 @@ def fold(
             points = [sum(part.kept for part in parts) for parts in after_each]
         stood.append((order, judgement.award.currency, list(zip(_nets(order, programme), points, strict=True))))
         judged.append(judgement)
+        versions.append(programme)
     newest = [order.occurred_at for order in orders]
     newest += [refund.occurred_at for order in orders for refund in order.refunds]
     history = _free(history, freed)
+    if any(version is not None and version.expiry.extended for version in versions):
+        judged = _lasting(judged, expiries(orders, versions, zone))
     return msgspec.structs.replace(history, last_at=max(newest, default=None)), judged
 
 
@@ -115,6 +120,14 @@ def by_line(judgement: Judgement, order: Order, programme: Programme) -> dict[st
         for line, share in zip(lines, spread(part.kept, weights), strict=True):
             points[line.line_id] += share
     return points
+
+
+def _lasting(judged: Sequence[Judgement], ends: Mapping[str, datetime]) -> list[Judgement]:
+    replace = msgspec.structs.replace
+    return [
+        replace(one, award=replace(one.award, expires_at=ends.get(one.award.source_id, one.award.expires_at)))
+        for one in judged
+    ]
 
 
 def _earns(order: Order, programme: Programme) -> bool:

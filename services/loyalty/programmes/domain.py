@@ -213,7 +213,7 @@ def read_programme(
         per=Money(**fields["points"]["per"]).minor,
         pending=timedelta(days=fields["pending_days"]),
         pending_from_delivery=None if from_delivery is None else timedelta(days=from_delivery),
-        expiry=Expiry(expiry["kind"], expiry.get("months", expiry.get("years", 0)), "extended_by" in expiry),
+        expiry=Expiry(expiry["kind"], expiry.get("months", expiry.get("years", 0)), bool(expiry.get("extended_by"))),
         base=_base(fields["points"].get("base", "paid")),
         rounding=fields["points"].get("rounding", "floor"),
         rules=_rules(fields.get("rules", ()), currency),
