@@ -9,7 +9,7 @@ import msgspec
 from services.profile.customers.application import Customers
 from services.profile.segments.application import note_story
 from services.profile.timeline import store
-from services.profile.timeline.domain import NOTE, Entry, Standing, complaint_news, contact_news, standings
+from services.profile.timeline.domain import FOR_STAFF, NOTE, Entry, Standing, complaint_news, contact_news, standings
 from shared.db import Tx
 from shared.messaging import facts
 from shared.messaging.events import Event
@@ -49,7 +49,10 @@ class Timeline:
     ) -> list[Entry]:
         """The story of a person's ids, newest first; order versions that a higher one replaced are not told.
 
-        Notes are read where they stand, and told to staff alone.
+        Notes are read where they stand, and told to staff alone, as is what waits for them (``FOR_STAFF``).
         """
         notes = staff and (kinds is None or NOTE in kinds)
-        return await store.page(tx, ids, kinds=kinds, before=before, after=after, limit=limit, notes=notes)
+        return await store.page(
+            tx, ids, kinds=kinds, before=before, after=after, limit=limit, notes=notes,
+            untold=() if staff else FOR_STAFF,
+        )  # fmt: skip

@@ -28,6 +28,9 @@ from shared.contracts.types import Money, Struct
 NOTE = "note"
 """The kind of what staff wrote, in a story: no event brought it, and customers aren't told."""
 
+FOR_STAFF = ("reward-overdue",)
+"""The kinds of what staff haven't done yet, which customers aren't told either."""
+
 ContactStatus = Literal["planned", "suppressed", "sent", "failed", "delivered", "answered"]
 ComplaintKey = tuple[Literal["feedback", "complaint"], str]
 """Feedback that complains, or a complaint that somebody is answerable for, by its id."""

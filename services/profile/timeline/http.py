@@ -56,7 +56,7 @@ def timeline_router(timeline: Timeline, customers: Customers, db: Database) -> R
     ) -> Page[EntryView]:
         """What happened with a customer under all his ids, newest first. Of an order, its highest version.
 
-        Staff are told their notes, too.
+        Staff are told their notes, and what they promised and is overdue, too.
         """
         wanted = _topics(kinds)
         after = paging.after(tuple[datetime, str, str])

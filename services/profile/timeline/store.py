@@ -83,7 +83,7 @@ _PAGE = """
 SELECT e.* FROM unnest(CAST(:ids AS text[])) AS person (customer_id) CROSS JOIN LATERAL (
     (SELECT kind, occurred_at, source, event_id, body FROM facts AS f
     WHERE customer_id = person.customer_id
-      AND (CAST(:kinds AS text[]) IS NULL OR kind = ANY(:kinds))
+      AND (CAST(:kinds AS text[]) IS NULL OR kind = ANY(:kinds)) AND kind <> ALL(CAST(:untold AS text[]))
       AND (CAST(:before AS timestamptz) IS NULL OR occurred_at < :before)
       AND (CAST(:at AS timestamptz) IS NULL OR occurred_at <= :at)
       AND (CAST(:at AS timestamptz) IS NULL OR (occurred_at, source, event_id) < (:at, :source, :event_id))
@@ -156,8 +156,9 @@ async def page(
     after: tuple[datetime, str, str] | None,
     limit: int,
     notes: bool,
+    untold: Sequence[str],
 ) -> list[Entry]:
-    """Entries of a person's ids, newest first; staff's notes among them where asked for."""
+    """Entries of a person's ids, newest first, without kinds that are ``untold``; staff's notes where asked for."""
     at, source, event_id = after or (None, None, None)
     found = await fetch(
         tx,
@@ -170,5 +171,6 @@ async def page(
         event_id=event_id,
         limit=limit,
         notes=notes,
+        untold=list(untold),
     )
     return [Entry(**row) for row in found]

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.db import execute, fetch
 from shared.messaging.records import Record
-from tests.integration.profile.house import Profile, in_batches
+from tests.integration.profile.house import Profile, in_batches, token
 from tests.integration.profile.test_identities import merge
 from tests.integration.profile.test_permutations import contact, derived
 from tests.kit.builders import at, record
@@ -133,9 +133,38 @@ async def test_the_story_tells_of_promises_surveys_coupons_rewards_and_referrals
         "coupon-issued": {"coupon_id": "k"}, "coupon-redeemed": {"coupon_id": "k", "order_id": "o"},
         "reward-redeemed": {"redemption_id": "r", "reward_id": "cup", "kind": "gift", "points": 30},
         "referral-qualified": {"referral_id": "f", "role": "referrer"},
+        "points-expiring": {"points": 30, "expires_at": at(-20)},
+        "reward-overdue": {"redemption_id": "r", "reward_id": "cup"},
     }  # fmt: skip
     said = [record(topic, derived("a", n, n, **data)) for n, (topic, data) in enumerate(told.items(), 1)]
     await profile.take(*said, *said[:3])
     entries = (await profile.client.get("/customers/a/timeline", params={"kinds": ",".join(told)})).json()["items"]
     assert [entry["kind"] for entry in entries] == list(told)
     assert entries[3]["data"]["recommends"] == 9
+
+
+async def test_points_near_their_expiry_are_told_in_the_story_and_change_no_points(profile: Profile) -> None:
+    earned = derived("a", 1, 9, order_id="o", points=50, available_from=at(9), programme_version=1)
+    near = derived("a", 2, 1, points=30, expires_at=at(-9))
+    await profile.take(record("points-earned", earned), record("points-expiring", near))
+    assert (await profile.view("a"))["points"] == 50
+    (entry,) = await timeline(profile, "points-expiring", headers=token("profile:read", "a"))
+    assert entry["data"]["points"] == 30
+
+
+async def test_what_is_overdue_for_a_customer_is_told_to_staff_alone(profile: Profile) -> None:
+    redeemed = derived("a", 1, 9, redemption_id="r", reward_id="cup", kind="gift", points=30)
+    overdue = derived("a", 2, 1, redemption_id="r", reward_id="cup")
+    await profile.take(record("reward-redeemed", redeemed), record("reward-overdue", overdue))
+    both = "reward-redeemed,reward-overdue"
+    assert [entry["kind"] for entry in await timeline(profile, both)] == ["reward-overdue", "reward-redeemed"]
+    own = token("profile:read", "a")
+    assert [entry["kind"] for entry in await timeline(profile, both, headers=own)] == ["reward-redeemed"]
+    assert await timeline(profile, "reward-overdue", headers=own) == []
+
+
+async def timeline(profile: Profile, kinds: str, **asked: Any) -> list[dict[str, Any]]:
+    answer = await profile.client.get("/customers/a/timeline", params={"kinds": kinds}, **asked)
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
