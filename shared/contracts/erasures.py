@@ -10,6 +10,11 @@ PSEUDONYM = "erased~"
 """How the names begin under which orders of erased customers are kept. Nobody's id: events that use one are refused."""
 
 
+def is_pseudonym(customer_id: str) -> bool:
+    """Whether an erasure gave this name: nobody's, whom nothing is done for."""
+    return customer_id.startswith(PSEUDONYM)
+
+
 class CustomerErased(Derived):
     """All that is kept of a person under any of ``customer_ids`` is to be destroyed, and never taken in again."""
 

@@ -18,8 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.db import Tx, execute, fetch
+from shared.http.auth import Principal
 from shared.http.bodies import is_json
-from shared.http.gates import Gate
+from shared.http.gates import Gate, admitted
 from shared.http.problems import ProblemError
 
 IDEMPOTENCY_DDL = """
@@ -136,7 +137,8 @@ class IdempotencyKey(Gate[Attempt]):
         return Attempt(f"{state.service} {request.method} {request.scope['route'].path_format}", key, b"")
 
     async def __call__(self, request: Request) -> Attempt:
-        """The attempt, with the HMAC of path, query and body in canonical form."""
+        """The attempt, with the HMAC of path, query and body in canonical form, and of the customer whose token asks:
+        another one gets nobody's answer by knowing his key."""
         bare = await super().__call__(request)
         if bare.key is None:
             return bare
@@ -146,6 +148,9 @@ class IdempotencyKey(Gate[Attempt]):
             sorted(request.query_params.multi_items()),
             await request.json() if body and is_json(request.headers.get("content-type", "")) else body.hex(),
         ]
+        who = next((one for one in admitted(request) if isinstance(one, Principal)), None)
+        if who is not None and who.customer_id is not None:
+            asked.append(who.customer_id)
         canonical = json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()
         return Attempt(bare.route, bare.key, hmac.digest(request.app.state.http.hmac_key, canonical, "sha256"))
 

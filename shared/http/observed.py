@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.db import is_transient
 from shared.http.problems import ProblemError, render
 from shared.observability import TraceContext, current_traceparent, log_plainly, new_trace, parse_traceparent
 
@@ -18,6 +19,11 @@ _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
 _STATUS = "roost.status"
 _IDS = "roost.ids"
 _CLIENT_LEFT = 499
+_BROKEN = ProblemError(500, "internal-error", "Something broke on our side; the trace id names it.")
+_AGAIN = ProblemError(
+    503, "try-again", "The database was busy or away: nothing was done. Ask again, with the same key.",
+    headers={"Retry-After": "1"},
+)  # fmt: skip
 log = structlog.get_logger(__name__)
 
 
@@ -126,12 +132,15 @@ class Net:
         except Exception as error:
             if scope["type"] != "http":
                 raise
-            log.exception("http.failed", error_type=type(error).__name__)
+            again = is_transient(error)
+            if again:
+                log.warning("http.transient", error_type=type(error).__name__)
+            else:
+                log.exception("http.failed", error_type=type(error).__name__)
             if scope.get(_STATUS):
                 # The answer has begun: only a broken connection can tell the client that it isn't whole.
                 raise
-            problem = ProblemError(500, "internal-error", "Something broke on our side; the trace id names it.")
-            await render(problem)(scope, receive, send)
+            await render(_AGAIN if again else _BROKEN)(scope, receive, send)
 
 
 def _ids(scope: Scope) -> tuple[str, TraceContext]:

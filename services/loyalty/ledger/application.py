@@ -8,6 +8,7 @@ from services.loyalty.ledger import entries_store, lots_store, store, uses_store
 from services.loyalty.ledger.domain import Cause, Entry, Head, Lot, LotKey, Posting, Subject, chain
 from services.loyalty.ledger.moves import settle, sweep, use
 from services.loyalty.ledger.spending import Hold, Take
+from shared.contracts.erasures import is_pseudonym
 from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed
 from shared.contracts.types import Cause as CausedBy
 from shared.db import Row, Tx
@@ -168,11 +169,16 @@ async def lock_accounts(tx: Tx, ids: Sequence[int]) -> dict[int, Account]:
     return {row["account_id"]: _account(row) for row in await store.lock(tx, ids)}
 
 
-async def lock_person(tx: Tx, customer: str, *, shared: bool = False) -> dict[int, Account]:
+async def lock_person(
+    tx: Tx, customer: str, *, shared: bool = False, erased: bool = False
+) -> dict[int, Account]:
     """All accounts of the person with an account of this id, locked; none where loyalty has never heard of him.
 
     No merge changes his group until the transaction ends. ``shared``: the transaction has seen to that already.
+    ``erased``: also of somebody whose name was destroyed.
     """
+    if is_pseudonym(customer) and not erased:
+        return {}
     if not shared:
         await merges.share(tx)
     rows = await store.lock_person(tx, customer)
@@ -187,7 +193,7 @@ async def lock_persons(tx: Tx, customers: Sequence[str]) -> dict[str, dict[int, 
     """All accounts of these persons, locked in one statement; by the ids asked for, none where loyalty has never heard
     of one. Two ids of one person have the same."""
     groups = await merges.groups_of(tx, customers)
-    members = {id for customer in customers for id in groups.members(customer)}
+    members = {id for customer in customers for id in groups.members(customer) if not is_pseudonym(id)}
     accounts = [_account(row) for row in await store.lock_persons(tx, sorted(members))]
     found: dict[str, dict[int, Account]] = {}
     for customer in customers:

@@ -176,14 +176,15 @@ async def take_of(tx: Tx, take_id: str) -> Take | None:
 
 
 async def open_purse(
-    tx: Tx, customer: str, now: datetime, cause: Cause, *, free: bool = True, shared: bool = False
-) -> Purse | None:
+    tx: Tx, customer: str, now: datetime, cause: Cause, *, free: bool = True, shared: bool = False,
+    erased: bool = False,
+) -> Purse | None:  # fmt: skip
     """The purse of the person with this id, locked; None where loyalty has never heard of him.
 
     Holds that have run out are ended. Without ``free`` only what ``held`` or ``load`` read is at hand. ``shared``: the
-    transaction holds the lock on merges.
+    transaction holds the lock on merges. ``erased``: also of somebody whose name was destroyed.
     """
-    accounts = await lock_person(tx, customer, shared=shared)
+    accounts = await lock_person(tx, customer, shared=shared, erased=erased)
     return await purse_of(tx, accounts, now, cause, free=free) if accounts else None
 
 

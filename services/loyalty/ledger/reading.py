@@ -8,6 +8,7 @@ import msgspec
 from services.loyalty.ledger import entries_store, lots_store, store, uses_store
 from services.loyalty.ledger.domain import Entry, Lot
 from services.loyalty.ledger.spending import Hold, Take
+from shared.contracts.erasures import is_pseudonym
 from shared.db import Tx
 from shared.messaging import merges
 
@@ -45,6 +46,8 @@ class Holder(msgspec.Struct, frozen=True):
 
 async def holder_of(tx: Tx, customer: str) -> Holder:
     """Whose id this is."""
+    if is_pseudonym(customer):
+        return Holder([customer], customer, {})
     groups = await merges.groups_of(tx, [customer])
     ids = groups.members(customer)
     rows = await store.find(tx, ids)
@@ -57,7 +60,7 @@ async def funds(tx: Tx, customer: str, at: datetime) -> tuple[int, Accounts, int
     As they are: a merge may change them meanwhile, so it is for who keeps nothing by it. None where loyalty has never
     heard of him.
     """
-    found = await lots_store.funds(tx, customer, at)
+    found = None if is_pseudonym(customer) else await lots_store.funds(tx, customer, at)
     if found is None:
         # An id that was joined before loyalty heard of it has no account of its own.
         survivor = (await merges.groups_seen(tx, [customer])).survivor(customer)

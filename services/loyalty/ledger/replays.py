@@ -6,7 +6,7 @@ In a ledger that wasn't, everything is there already.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.loyalty.ledger import grants, uses_store
+from services.loyalty.ledger import grants, lots_store, uses_store
 from services.loyalty.ledger.application import SERVICE, Journal, open_accounts, open_groups
 from services.loyalty.ledger.domain import Cause, Posting, Subject
 from services.loyalty.ledger.grants import Given
@@ -28,14 +28,22 @@ class Replays:
     currency: str
 
     async def apply_granted(self, tx: Tx, events: Sequence[Event]) -> Outcome:
-        """Grants that aren't there."""
+        """Grants that aren't there. Of what is, nobody is locked: in a ledger that wasn't lost everything is."""
+        keys = sorted({(event.data.kind, event.data.grant_id) for event in events})
+        there = {lot.award.key: lot for lot in await lots_store.lots_by_key(tx, keys)}
+        missing = [
+            event
+            for event in events
+            if (lot := there.get((event.data.kind, event.data.grant_id))) is None
+            or (event.data.withdrawn and lot.award.points)
+        ]
         given = [
             Given(
                 event.data.customer_id, event.data.kind, event.data.grant_id, event.data.points,
                 event.data.occurred_at, event.data.available_from, event.data.expires_at,
                 event.data.programme_version, self.currency, _cause(event), event.data.withdrawn,
             )
-            for event in events
+            for event in missing
         ]  # fmt: skip
         await grants.give(tx, given, self.clock.now(), tell=False)
         return Outcome()

@@ -39,14 +39,14 @@ FROM unnest(CAST(:ids AS bigint[]), CAST(:last_at AS timestamptz[]), CAST(:order
     AS new (account_id, last_at, orders, caps, entries, head, unsettled)
 WHERE accounts.account_id = new.account_id
 """
-# With the other accounts of persons who owe points: what comes to one, pays for the others.
+# With the other accounts of the same persons: what comes to one may pay for the others.
 _PERSONS = """
-SELECT account_id FROM accounts WHERE account_id = ANY(:accounts)
-UNION
-SELECT other.account_id
-FROM accounts AS a JOIN accounts AS other ON other.account_id = a.survivor_account_id
-    OR other.survivor_account_id = coalesce(a.survivor_account_id, a.account_id)
-WHERE a.account_id = ANY(:accounts) AND a.unsettled
+SELECT unnest(CAST(:accounts AS bigint[])) AS account_id
+UNION SELECT survivor_account_id FROM accounts
+WHERE account_id = ANY(:accounts) AND survivor_account_id IS NOT NULL
+UNION SELECT other.account_id
+FROM accounts AS a JOIN accounts AS other ON other.survivor_account_id = coalesce(a.survivor_account_id, a.account_id)
+WHERE a.account_id = ANY(:accounts)
 """
 _FIND = "SELECT account_id, customer_id FROM accounts WHERE customer_id = ANY(:customers) ORDER BY account_id"
 _POINT = """
@@ -95,7 +95,7 @@ async def save(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 async def persons_of(tx: Tx, accounts: Sequence[int]) -> list[int]:
-    """These accounts, and all others of those of their persons who are unsettled."""
+    """These accounts, and all others of the same persons."""
     return [row["account_id"] for row in await fetch(tx, _PERSONS, accounts=list(accounts))]
 
 

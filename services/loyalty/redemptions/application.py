@@ -192,6 +192,11 @@ class Redemptions:
         quote, customer = _there(await store.quoted(tx, quote_id_of(hold_id)))
         return Held(msgspec.structs.replace(hold, state=state), customer, quote)
 
+    async def customer_of_quote(self, tx: Tx, quote_id: str) -> str:
+        """Whose quote it is."""
+        _, customer = _there(await store.quoted(tx, quote_id))
+        return customer
+
     async def quoted(self, tx: Tx, quote_id: str) -> Quote:
         """A quote."""
         return _there(await store.quote(tx, quote_id))

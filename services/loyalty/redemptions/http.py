@@ -25,7 +25,14 @@ from services.loyalty.redemptions.bodies import (
     quote_view,
     redemption_view,
 )
-from services.loyalty.redemptions.domain import QUOTE, REDEMPTION, NotThereError, RedemptionRefusedError, hold_id_of
+from services.loyalty.redemptions.domain import (
+    QUOTE,
+    REDEMPTION,
+    NotThereError,
+    RedemptionRefusedError,
+    hold_id_of,
+    quote_id_of,
+)
 from services.loyalty.rewards.application import told
 from shared.contracts.types import PRINTABLE
 from shared.db import Database, Tx
@@ -72,9 +79,9 @@ def router(db: Database, redemptions: Redemptions) -> Router:
             if replay := await attempt.claim(tx, status=201, resource_id=hold_id_of(asked.quote_id)):
                 replay.mark(response)
                 return hold_view(await redemptions.held(tx, replay.resource_id))
+            await _own_quote(tx, who, asked.quote_id)
             with told(to_customer=who.customer_id is not None):
                 held = await redemptions.hold(tx, asked.quote_id, asked.lasting)
-            await _own(tx, who, held.customer_id)
         return hold_view(held)
 
     @routes.get("/holds/{id}", response_model=HoldView, responses={**answers(examples.HOLD), **_GONE})
@@ -98,8 +105,8 @@ def router(db: Database, redemptions: Redemptions) -> Router:
             if replay := await attempt.claim(tx, status=201, resource_id=redemption_id):
                 replay.mark(response)
                 return _shown(await redemptions.one(tx, replay.resource_id))
+            await _own_quote(tx, who, quote_id_of(id))
             redeemed = await redemptions.commit(tx, redemption_id, id, asked.points)
-            await _own(tx, who, redeemed.customer_id)
         return _shown(redeemed)
 
     @routes.post("/holds/{id}/void", response_model=HoldView, responses={**answers(examples.HOLD), **_GONE})
@@ -109,8 +116,8 @@ def router(db: Database, redemptions: Redemptions) -> Router:
             if replay := await attempt.claim(tx):
                 replay.mark(response)
                 return hold_view(await redemptions.held(tx, replay.resource_id))
+            await _own_quote(tx, who, quote_id_of(id))
             held = await redemptions.void(tx, id)
-            await _own(tx, who, held.customer_id)
             await attempt.remember(tx, status=200, resource_id=id)
         return hold_view(held)
 
@@ -195,9 +202,13 @@ def router(db: Database, redemptions: Redemptions) -> Router:
         return Page(items=[_shown(one) for one in found[: paging.limit]], next_cursor=cursor)
 
     async def _own(tx: Tx, who: Principal, customer: str) -> None:
-        # What a customer's token may not have is rolled back with this.
         if who.customer_id is not None:
             own_or_404(who, customer, *(await holder_of(tx, customer)).ids)
+
+    async def _own_quote(tx: Tx, who: Principal, quote_id: str) -> None:
+        # Before anything is done: a refusal would tell what another one has.
+        if who.customer_id is not None:
+            await _own(tx, who, await redemptions.customer_of_quote(tx, quote_id))
 
     def _shown(redeemed: Redeemed) -> RedemptionView:
         return redemption_view(redeemed, redemptions.clock.now())

@@ -31,7 +31,7 @@ class HoldKeeper:
         ended = 0
         while due := await self._due():
             for hold_id in due:
-                ended += await self._expire(hold_id)
+                ended += await self.end(hold_id)
         return ended
 
     async def next_expiry(self) -> datetime | None:
@@ -71,20 +71,23 @@ class HoldKeeper:
         async with self.db.transaction() as tx:
             return await store.next_overdue(tx)
 
-    async def _due(self) -> list[str]:
-        async with self.db.transaction() as tx:
-            return await reading.due_holds(tx, self.clock.now(), BATCH)
-
-    async def _expire(self, hold_id: str) -> int:
+    async def end(self, hold_id: str) -> int:
+        """Ends one of them."""
         now = self.clock.now()
         async with self.db.transaction() as tx:
             customer = await store.customer_of_hold(tx, hold_id)
             assert customer is not None, "an account is never deleted"
             # Opening the purse ends what has run out.
-            purse = await open_purse(tx, customer, now, Cause(f"{JOBS}/holds", hold_id, now))
+            purse = await open_purse(tx, customer, now, Cause(f"{JOBS}/holds", hold_id, now), erased=True)
             assert purse is not None, "its customer has this account"
-            await rewards.release(tx, hold_id)
+            # Somebody may have committed it at the last instant, while this waited for the account.
+            if any(hold.hold_id == hold_id for hold in purse.lapsed):
+                await rewards.release(tx, hold_id)
             await purse.close()
             await outbox.append(tx, SERVICE, purse.journal.events, now)
         self.wake()
         return 1
+
+    async def _due(self) -> list[str]:
+        async with self.db.transaction() as tx:
+            return await reading.due_holds(tx, self.clock.now(), BATCH)

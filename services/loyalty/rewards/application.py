@@ -148,6 +148,8 @@ class Rewards:
         if body == before:
             return reward
         stock: int | None = body.get("stock")
+        if stock is not None:
+            await store.lapse(tx, reward_id, now)
         taken = 0 if stock is None else await store.taken_of_stock(tx, reward_id)
         if stock is not None and stock < taken:
             raise StockTaken(taken)

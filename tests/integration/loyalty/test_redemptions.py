@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from services.loyalty.redemptions.keeping import HoldKeeper
 from shared.db import fetch
 from shared.messaging.records import Record
 from tests.integration.loyalty.shop import Shop
@@ -342,3 +343,68 @@ async def test_the_ledger_names_no_erased_customer_by_what_made_it_move(shop: Sh
     assert "m-1" in causes
     assert not [cause for cause in causes if C in cause]
     await whole(shop)
+
+
+async def test_nobody_uses_the_points_of_an_erased_customer_under_any_name(
+    shop: Shop, staff: httpx.AsyncClient
+) -> None:
+    await shop.take(bought(C, "o-1", "1000"))
+    quote = await made(staff, "/quotes", {"customer_id": C, "points": 10})
+    hold, redeemed = await held(staff, 20), await made(staff, "/redemptions", {"customer_id": C, "points": 5})
+    await shop.take(erased(C))
+    async with shop.db.transaction() as tx:
+        name = (await fetch(tx, "SELECT customer_id FROM accounts"))[0]["customer_id"]
+    asked: list[tuple[str, Any]] = [
+        ("/holds", {"quote_id": quote["id"]}),
+        (f"/holds/{hold['id']}/commit", {}),
+        (f"/holds/{hold['id']}/void", {}),
+        (f"/redemptions/{redeemed['id']}/rollback", {"reason": "Mrs Wang was unhappy"}),
+        ("/redemptions", {"customer_id": name, "points": 1}),
+        ("/quotes", {"customer_id": name, "points": 1}),
+        (f"/accounts/{name}/adjustments", {"points": 5, "reason": "for Mrs Wang"}),
+        (f"/accounts/{name}/adjustments", {"points": -5, "reason": "for Mrs Wang"}),
+        ("/transfers", {"from_customer_id": name, "to_customer_id": name, "points": 1}),
+    ]
+    before = await tables(shop)
+    assert [(await post(staff, path, body)).status_code for path, body in asked] == [404] * len(asked)
+    assert await tables(shop) == before
+    # What was held runs out as any other hold.
+    await shop.live_until(NOW + DAY)
+    await whole(shop)
+
+
+async def test_a_hold_that_is_committed_as_it_runs_out_keeps_its_reward(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(bought(C, "o-1", "1000"))
+    body = {"name": "Tin", "kind": "product", "points": 10, "stock": 1}
+    reward = await made(staff, "/rewards", body)
+    quote = await made(staff, "/quotes", {"customer_id": C, "reward_id": reward["id"]})
+    hold = await made(staff, "/holds", {"quote_id": quote["id"], "ttl": 60})
+    await made(staff, f"/holds/{hold['id']}/commit")
+    shop.clock.set(shop.clock.now() + DAY)
+    # The keeper had found it due, and waited for the account.
+    keeper = HoldKeeper(shop.db, shop.clock, lambda: None)
+    await keeper.end(hold["id"])
+    assert (await staff.get(f"/rewards/{reward['id']}")).json()["stock_left"] == 0
+
+
+async def test_a_hold_that_ran_out_keeps_no_stock_from_being_changed(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(bought(C, "o-1", "1000"))
+    reward = await made(staff, "/rewards", {"name": "Tin", "kind": "product", "points": 10, "stock": 1})
+    quote = await made(staff, "/quotes", {"customer_id": C, "reward_id": reward["id"]})
+    await made(staff, "/holds", {"quote_id": quote["id"], "ttl": 60})
+    shop.clock.set(shop.clock.now() + DAY)
+    await made(staff, "/redemptions", {"customer_id": C, "points": 1})
+    changed = await staff.patch(f"/rewards/{reward['id']}", json={"stock": 0}, headers={"If-Match": '"1"'})
+    assert (changed.status_code, changed.json()["stock_left"]) == (200, 0)
+
+
+async def test_another_customer_s_key_and_quote_tell_nothing_of_him(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought("c-2", "o-2", "1000"))
+    scope = "loyalty:read loyalty:write"
+    async with shop.client(scope, C) as one, shop.client(scope, "c-2") as other:
+        asked = {"customer_id": C, "points": 90}
+        quote = await made(one, "/quotes", asked)
+        assert (await post(one, "/redemptions", asked, key="k-1")).status_code == 201
+        assert (await post(other, "/redemptions", asked, key="k-1")).status_code == 422
+        refused = await post(other, "/holds", {"quote_id": quote["id"]})
+        assert (refused.status_code, "shortfall" in refused.json()) == (404, False)
