@@ -46,7 +46,7 @@ class Replays:
             for event in missing
         ]  # fmt: skip
         await grants.give(tx, given, self.clock.now(), tell=False)
-        return Outcome()
+        return Outcome(_others(events, missing))
 
     async def apply_spent(self, tx: Tx, events: Sequence[Event]) -> Outcome:
         """Takes that aren't there, and those rolled back that weren't."""
@@ -59,7 +59,7 @@ class Replays:
         ]
         if missing:
             await self._apply(tx, missing)
-        return Outcome()
+        return Outcome(_others(events, missing))
 
     async def _apply(self, tx: Tx, events: Sequence[Event]) -> None:
         now = self.clock.now()
@@ -89,6 +89,12 @@ class Replays:
         )
         await journal.write(tx, accounts.values())
         await outbox.append(tx, SERVICE, journal.events, now)
+
+
+def _others(events: Sequence[Event], missing: Sequence[Event]) -> list[Event]:
+    """What was known already."""
+    ids = {id(event) for event in missing}
+    return [event for event in events if id(event) not in ids]
 
 
 def _take(data: PointsSpent, account_id: int) -> Take:

@@ -10,6 +10,8 @@ from services.loyalty.ledger.domain import Lot, LotKey, Posting
 
 TakeKind = Literal["redemption", "adjustment", "transfer"]
 HoldState = Literal["open", "committed", "voided", "expired"]
+MOST_LOTS = 1_000
+"""Of so many one event can tell, whatever their ids."""
 Portions = tuple[tuple[LotKey, int], ...]
 """Points of lots, in the order in which they were taken."""
 
@@ -70,12 +72,23 @@ class ShortOfPointsError(Exception):
         self.shortfall = shortfall
 
 
+class TooManyLotsError(Exception):
+    """So many points are of more lots than one event can tell of; ``points`` of them can be used at once."""
+
+    def __init__(self, points: int) -> None:
+        super().__init__(f"at most {points} points at once")
+        self.points = points
+
+
 class HoldExistsError(Exception):
     """There is a hold of that id."""
 
 
 def allocate(lots: Iterable[Lot], points: int, now: datetime) -> Portions:
-    """Points of the lots that are available ``now``, the soonest to expire first. Raises ShortOfPointsError."""
+    """Points of the lots that are available ``now``, the soonest to expire first.
+
+    Raises ShortOfPointsError and TooManyLotsError.
+    """
     usable = [lot for lot in lots if lot.posted and lot.award.bucket(now) == "available"]
     portions = []
     for lot in sorted(usable, key=_soonest):
@@ -86,6 +99,8 @@ def allocate(lots: Iterable[Lot], points: int, now: datetime) -> Portions:
         portions.append((lot.award.key, taken))
     if points:
         raise ShortOfPointsError(points)
+    if len(portions) > MOST_LOTS:
+        raise TooManyLotsError(sum(taken for _, taken in portions[:MOST_LOTS]))
     return tuple(portions)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Path, Response
 
 from services.loyalty.ledger.reading import holder_of
-from services.loyalty.ledger.spending import ShortOfPointsError
+from services.loyalty.ledger.spending import ShortOfPointsError, TooManyLotsError
 from services.loyalty.openapi import answers, page
 from services.loyalty.redemptions import examples
 from services.loyalty.redemptions.application import Redeemed, Redemptions
@@ -221,6 +221,12 @@ def short(error: ShortOfPointsError) -> ProblemError:
     return conflict("insufficient-points", f"{error.shortfall} points are missing.", shortfall=error.shortfall)
 
 
+def too_many(error: TooManyLotsError) -> ProblemError:
+    """Points of too many lots, as a problem."""
+    detail = f"These are the points of very many purchases: use at most {error.points} at once."
+    return conflict("too-many-lots", detail, points=error.points)
+
+
 def refused(error: RedemptionRefusedError) -> ProblemError:
     """What can't be any more, as a problem."""
     return conflict(error.code, error.detail)
@@ -230,5 +236,6 @@ ERRORS: dict[type[Exception], Callable[[Any], ProblemError]] = {
     ShortOfPointsError: short,
     RedemptionRefusedError: refused,
     NotThereError: lambda _: not_found(),
+    TooManyLotsError: too_many,
 }
 """How what can't be comes out."""

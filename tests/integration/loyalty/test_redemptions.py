@@ -10,8 +10,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from services.loyalty.ledger.spending import MOST_LOTS
 from services.loyalty.redemptions.keeping import HoldKeeper
 from shared.db import fetch
+from shared.messaging.envelope import MAX_BYTES
 from shared.messaging.records import Record
 from tests.integration.loyalty.shop import Shop
 from tests.kit.builders import NOW, at, purchase, record, returned
@@ -408,3 +410,19 @@ async def test_another_customer_s_key_and_quote_tell_nothing_of_him(shop: Shop) 
         assert (await post(other, "/redemptions", asked, key="k-1")).status_code == 422
         refused = await post(other, "/holds", {"quote_id": quote["id"]})
         assert (refused.status_code, "shortfall" in refused.json()) == (404, False)
+
+
+async def test_what_is_of_too_many_purchases_to_be_told_is_refused_with_what_can_be_used(
+    shop: Shop, staff: httpx.AsyncClient
+) -> None:
+    count = MOST_LOTS + 1
+    for start in range(0, count, 500):
+        orders = [f"{n:04}".rjust(128, "o") for n in range(start, min(start + 500, count))]
+        await shop.take(*(bought(C, order, "10") for order in orders))
+    refused = (await post(staff, "/redemptions", {"customer_id": C, "points": count})).json()
+    assert (refused["code"], refused["points"]) == ("too-many-lots", MOST_LOTS)
+    await made(staff, "/redemptions", {"customer_id": C, "points": MOST_LOTS})
+    async with shop.db.transaction() as tx:
+        told = await fetch(tx, "SELECT max(octet_length(value)) AS bytes FROM outbox WHERE topic = 'points-spent'")
+    assert told[0]["bytes"] < MAX_BYTES
+    await whole(shop)

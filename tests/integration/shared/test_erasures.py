@@ -33,7 +33,9 @@ NAMED = {
         "customers", "consents", "standing_orders", "erasures", *profile.OF_THE_FILE,
         *profile.OF_THE_STORY, *profile.PAIRS, *profile.QUEUES,
     },
-    "loyalty": {"accounts"},
+    "loyalty": {
+        "accounts", "coupons", "referral_codes", "customer_segments", "segment_history", "celebrations",
+    },
     "churn": set(churn.TABLES),
     "engagement": set(engagement.TABLES),
 }  # fmt: skip
