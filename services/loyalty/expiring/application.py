@@ -1,6 +1,6 @@
 """Points near their expiry: each person is told once for each day on which some of his expire."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from services.loyalty.programmes.domain import Programme, in_force
 from shared.clock import Clock
 from shared.contracts.points import PointsExpiring
 from shared.contracts.types import Cause
-from shared.db import Database
+from shared.db import Database, Tx
 from shared.jobs import last_run, ran
 from shared.messaging import merges, outbox
 from shared.messaging.outbox import UNNUMBERED, Outgoing
@@ -51,9 +51,7 @@ class ExpiryWarner:
         today = now.astimezone(self.zone).date()
         told = 0
         for ahead in range(current.expiry_warning + 1):
-            while found := await self._batch(today + ahead * _DAY, now):
-                told += found
-                self.wake()
+            told += await self._tell(today + ahead * _DAY, now)
         async with self.db.transaction() as tx:
             await store.forget(tx, today)
             await ran(tx, JOB, now)
@@ -81,25 +79,34 @@ class ExpiryWarner:
     def _waits(self, current: Programme, last: datetime | None, now: datetime) -> bool:
         return last is None or last < self._begun(current, now)
 
-    async def _batch(self, day: date, now: datetime) -> int:
-        """Up to 1000 persons of whose points some expire on that day. Answers how many were found."""
-        since, until = begins(day, self.zone), begins(day + _DAY, self.zone)
-        async with self.db.transaction() as tx:
-            await merges.share(tx)
-            persons = await store.untold(tx, day, now, since, until, ledger.BATCH)
-            if not persons:
-                return 0
-            # Whoever uses points of theirs, or erases them, comes before or after.
-            accounts = await ledger.lock_accounts(tx, persons)
-            caused_by = Cause(source=f"{ledger.JOBS}/{JOB}", id=f"expiring:{day.isoformat()}")
-            events = [
-                Outgoing(
-                    PointsExpiring(
-                        customer_id=accounts[person].customer_id, sequence=UNNUMBERED, caused_by=caused_by,
-                        occurred_at=now, points=points, expires_at=expires_at,
-                    )
-                )
-                for person, points, expires_at in await store.note(tx, persons, day, now, since, until)
-            ]  # fmt: skip
-            await outbox.append(tx, ledger.SERVICE, events, now)
-        return len(persons)
+    async def _tell(self, day: date, now: datetime) -> int:
+        """Everybody of whose points some expire on that day, in transactions of up to 1000 lots."""
+        since, until = max(begins(day, self.zone), now + timedelta.resolution), begins(day + _DAY, self.zone)
+        told, place = 0, (since, 0)
+        while True:
+            async with self.db.transaction() as tx:
+                await merges.share(tx)
+                persons, last = await store.near(tx, day, place, until, ledger.BATCH)
+                told += await self._tell_persons(tx, persons, day, (since, until), now) if persons else 0
+            if persons:
+                self.wake()
+            if last is None:
+                return told
+            place = last
+
+    async def _tell_persons(
+        self, tx: Tx, persons: Sequence[int], day: date, between: tuple[datetime, datetime], now: datetime
+    ) -> int:
+        # Whoever uses points of theirs, or erases them, comes before or after.
+        accounts = await ledger.lock_accounts(tx, persons)
+        noted = await store.note(tx, persons, day, *between, now)
+        caused_by = Cause(source=f"{ledger.JOBS}/{JOB}", id=f"expiring:{day.isoformat()}")
+        events = [
+            PointsExpiring(
+                customer_id=accounts[person].customer_id, sequence=UNNUMBERED, caused_by=caused_by, occurred_at=now,
+                points=points, expires_at=expires_at,
+            )
+            for person, points, expires_at in noted
+        ]  # fmt: skip
+        await outbox.append(tx, ledger.SERVICE, [Outgoing(event) for event in events], now)
+        return len(noted)

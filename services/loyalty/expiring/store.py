@@ -8,16 +8,23 @@ from datetime import date, datetime
 
 from shared.db import Tx, execute, fetch
 
-# By lots_expiring, a day at a time; what was told of it by the first column of the primary key.
-_UNTOLD = """
-SELECT DISTINCT coalesce(a.survivor_account_id, a.account_id) AS person
-FROM lots AS l JOIN accounts AS a USING (account_id)
-WHERE l.posted_in = 'available' AND l.due_at > :now AND l.due_at >= :since AND l.due_at < :until AND NOT EXISTS (
-    SELECT FROM expiry_warnings AS w JOIN accounts AS o USING (account_id)
-    WHERE w.day = :day AND coalesce(o.survivor_account_id, o.account_id)
-        = coalesce(a.survivor_account_id, a.account_id)
-)
-LIMIT :limit
+# By lots_expiring, so many lots at a time: of some programmes all expire at one instant.
+_NEAR = """
+SELECT l.due_at, l.account_id, a.person, EXISTS (
+    SELECT FROM expiry_warnings AS w WHERE w.day = :day AND w.account_id = a.person
+) OR EXISTS (
+    SELECT FROM accounts AS o JOIN expiry_warnings AS w USING (account_id)
+    WHERE o.survivor_account_id = a.person AND w.day = :day
+) AS told
+FROM (
+    SELECT due_at, account_id FROM lots
+    WHERE posted_in = 'available' AND due_at IS NOT NULL AND due_at < :until
+        AND (due_at, account_id) > (CAST(:at AS timestamptz), CAST(:account AS bigint))
+    ORDER BY due_at, account_id LIMIT :limit
+) AS l JOIN LATERAL (
+    SELECT coalesce(survivor_account_id, account_id) AS person FROM accounts WHERE account_id = l.account_id
+) AS a ON true
+ORDER BY l.due_at, l.account_id
 """
 # Noted of each account, so that whoever is parted again isn't told a second time.
 _NOTE = """
@@ -28,7 +35,7 @@ WITH free AS (
         UNION ALL
         SELECT survivor_account_id, account_id FROM accounts WHERE survivor_account_id = ANY(:persons)
     ) AS own JOIN lots AS l USING (account_id)
-    WHERE l.posted_in = 'available' AND l.due_at > :now AND l.due_at >= :since AND l.due_at < :until
+    WHERE l.posted_in = 'available' AND l.due_at >= :since AND l.due_at < :until
     GROUP BY own.person, l.account_id
 ), noted AS (
     INSERT INTO expiry_warnings (day, account_id, points, told_at)
@@ -41,23 +48,27 @@ SELECT min(due_at) AS at FROM lots WHERE posted_in = 'available' AND due_at IS N
 """
 _FORGET = "DELETE FROM expiry_warnings WHERE day < :day"
 
+Place = tuple[datetime, int]
+"""When a lot expires, and of which account it is."""
+
 Expiring = tuple[int, int, datetime]
 """The account that answers for a person, his free points that expire on a day, and when the first of them do."""
 
 
-async def untold(
-    tx: Tx, day: date, now: datetime, since: datetime, until: datetime, limit: int
-) -> list[int]:
-    """Persons, by the account that answers for each, who have points that expire from ``since`` on before ``until``
-    and weren't told of that day."""
-    rows = await fetch(tx, _UNTOLD, day=day, now=now, since=since, until=until, limit=limit)
-    return sorted(row["person"] for row in rows)
+async def near(
+    tx: Tx, day: date, after: Place, until: datetime, limit: int
+) -> tuple[list[int], Place | None]:
+    """The next lots that expire before ``until``: whose they are, by the account that answers for each person, without
+    those who were told of that day; and up to where these were, None where they were the last."""
+    rows = await fetch(tx, _NEAR, day=day, at=after[0], account=after[1], until=until, limit=limit)
+    persons = sorted({row["person"] for row in rows if not row["told"]})
+    return persons, (rows[-1]["due_at"], rows[-1]["account_id"]) if len(rows) == limit else None
 
 
 async def note(
-    tx: Tx, persons: Sequence[int], day: date, now: datetime, since: datetime, until: datetime
+    tx: Tx, persons: Sequence[int], day: date, since: datetime, until: datetime, now: datetime
 ) -> list[Expiring]:
-    """What of theirs expires then, noted as told; nothing of whom has nothing left."""
+    """What of theirs expires from ``since`` on before ``until``, noted as told; nothing of whom has nothing left."""
     rows = await fetch(tx, _NOTE, persons=list(persons), day=day, now=now, since=since, until=until)
     return [(row["person"], row["points"], row["expires_at"]) for row in rows]
 

@@ -213,14 +213,17 @@ async def test_of_the_erased_nothing_is_told(shop: Shop) -> None:
 
 
 async def test_more_persons_than_fit_a_batch_are_each_told_once(shop: Shop) -> None:
-    await posted(shop)
+    await posted(shop, expiry={"kind": "month-end", "months": 1})
     customers = [f"c-{number:04}" for number in range(1003)]
     await shop.take(*(order(f"o-{customer}", "100", 0, customer) for customer in customers))
+    await shop.take(order("o-more", "500", 0, customers[0]))
     await shop.live_until(NOW + 20 * DAY)
     at = await expires(shop, "o-c-0000")
     shop.clock.set(told_at(at))
     assert await shop.job("expiring").run() == 1003
-    assert sorted(customer for customer, *_ in await told(shop)) == customers
+    said = {customer: points for customer, points, *_ in await told(shop)}
+    assert said == {**dict.fromkeys(customers, 10), customers[0]: 60}
+    assert len(await told(shop)) == 1003
     assert await shop.job("expiring").run() == 0
 
 
