@@ -7,7 +7,6 @@ from services.loyalty.occasions import application as occasions_
 from services.loyalty.occasions import celebrations as celebrations_
 from services.loyalty.occasions.application import Occasions
 from services.loyalty.occasions.celebrations import Celebrations
-from services.loyalty.segments.application import apply_segments
 from shared.messaging.erasures import Erasing
 from shared.messaging.facts import ORDER_KINDS
 from shared.messaging.intake import UseCase
@@ -22,7 +21,7 @@ def use_cases(
         "customer-erased": erasing.apply,
         "points-granted": replays.apply_granted,
         "points-spent": replays.apply_spent,
-        "segment-changed": apply_segments,
+        "segment-changed": earning.apply_segments,
         **dict.fromkeys(ORDER_KINDS, earning.apply_orders),
         **dict.fromkeys(("customer-merged", "customer-unmerged"), joining.apply_merges),
         **dict.fromkeys(occasions_.TOPICS, occasions.apply),

@@ -18,8 +18,10 @@ from services.loyalty.ledger.application import Account, Journal
 from services.loyalty.ledger.domain import Cause, Lot
 from services.loyalty.ledger.persons import settle_persons
 from services.loyalty.programmes.application import Programmes
-from services.loyalty.programmes.domain import Programme, in_force
+from services.loyalty.programmes.domain import Programme, in_force, segments_of
 from services.loyalty.referrals.marks import orders_changed
+from services.loyalty.segments import application as segments
+from services.loyalty.segments.domain import NOWHERE, Membership
 from services.loyalty.tiers.application import Member, at_the_top, reassess, reassess_groups, spends_of
 from services.loyalty.tiers.domain import Spend, reach
 from shared.clock import Clock
@@ -54,13 +56,34 @@ class Earning:
         recorded = await facts.record(tx, events)
         if recorded.customers:
             now = self.clock.now()
-            groups = await merges.groups_of(tx, recorded.customers)
-            if groups.others:
-                accounts = await ledger.open_groups(tx, recorded.customers, groups, now)
-            else:
-                accounts = await ledger.open_accounts(tx, recorded.customers, now)
+            groups, accounts = await _locked(tx, recorded.customers, now)
             await _Batch(tx, known, self.zone, now, accounts, groups, recorded, in_force(known, now)).apply()
         return Outcome(recorded.duplicates, recorded.conflicts)
+
+    async def apply_segments(self, tx: Tx, events: Sequence[Event]) -> Outcome:
+        """Changes of segments: kept, and the orders judged anew that were placed after one that a rule asks for."""
+        # A fresh system has its first version from here on: whoever posts the next one waits with the lock for nobody.
+        await self.programmes.known(tx)
+        await segments.hold(tx)
+        await segments.keep(tx, events)
+        known = await self.programmes.known(tx)
+        asked = segments_of(known)
+        causes: dict[str, list[Cause]] = {}
+        for event in events:
+            if event.data.segment in asked:
+                causes.setdefault(event.data.customer_id, []).append(_cause(event))
+        if causes:
+            now = self.clock.now()
+            groups, accounts = await _locked(tx, sorted(causes), now)
+            late = {customer for customer in causes if _is_before(causes[customer], accounts[customer].last_at)}
+            persons = {groups.survivor(customer) for customer in late}
+            concerned = {customer: one for customer, one in accounts.items() if groups.survivor(customer) in persons}
+            if late:
+                await _Batch(
+                    tx, known, self.zone, now, concerned, groups, Recorded(refold=late), in_force(known, now),
+                    causes={customer: causes[customer] for customer in sorted(late)},
+                ).apply()
+        return Outcome()
 
     async def judgements(self, tx: Tx, customers: Sequence[str], lots: Sequence[Lot]) -> list[Judgement]:
         """How each order of a person's ids was judged: in its own id's history, by the versions that judged it."""
@@ -72,10 +95,13 @@ class Earning:
         versions = _Versions(known, {lot.award.source_id: lot.award.judged_with for lot in lots})
         histories = await facts.orders_of(tx, customers)
         pools = await _pools(tx, [one for own in histories.values() for one in own], versions, self.zone, store.read)
+        memberships = await segments.memberships(tx, customers, segments_of(known))
         judged = [
             Judged(order, versions(order)[0], judgement)
-            for orders in histories.values()
-            for order, judgement in zip(orders, fold(orders, versions, self.zone, pools)[1], strict=True)
+            for customer, orders in histories.items()
+            for order, judgement in zip(
+                orders, fold(orders, versions, self.zone, pools, memberships.get(customer, NOWHERE))[1], strict=True
+            )
         ]
         return sorted(judged, key=lambda one: (one.judgement.award.occurred_at, one.judgement.award.source_id))
 
@@ -94,7 +120,8 @@ class Earning:
         )
         orders = sorted([*history, order], key=lambda one: one.sort_key)
         pools = await _pools(tx, orders, versions, self.zone, store.read)
-        judged = fold(orders, versions, self.zone, pools)[1]
+        memberships = await segments.memberships(tx, [order.customer_id], segments_of(versions.known))
+        judged = fold(orders, versions, self.zone, pools, memberships.get(order.customer_id, NOWHERE))[1]
         return next(one for one in judged if one.award.source_id == order.order_id)
 
 
@@ -127,6 +154,7 @@ class _Batch:
     settled: set[int] = field(default_factory=set)
     histories: dict[str, History] = field(default_factory=dict)
     pools: Pools | None = None
+    memberships: Mapping[str, Membership] = field(default_factory=dict)
 
     async def apply(self) -> None:
         journal = Journal(self.now)
@@ -144,6 +172,7 @@ class _Batch:
             if customer not in refold
         }
         await self._load_spends(newest)
+        self.memberships = await segments.memberships(self.tx, newest.keys() | refold, segments_of(self.known))
         folds = await self._load_folds(refold) if refold else None
         if any(version.is_shared for version in self.known):
             judged = [order for own in newest.values() for _, order in own]
@@ -163,7 +192,11 @@ class _Batch:
 
     def _cause_of(self, account: Account) -> Cause:
         """What of the batch concerns this account, or else the last of it."""
-        return (self.causes.get(account.customer_id) or [_cause(self.recorded.fresh[-1])])[-1]
+        if own := self.causes.get(account.customer_id):
+            return own[-1]
+        if self.recorded.fresh:
+            return _cause(self.recorded.fresh[-1])
+        return [cause for causes in self.causes.values() for cause in causes][-1]
 
     def _is_late(self, customer: str, events: Sequence[Event]) -> bool:
         account = self.accounts[customer]
@@ -216,8 +249,9 @@ class _Batch:
         history = self.histories[account.customer_id]
         spends = self.spends.setdefault(account.customer_id, [])
         versions = _Versions(self.known, {})
+        membership = self.memberships.get(account.customer_id, NOWHERE)
         for event, order in orders:
-            history, judgement = judge(history, order, *versions(order), spends, self.zone, self.pools)
+            history, judgement = judge(history, order, *versions(order), spends, self.zone, self.pools, membership)
             cause = _cause(event)
             journal.open_lot(account, Lot(account.account_id, judgement.award), cause)
             self.causes.setdefault(account.customer_id, []).append(cause)
@@ -244,7 +278,8 @@ class _Batch:
                 self.causes.setdefault(account.customer_id, []).append(by_order[order_id])
         for customer in sorted(customers):
             account = self.accounts[customer]
-            history, judgements = fold(orders[customer], versions, self.zone, self.pools)
+            membership = self.memberships.get(customer, NOWHERE)
+            history, judgements = fold(orders[customer], versions, self.zone, self.pools, membership)
             own = [by_order[order.order_id] for order in orders[customer] if order.order_id in by_order]
             self.causes.setdefault(customer, []).extend(own)
             self._post_judgements(journal, account, judgements, lots, by_order)
@@ -264,8 +299,10 @@ class _Batch:
             lot = lots.get(award.source_id)
             if lot is not None and lot.account_id == account.account_id and lot.award == award:
                 continue
-            # An award that no event of its own changed hangs, by a cap or a bonus, on one that an event did.
-            cause = by_order.get(award.source_id) or self.causes[account.customer_id][-1]
+            # An award that no event of its own changed hangs, by a cap or a bonus, on one that an event did; or it was
+            # the customer's segments that changed.
+            cause = by_order.get(award.source_id)
+            cause = cause or _not_before(award.occurred_at, self.causes[account.customer_id][-1])
             if lot is None:
                 journal.open_lot(account, Lot(account.account_id, award), cause)
             elif lot.account_id != account.account_id:
@@ -318,6 +355,22 @@ async def _pools(
         programme, _ = versions(order)
         keys |= pools_of(order, programme, order.occurred_at.astimezone(zone).date())
     return Pools(grants, await open_(tx, sorted(keys)) if keys else {})
+
+
+async def _locked(tx: Tx, customers: Sequence[str], now: datetime) -> tuple[Groups, dict[str, Account]]:
+    groups = await merges.groups_of(tx, customers)
+    if groups.others:
+        return groups, await ledger.open_groups(tx, customers, groups, now)
+    return groups, await ledger.open_accounts(tx, customers, now)
+
+
+def _is_before(causes: Sequence[Cause], last_at: datetime | None) -> bool:
+    return last_at is not None and min(cause.occurred_at for cause in causes) < last_at
+
+
+def _not_before(at: datetime, cause: Cause) -> Cause:
+    """The cause of what can't have happened before that."""
+    return msgspec.structs.replace(cause, occurred_at=at) if cause.occurred_at < at else cause
 
 
 def _remember(account: Account, history: History) -> None:

@@ -14,6 +14,7 @@ from services.loyalty.earning.pools import Pools
 from services.loyalty.ledger.domain import Award
 from services.loyalty.programmes.domain import Programme
 from services.loyalty.programmes.rules import name_of
+from services.loyalty.segments.domain import NOWHERE, Membership
 from services.loyalty.tiers.domain import Spend
 from shared.contracts.orders import Order, spread
 
@@ -39,11 +40,12 @@ class Judgement(msgspec.Struct, frozen=True):
 
 def judge(
     history: History, order: Order, programme: Programme | None, judged_with: int, spends: Sequence[Spend],
-    zone: ZoneInfo, pools: Pools | None = None,
+    zone: ZoneInfo, pools: Pools | None = None, membership: Membership = NOWHERE,
 ) -> tuple[History, Judgement]:  # fmt: skip
     """An order by its version, and the history after it. ``spends``: of the orders before, for the tier held.
 
     ``pools``: what customers share, as it stands; without it nobody else is there. What is taken of it is settled.
+    ``membership``: what is known of the customer in the segments that the version asks for.
     """
     bought = bool(order.lines) and order.cancelled_at is None
     day = order.occurred_at.astimezone(zone).date()
@@ -51,7 +53,7 @@ def judge(
     parts: Sequence[Part] = ()
     case: Case | None = None
     if programme and bought and _earns(order, programme):
-        case = Case(history, order, programme, spends, day, counts, pools or _NOBODY_ELSE)
+        case = Case(history, order, programme, spends, day, counts, pools or _NOBODY_ELSE, membership)
         parts = case.parts()
     if pools is not None:
         while not pools.settle(order.order_id, case.claims(parts) if case else ()):
@@ -66,8 +68,9 @@ def judge(
 
 
 def fold(
-    orders: Sequence[Order], version_of: VersionOf, zone: ZoneInfo, pools: Pools | None = None
-) -> tuple[History, list[Judgement]]:
+    orders: Sequence[Order], version_of: VersionOf, zone: ZoneInfo, pools: Pools | None = None,
+    membership: Membership = NOWHERE,
+) -> tuple[History, list[Judgement]]:  # fmt: skip
     """The whole history of one customer's orders, sorted by their ``sort_key``.
 
     What a return frees of a cap is free from the return on: it re-judges no order before it.
@@ -86,11 +89,12 @@ def fold(
         spends: Sequence[Spend] = ()
         if programme and programme.asks_tier:
             spends = list(_known_spends(stood, programme.currency, order.occurred_at))
-        before, (history, judgement) = history, judge(history, order, programme, judged_with, spends, zone, pools)
+        before = history
+        history, judgement = judge(history, order, programme, judged_with, spends, zone, pools, membership)
         points: Sequence[int] = [judgement.award.points] * (len(order.refunds) + 1)
         if order.refunds and programme and judgement.parts:
             day = order.occurred_at.astimezone(zone).date()
-            case = Case(before, order, programme, spends, day, history.counts, pools)
+            case = Case(before, order, programme, spends, day, history.counts, pools, membership)
             after_each = _after_each_refund(case)
             freed += _givebacks(case, after_each)
             points = [sum(part.kept for part in parts) for parts in after_each]

@@ -16,6 +16,7 @@ from services.loyalty.earning.pools import BUDGET, Claim, Pools
 from services.loyalty.effects.domain import is_held_out
 from services.loyalty.programmes.domain import Programme
 from services.loyalty.programmes.rules import Cap, Rule, name_of
+from services.loyalty.segments.domain import NOWHERE, Membership
 from services.loyalty.tiers.domain import Ladder, Spend
 from shared.contracts.orders import Order, OrderLine
 
@@ -47,6 +48,7 @@ class Case:
     day: date
     counts: Counts
     pools: Pools
+    membership: Membership = NOWHERE
     claimed: list[tuple[str, Cap, int, int]] = field(default_factory=list)
     _whole: tuple[int, int] = (0, 0)
     _ladder: Ladder | None = None
@@ -104,6 +106,8 @@ class Case:
         if when.streak and self.counts.streak(when.streak.per) < when.streak.n:
             return False
         if rule.holdout and is_held_out(rule.id, self.order.customer_id, rule.holdout):
+            return False
+        if when.segments and not self.membership.is_in_any(when.segments, self.order.occurred_at):
             return False
         return not when.tiers or self._tiers.at(self.order.occurred_at) in when.tiers
 

@@ -21,7 +21,7 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
         "enrolments": await enrolments.forget(tx, erasure.ids),
         "accounts_kept_nameless": await store.rename(tx, erasure.names),
         "reasons_deleted": await store.forget_reasons(tx, erasure.names),
-        "customer_segments": await segments.forget(tx, erasure.ids),
+        "segments_deleted_or_kept_nameless": await segments.forget(tx, erasure.names),
         "adjustments_kept_without_reason": await adjustments.forget(tx, sorted(erasure.names.values()), erasure.now),
         "transfers_kept_without_reason": await transfers.forget(tx, sorted(erasure.names.values())),
         "celebrations": await celebrations.forget(tx, erasure.ids, sorted(erasure.names.values())),

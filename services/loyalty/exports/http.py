@@ -46,6 +46,7 @@ _EXAMPLE: dict[str, Any] = {
     "redemptions": [{"customer_id": "pos:1001", "redemption_id": "rd_4", "points": 50, "redeemed_at": _AT}],
     "reward_uses": [{"customer_id": "pos:1001", "use_id": "rd_4", "reward_id": "rw_1", "at": _AT, "state": "settled"}],
     "customer_segments": [{"customer_id": "pos:1001", "segment": "lifecycle", "class": "active", "changed_at": _AT}],
+    "segment_history": [{"customer_id": "pos:1001", "segment": "lifecycle", "class": "active", "occurred_at": _AT}],
     "coupons": [{"customer_id": "pos:1001", "coupon_id": "cn_1", "percent": "10", "state": "issued"}],
     "events": [{"kind": "purchase-recorded", "occurred_at": _AT, "data": {"order_id": "pos:88"}}],
     "merges": [],
@@ -86,6 +87,7 @@ class ExportView(BaseModel):
     redemptions: Rows
     reward_uses: Rows
     customer_segments: Rows
+    segment_history: Rows
     coupons: Rows
     events: Rows
     merges: Rows

@@ -116,6 +116,9 @@ SECTIONS: Sections = {
     "customer_segments": Section("""
         SELECT customer_id, segment, class, sequence, changed_at
         FROM customer_segments WHERE customer_id = ANY(:ids) ORDER BY customer_id, segment"""),
+    "segment_history": Section("""
+        SELECT customer_id, segment, sequence, class, occurred_at
+        FROM segment_history WHERE customer_id = ANY(:ids) ORDER BY customer_id, segment, sequence"""),
     # Who used somebody else's isn't told whose it was, nor he who.
     "coupons": Section("""
         SELECT CASE WHEN c.customer_id = ANY(:ids) THEN c.customer_id END AS customer_id,

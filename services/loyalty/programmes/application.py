@@ -10,6 +10,7 @@ import msgspec
 
 from services.loyalty.programmes import store
 from services.loyalty.programmes.domain import GREENWICH, Programme, first_programme, in_force, read_programme
+from services.loyalty.segments import application as segments
 from shared.clock import Clock
 from shared.db import Row, Tx
 
@@ -47,6 +48,9 @@ class Programmes:
 
     async def post(self, tx: Tx, body: dict[str, Any]) -> Posted:
         """Makes a new version of a validated body."""
+        if any("segment" in rule.get("when", {}) for rule in body.get("rules", ())):
+            # Whoever takes in a change of segments judges by every version that is there when he is done.
+            await segments.wait(tx)
         await self._ensure_seeded(tx)
         now = self.clock.now()
         version = await store.next_version(tx)

@@ -1,7 +1,7 @@
 """A programme version as the rules see it: integers, instants, and everything in the order it is applied."""
 
 import calendar
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from services.loyalty.occasions.domain import OccasionRule, is_occasion, read_oc
 from services.loyalty.privileges.domain import Privilege, read_privilege
 from services.loyalty.programmes.rules import ALWAYS, EVALUATED, WEEKDAYS, Cap, Nth, Rule, RuleBook, Scope, Streak, When
 from services.loyalty.referrals.domain import ReferralRule, is_referral, read_referral
+from services.loyalty.segments.domain import place_of
 from shared.contracts.currencies import MINOR_UNITS
 from shared.contracts.types import Money, scaled
 
@@ -108,7 +109,7 @@ class Programme(msgspec.Struct, frozen=True):
 
     Told of it: ``book`` finds the rules of an order; ``asks_tier``: what an order earns may hang on the tier held
     (``has_factors``: on its factor); ``has_caps``: a customer's; ``is_shared``: it has a budget, or a cap that all
-    customers share.
+    customers share; ``segments``: the names of those that its rules ask for.
     """
 
     version: int
@@ -140,6 +141,7 @@ class Programme(msgspec.Struct, frozen=True):
     has_factors: bool = False
     has_caps: bool = False
     is_shared: bool = False
+    segments: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         # What judging an order asks each time.
@@ -149,6 +151,7 @@ class Programme(msgspec.Struct, frozen=True):
         set_(self, "asks_tier", self.has_factors or any(rule.when.tiers for rule in self.rules))
         set_(self, "has_caps", bool(self.book.caps))
         shared = any(rule.cap and rule.cap.scope == "programme" for rule in self.rules)
+        set_(self, "segments", frozenset(segment for rule in self.rules for segment, _ in rule.when.segments))
         set_(self, "is_shared", shared or self.budget is not None)
 
     @property
@@ -182,6 +185,11 @@ class Programme(msgspec.Struct, frozen=True):
         if self.rounding == "ceiling":
             return -(-numerator // denominator)
         return (2 * numerator + denominator) // (2 * denominator)
+
+
+def segments_of(versions: Iterable[Programme]) -> set[str]:
+    """The names of the segments that any of these versions asks for."""
+    return {segment for version in versions for segment in version.segments}
 
 
 def in_force(versions: Sequence[Programme], at: datetime) -> Programme | None:
@@ -337,6 +345,7 @@ def _when(fields: dict[str, Any], currency: str) -> When:
         until=date.fromisoformat(days["to"]) if "to" in days else None,
         least=Money(amount=least, currency=currency).minor if least else 0,
         tiers=frozenset(fields.get("tier", ())),
+        segments=frozenset(map(place_of, fields.get("segment", ()))),
         streak=Streak(streak["n"], streak["per"]) if streak else None,
     )
 

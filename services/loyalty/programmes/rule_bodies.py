@@ -44,7 +44,8 @@ class NthBody(Strict):
 class When(Strict):
     """Which orders and which of their lines a rule is about: whatever is named has to hold, of a list one of it.
 
-    ``paid_at_least``: for the order as it was bought, in the programme's currency. ``tier``: held when it was placed.
+    ``paid_at_least``: for the order as it was bought, in the programme's currency. ``tier``: held when it was placed;
+    ``segment``: one that the customer was in just before that, such as ``regulars`` or ``lifecycle:dormant``.
     ``kind``: of an activity, the only condition of rules on occasions.
     """
 
@@ -56,6 +57,7 @@ class When(Strict):
     days: Days | None = None
     paid_at_least: DecimalAmount | None = None
     tier: Names | None = None
+    segment: Names | None = None
     streak: StreakBody | None = None
     kind: Annotated[list[ActivityKind], Field(min_length=1)] | None = None
 

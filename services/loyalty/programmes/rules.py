@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
+from services.loyalty.segments.domain import Place
 from shared.contracts.orders import Order, OrderLine
 
 Period = Literal["day", "week", "month", "year", "lifetime"]
@@ -57,7 +58,8 @@ class When(msgspec.Struct, frozen=True):
     """Which orders a rule is about, and which of their lines. What isn't named, matches.
 
     ``weekdays`` from Monday 0, ``since`` and ``until`` (the day after the last) are days of the house's zone; ``least``
-    is what was paid for the order at the least, in minor units; ``tiers``: one of them was held when it was placed.
+    is what was paid for the order at the least, in minor units; ``tiers``: one of them was held when it was placed;
+    ``segments``: the customer was in one of them.
     """
 
     categories: frozenset[str] = frozenset()
@@ -69,6 +71,7 @@ class When(msgspec.Struct, frozen=True):
     until: date | None = None
     least: int = 0
     tiers: frozenset[str] = frozenset()
+    segments: frozenset[Place] = frozenset()
     streak: Streak | None = None
 
     def lines_of(self, order: Order) -> Sequence[OrderLine]:

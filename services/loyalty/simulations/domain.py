@@ -13,6 +13,7 @@ from services.loyalty.earning.pools import Grant, Pools
 from services.loyalty.occasions.domain import is_occasion
 from services.loyalty.programmes.domain import Programme, in_force, not_yet_evaluated
 from services.loyalty.referrals.domain import is_referral
+from services.loyalty.segments.domain import NOWHERE, Membership
 from services.loyalty.tiers.domain import Ladder, Spend, measures_points
 from shared.contracts.orders import Order
 
@@ -112,11 +113,12 @@ class Figures(msgspec.Struct):
 class Past(msgspec.Struct, frozen=True):
     """What became of orders. ``judged_with``: the newest version known when each was judged first, as its lot says.
     ``used``: of the points of each. ``grants``: what each has of what all customers share; it keeps that where it is
-    judged as it was, else nobody else is there."""
+    judged as it was, else nobody else is there. ``memberships``: in segments, of each id."""
 
     judged_with: Mapping[str, int]
     used: Mapping[str, int] = {}
     grants: Grants = {}
+    memberships: Mapping[str, Membership] = {}
 
 
 class Bench(msgspec.Struct, frozen=True):
@@ -135,8 +137,8 @@ class Bench(msgspec.Struct, frozen=True):
         tried: list[Judgement] = []
         compared: list[Judgement] = []
         for orders in ids:
-            tried += self._judged(orders, self.tried, as_it_was, past.grants)
-            compared += self._judged(orders, self.compared, as_it_was, past.grants)
+            tried += self._judged(orders, self.tried, as_it_was, past)
+            compared += self._judged(orders, self.compared, as_it_was, past)
         months = [month_of(each.award.occurred_at, self.zone) for each in tried if self._is_in(each.award.occurred_at)]
         if months:
             figures.customers += 1
@@ -167,7 +169,7 @@ class Bench(msgspec.Struct, frozen=True):
         orders: Sequence[Order],
         version: Programme | None,
         as_it_was: VersionOf,
-        grants: Grants,
+        past: Past,
     ) -> list[Judgement]:
         def version_of(order: Order) -> tuple[Programme | None, int]:
             if version is None or not self._is_in(order.occurred_at):
@@ -177,10 +179,11 @@ class Bench(msgspec.Struct, frozen=True):
         own = {
             (order.order_id, rule): grant
             for order in orders
-            if order.order_id in grants and version_of(order)[0] is as_it_was(order)[0]
-            for rule, grant in grants[order.order_id].items()
+            if order.order_id in past.grants and version_of(order)[0] is as_it_was(order)[0]
+            for rule, grant in past.grants[order.order_id].items()
         }
-        return fold(orders, version_of, self.zone, Pools(own))[1]
+        membership = past.memberships.get(orders[0].customer_id, NOWHERE)
+        return fold(orders, version_of, self.zone, Pools(own), membership)[1]
 
     def _tier(self, version: Programme | None, judgements: Sequence[Judgement]) -> str:
         if version is None or not version.tiers:

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from services.loyalty.programmes.application import Programmes
-from services.loyalty.programmes.domain import Programme, read_programme
+from services.loyalty.programmes.domain import Programme, read_programme, segments_of
+from services.loyalty.segments.application import memberships
 from services.loyalty.simulations import store
 from services.loyalty.simulations.domain import Bench, Figures, Trial
 from shared.clock import SystemClock
@@ -53,9 +54,14 @@ async def work(task: Task) -> None:
             await store.import_snapshot(tx, task.snapshot)
             _say(Said(0))
             bench = await _bench(tx, task)
+            asked = segments_of([*bench.known, bench.tried])
             is_shared = any(version.is_shared for version in bench.known)
             while persons := await store.persons_after(tx, after, task.part, task.parts, BATCH):
                 histories, past = await store.histories(tx, persons, task.trial.until, is_shared=is_shared)
+                if asked:
+                    customers = {orders[0].customer_id for ids in histories.values() for orders in ids}
+                    known = await memberships(tx, customers, asked)
+                    past = msgspec.structs.replace(past, memberships=known)
                 for ids in histories.values():
                     if ids:
                         bench.count(figures, ids, past)
