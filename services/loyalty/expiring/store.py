@@ -26,17 +26,20 @@ FROM (
 ) AS a ON true
 ORDER BY l.due_at, l.account_id
 """
-# Noted of each account, so that whoever is parted again isn't told a second time.
+# Noted of each account, so that whoever is parted again isn't told a second time. Account by account by their index,
+# whatever the planner believes of a day on which everything expires: OFFSET keeps the lateral part apart.
 _NOTE = """
 WITH free AS (
-    SELECT own.person, l.account_id, sum(l.posted)::bigint AS points, min(l.due_at) AS expires_at
+    SELECT own.person, own.account_id, sum(l.posted)::bigint AS points, min(l.due_at) AS expires_at
     FROM (
         SELECT id AS person, id AS account_id FROM unnest(CAST(:persons AS bigint[])) AS asked (id)
         UNION ALL
         SELECT survivor_account_id, account_id FROM accounts WHERE survivor_account_id = ANY(:persons)
-    ) AS own JOIN lots AS l USING (account_id)
-    WHERE l.posted_in = 'available' AND l.due_at >= :since AND l.due_at < :until
-    GROUP BY own.person, l.account_id
+    ) AS own, LATERAL (
+        SELECT posted, due_at FROM lots
+        WHERE account_id = own.account_id AND posted_in = 'available' AND due_at >= :since AND due_at < :until OFFSET 0
+    ) AS l
+    GROUP BY own.person, own.account_id
 ), noted AS (
     INSERT INTO expiry_warnings (day, account_id, points, told_at)
     SELECT :day, account_id, points, :now FROM free ORDER BY account_id
