@@ -6,6 +6,7 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from services.loyalty.expiring.application import begins
+from services.loyalty.programmes.bodies import EXAMPLE
 from shared.db import fetch
 from shared.messaging.records import Record
 from tests.integration.loyalty.shop import Shop
@@ -241,3 +242,19 @@ def test_a_day_begins_when_the_clocks_of_the_house_say_so() -> None:
     assert text(begins(date(2026, 11, 20), TAIPEI)) == "2026-11-19T16:00:00Z"
     assert text(begins(date(2026, 3, 29), ZoneInfo("Europe/Berlin"))) == "2026-03-28T23:00:00Z"
     assert text(begins(date(2026, 3, 30), ZoneInfo("Europe/Berlin"))) == "2026-03-29T22:00:00Z"
+
+
+async def test_the_days_are_from_1_to_365_and_the_first_version_says_none(shop: Shop) -> None:
+    async with shop.client("loyalty:read loyalty:write") as staff:
+        first = (await staff.get("/programmes/current")).json()
+        assert "expiry_warning_days" not in first
+        body = {key: value for key, value in EXAMPLE.items() if key != "expiry_warning_days"} | {"currency": "TWD"}
+        body["points"] = {**body["points"], "per": {"amount": "10", "currency": "TWD"}}
+        for days, status in ((0, 422), (366, 422), (365, 201), (1, 201)):
+            asked = {**body, "expiry_warning_days": days}
+            answer = await staff.post("/programmes", json=asked, headers={"Idempotency-Key": uuid4().hex})
+            assert answer.status_code == status, answer.text
+            if status == 201:
+                assert answer.json()["expiry_warning_days"] == days
+            else:
+                assert answer.json()["errors"][0]["pointer"] == "/expiry_warning_days"
