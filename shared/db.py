@@ -1,17 +1,16 @@
-"""PostgreSQL: SQLAlchemy's engine for the pool, the driver itself for transactions and SQL with bound parameters."""
+"""PostgreSQL on the driver itself: connections, transactions, SQL with bound parameters, what is worth another try."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NewType
 
 import asyncpg
-from sqlalchemy import PoolProxiedConnection, text
+import msgspec
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import create_async_engine
 
 if TYPE_CHECKING:
     Reader = asyncpg.Connection[asyncpg.Record]
@@ -59,18 +58,11 @@ class Database:
         """``dsn`` is ``postgresql://user:password@host:port/database``. Connects when needed, up to twice ``pool_size``
         times."""
         self.connections = 2 * pool_size
+        self.patience = 30.0
+        """Seconds until whoever waits for a connection gives up."""
         self._dsn, self._application_name = dsn, application_name
-        self.engine = create_async_engine(
-            dsn.replace("postgresql://", "postgresql+asyncpg://", 1),
-            # None is opened beside the pool: given back, it would be closed, which ``connection`` has no greenlet for.
-            pool_size=self.connections,
-            max_overflow=0,
-            pool_use_lifo=True,
-            connect_args={
-                "connection_class": _Connection,
-                "server_settings": {"application_name": application_name, **_SESSION},
-            },
-        )
+        self._free = asyncio.Semaphore(self.connections)
+        self._at_rest: list[Reader] = []
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -82,12 +74,8 @@ class Database:
     async def connection(self) -> AsyncIterator[Reader]:
         """A connection on which each statement stands for itself: for a read that is asked often and is one statement,
         so that it sees one instant without the round trips of a transaction."""
-        pooled = await self.engine.raw_connection()
-        while (driver := _driver_of(pooled)).is_closed():
-            # It was lost while it rested; nothing has been asked of it yet.
-            pooled.invalidate()
-            pooled.close()
-            pooled = await self.engine.raw_connection()
+        at_rest = self._at_rest
+        driver = await self._take()
         lost = False
         try:
             yield driver
@@ -101,8 +89,12 @@ class Database:
         finally:
             if lost or driver.is_closed() or driver.is_in_transaction():
                 driver.terminate()
-                pooled.invalidate()
-            pooled.close()
+            elif at_rest is self._at_rest:
+                at_rest.append(driver)
+            else:
+                # The others of its time were given back meanwhile.
+                driver.terminate()
+            self._free.release()
 
     @asynccontextmanager
     async def apart(self) -> AsyncIterator[Tx]:
@@ -116,8 +108,56 @@ class Database:
             await apart.close()
 
     async def close(self) -> None:
-        """Gives all connections back."""
-        await self.engine.dispose()
+        """Gives all connections back; those at work follow."""
+        at_rest, self._at_rest = self._at_rest, []
+        for driver in at_rest:
+            await driver.close()
+
+    async def _take(self) -> Reader:
+        """The connection that was given back last, or a new one. A place is taken by it."""
+        if self._free.locked():
+            async with asyncio.timeout(self.patience):
+                await self._free.acquire()
+        else:
+            await self._free.acquire()
+        try:
+            while self._at_rest:
+                # It may have been lost while it rested; nothing has been asked of it yet.
+                if not (driver := self._at_rest.pop()).is_closed():
+                    return driver
+            return await self._connect()
+        except BaseException:
+            self._free.release()
+            raise
+
+    async def _connect(self) -> Reader:
+        driver = await asyncpg.connect(
+            self._dsn,
+            connection_class=_Connection,
+            server_settings={"application_name": self._application_name, **_SESSION},
+        )
+        try:
+            for name, prefix in (("json", b""), ("jsonb", b"\x01")):
+                # It goes in as text, and comes out as what that says. In binary, for arrays of it, too.
+                await driver.set_type_codec(
+                    name,
+                    schema="pg_catalog",
+                    format="binary",
+                    encoder=partial(_json_in, prefix),
+                    decoder=partial(_json_out, len(prefix)),
+                )
+        except BaseException:
+            driver.terminate()
+            raise
+        return driver
+
+
+def _json_in(prefix: bytes, document: str) -> bytes:
+    return prefix + document.encode()
+
+
+def _json_out(skipped: int, document: bytes) -> Any:
+    return msgspec.json.decode(document[skipped:])
 
 
 @asynccontextmanager
@@ -138,12 +178,6 @@ async def begun(connection: Reader) -> AsyncIterator[Tx]:
         raise
     async with _or_terminated(connection):
         await transaction.commit()
-
-
-def _driver_of(pooled: PoolProxiedConnection) -> Reader:
-    driver = pooled.driver_connection
-    assert isinstance(driver, asyncpg.Connection), "the engine is asyncpg's"
-    return driver
 
 
 @asynccontextmanager
@@ -185,18 +219,16 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed when run again: deadlock, serialization, a lost connection, a full disk.
 
     An argument that the driver refuses (``asyncpg.DataError`` is an InterfaceError) stays wrong however often it is
-    sent. The pool speaks of a connection that it can't open in errors of its own. A statement that was prepared before
+    sent. A statement that was prepared before
     a migration of its table fails once a connection.
     """
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return True
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or _is_transient_state(getattr(error.orig, "sqlstate", None))
     if isinstance(error, asyncpg.PostgresError):
         return _is_transient_state(error.sqlstate)
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error)
-    return isinstance(error, OSError | PoolTimeout)
+    return isinstance(error, OSError)
 
 
 def columns(rows: Sequence[Mapping[str, Any] | tuple[Any, ...]], width: int) -> list[list[Any]]:

@@ -26,7 +26,7 @@ _WRITE = "INSERT INTO bare_movements (balance_id, points, occurred_at) VALUES ($
 
 async def measure(dsn: str, customers: int, transactions: int) -> float:
     """``transactions`` over so many balances in turn, ``BEGIN; SELECT … FOR UPDATE; UPDATE; INSERT; COMMIT`` each, on 8
-    connections; how many a second. ``dsn``: of a database in which tables may be made.
+    connections; in how many seconds. ``dsn``: of a database in which tables may be made.
 
     Raises AssertionError if one is lost.
     """
@@ -49,7 +49,7 @@ async def measure(dsn: str, customers: int, transactions: int) -> float:
             assert written == transactions + CONNECTIONS, f"{written} stand"
         finally:
             await opened[0].execute("DROP TABLE bare_balances, bare_movements")
-    return transactions / seconds
+    return seconds
 
 
 async def _work(connection: "asyncpg.Connection[asyncpg.Record]", waiting: Iterable[int]) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from deploy.bench.loyalty import bare
 from deploy.bench.loyalty.bare import CONNECTIONS
 from deploy.bench.loyalty.earning import BATCH, post
 from deploy.bench.loyalty.programmes import programme
@@ -24,6 +25,7 @@ from shared.messaging.records import Record
 from shared.service import Service
 from shared.settings import HouseSettings
 
+Shown = Callable[[int, int], None]
 STEPS = 3
 """Transactions of a redemption, each with its idempotency key."""
 _HELD_FOR = timedelta(minutes=15)
@@ -33,20 +35,25 @@ _USED = "SELECT count(*) AS redemptions, coalesce(sum(points), 0) AS points FROM
 
 @dataclass(frozen=True, slots=True)
 class Redeemed:
-    """Redemptions a second, of one customer and of as many as there are redemptions."""
+    """A second, of one customer and of as many as there are redemptions: redemptions, and as many bare transactions as
+    these are made of, by turns."""
 
     hot_per_second: float
     spread_per_second: float
+    bare_hot_per_second: float
+    bare_spread_per_second: float
 
 
-async def measure(stage: Stage, database: Fresh, redemptions: int) -> Redeemed:
-    """So many of one customer, then one of each of so many, a point each, 8 at a time, as the routes do them but for
-    HTTP itself.
+async def measure(stage: Stage, database: Fresh, redemptions: int, turns: int, show: Shown) -> Redeemed:
+    """So many of one customer, and one of each of so many, a point each, 8 at a time, as the routes do them but for
+    HTTP itself. In each turn the bare ones go first: a machine's pace is both's.
 
     Raises AssertionError if one is lost.
     """
     service = stage.build("loyalty", database.dsn)
-    hot, many = "bench:hot", [f"bench:{n}" for n in range(redemptions)]
+    share = redemptions // turns
+    hot, many = "bench:hot", [f"bench:{n}" for n in range(share * turns)]
+    seconds = dict.fromkeys(("bare hot", "hot", "bare spread", "spread"), 0.0)
     try:
         await service.start(())
         await post(stage, service, {**programme(1), "pending_days": 0})
@@ -55,17 +62,26 @@ async def measure(stage: Stage, database: Fresh, redemptions: int) -> Redeemed:
         room = Redemptions(clock, Programmes(clock, house.currency, house.zone), house.zone)
         # The first of each connection prepares its statements.
         await _all(room, service.db, [hot] * CONNECTIONS, "first")
-        seconds = [
-            await _all(room, service.db, customers, name)
-            for name, customers in (("hot", [hot] * redemptions), ("spread", many))
-        ]
+        for turn in range(turns):
+            show(turn, turns)
+            of_turn = many[turn * share : (turn + 1) * share]
+            for name, customers in (("hot", [hot] * share), ("spread", of_turn)):
+                balances = len(set(customers))
+                seconds[f"bare {name}"] += await bare.measure(database.admin_dsn, balances, STEPS * share)
+                seconds[name] += await _all(room, service.db, customers, f"{name}-{turn}")
+        show(turns, turns)
         async with service.db.transaction() as tx:
             used = (await fetch(tx, _USED))[0]
-        done = 2 * redemptions + CONNECTIONS
+        done = 2 * share * turns + CONNECTIONS
         assert (used["redemptions"], used["points"]) == (done, done), f"{used} of {done}"
     finally:
         await service.stop()
-    return Redeemed(redemptions / seconds[0], redemptions / seconds[1])
+    return Redeemed(
+        share * turns / seconds["hot"],
+        share * turns / seconds["spread"],
+        STEPS * share * turns / seconds["bare hot"],
+        STEPS * share * turns / seconds["bare spread"],
+    )
 
 
 async def _all(room: Redemptions, db: Database, customers: Sequence[str], name: str) -> float:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from deploy.bench.loyalty import backtest, bare, earning, reading, redemption
+from deploy.bench.loyalty import backtest, earning, reading, redemption
 from deploy.bench.loyalty.report import LoyaltyFigures, loyalty_table
 from deploy.bench.profile.run import Bars, Show
 from deploy.bench.purchases import purchases
@@ -58,14 +58,10 @@ async def measured(size: Size, show: Show) -> LoyaltyFigures:
             stage, made[:16_000], size.requests, lambda done, of: show("accounts", done, of)
         )
         tested = await backtest.measure(stage, size.customers, midnight, lambda done, of: show("backtest", done, of))
-        show("redemptions", 0, 3)
         async with stage.database("loyalty") as database:
-            hot = await bare.measure(database.admin_dsn, 1, size.redemptions)
-            show("redemptions", 1, 3)
-            spread = await bare.measure(database.admin_dsn, size.redemptions, size.redemptions)
-            show("redemptions", 2, 3)
-            redeemed = await redemption.measure(stage, database, size.redemptions)
-            show("redemptions", 3, 3)
+            redeemed = await redemption.measure(
+                stage, database, size.redemptions, size.turns, lambda done, of: show("redemptions", done, of)
+            )
     return LoyaltyFigures(
         purchases=size.purchases,
         customers=tested.customers,
@@ -85,10 +81,10 @@ async def measured(size: Size, show: Show) -> LoyaltyFigures:
         backtest_meanwhile_p99_ms=round(tested.meanwhile_p99_ms, 2),
         redemptions_hot_per_second=round(redeemed.hot_per_second, 1),
         redemptions_spread_per_second=round(redeemed.spread_per_second, 1),
-        redemption_hot=round(redemption.STEPS * redeemed.hot_per_second / hot, 3),
-        redemption_spread=round(redemption.STEPS * redeemed.spread_per_second / spread, 3),
-        bare_hot_per_second=round(hot, 1),
-        bare_spread_per_second=round(spread, 1),
+        redemption_hot=round(redemption.STEPS * redeemed.hot_per_second / redeemed.bare_hot_per_second, 3),
+        redemption_spread=round(redemption.STEPS * redeemed.spread_per_second / redeemed.bare_spread_per_second, 3),
+        bare_hot_per_second=round(redeemed.bare_hot_per_second, 1),
+        bare_spread_per_second=round(redeemed.bare_spread_per_second, 1),
         cores=os.cpu_count() or 1,
         seconds=round(time.monotonic() - began, 1),
     )

@@ -11,7 +11,6 @@ from shared.contracts.types import Money
 from shared.db import Row, Tx, execute, fetch
 from shared.messaging.merges import SHARED
 
-_money = msgspec.json.Decoder(Money)
 _TERMS = "reward_id, reward_version, points, price, order_id"
 _QUOTE = f"quote_id, account_id, {_TERMS}, created_at, expires_at"
 _ADD_QUOTE = f"""
@@ -155,7 +154,7 @@ def _terms_row(terms: Terms) -> dict[str, Any]:
 
 
 def _terms(row: Row) -> Terms:
-    price = _money.decode(row["price"]) if row["price"] else None
+    price = msgspec.convert(row["price"], Money) if row["price"] else None
     return Terms(row["points"], row["reward_id"], row["reward_version"], price, row["order_id"])
 
 

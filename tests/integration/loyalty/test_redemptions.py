@@ -290,9 +290,10 @@ async def test_points_stock_and_code_go_together(shop: Shop, staff: httpx.AsyncC
 async def test_what_is_promised_and_not_handed_over_in_time_is_told_once(shop: Shop, staff: httpx.AsyncClient) -> None:
     await shop.take(bought(C, "o-1", "1000"))
     body = {"name": "Tin", "kind": "product", "points": 10, "fulfilment": {"due_days": 3}}
-    reward = await made(staff, "/rewards", body)
+    reward = await made(staff, "/rewards", {**body, "price": {"amount": "50.00", "currency": "TWD"}})
     late, done = [await made(staff, "/redemptions", {"customer_id": C, "reward_id": reward["id"]}) for _ in range(2)]
     assert late["fulfilment"]["state"] == "open"
+    assert (await staff.get(f"/redemptions/{late['id']}")).json()["price"] == {"amount": "50.00", "currency": "TWD"}
     await made(staff, f"/redemptions/{done['id']}/fulfilment", {"state": "sent"})
     await made(staff, f"/redemptions/{done['id']}/fulfilment", {"state": "done"})
     refused = await post(staff, f"/redemptions/{done['id']}/rollback", {"reason": "?"})

@@ -72,7 +72,7 @@ async def test_a_lock_that_is_not_to_be_had_is_transient(database: Database) -> 
 
 async def test_an_empty_pool_is_transient(test_database: TestDatabase) -> None:
     db = Database(test_database.dsn, pool_size=1)
-    db.engine.pool._timeout = 0.05  # type: ignore[attr-defined]
+    db.patience = 0.05
     async with db.transaction(), db.transaction():
         assert is_transient(await error_of(db, lambda tx: fetch(tx, "SELECT 1")))
     await db.close()
