@@ -91,14 +91,18 @@ def fold(
             spends = list(_known_spends(stood, programme.currency, order.occurred_at))
         before = history
         history, judgement = judge(history, order, programme, judged_with, spends, zone, pools, membership)
-        points: Sequence[int] = [judgement.award.points] * (len(order.refunds) + 1)
+        award = judgement.award
+        worth_each = [(award.net_minor, award.points)]
         if order.refunds and programme and judgement.parts:
             day = order.occurred_at.astimezone(zone).date()
             case = Case(before, order, programme, spends, day, history.counts, pools, membership)
             after_each = _after_each_refund(case)
             freed += _givebacks(case, after_each)
             points = [sum(part.kept for part in parts) for parts in after_each]
-        stood.append((order, judgement.award.currency, list(zip(_nets(order, programme), points, strict=True))))
+            worth_each = list(zip(_nets(order, programme), points, strict=True))
+        elif order.refunds:
+            worth_each = [(net, award.points) for net in _nets(order, programme)]
+        stood.append((order, award.currency, worth_each))
         judged.append(judgement)
         versions.append(programme)
     newest = [order.occurred_at for order in orders]
