@@ -48,7 +48,7 @@ class AskedAdjustment(Strict):
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": examples.ASKED})
 
-    points: Annotated[int, Field(ge=-MOST, le=MOST), AfterValidator(_some)]
+    points: Annotated[int, Field(strict=True, ge=-MOST, le=MOST), AfterValidator(_some)]
     reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
     expires_at: Annotated[AwareDatetime, AfterValidator(_in_our_time)] | None = None
 

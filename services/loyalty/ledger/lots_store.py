@@ -61,23 +61,22 @@ WITH lapsed AS (
     FROM (SELECT unnest(source_ids) AS source_id, unnest(origins) AS origin, unnest(portions) AS points
           FROM holds WHERE account_id = ANY(:accounts) AND state = 'open' AND expires_at <= :at) AS h
     GROUP BY h.source_id, h.origin
-), free AS (
+), live AS (
     SELECT l.points, l.origin, l.available_from, l.expires_at, l.held - coalesce(h.points, 0) AS held,
-           l.posted + greatest(0, coalesce(h.points, 0) - l.owed) AS free,
-           l.owed - l.repaid - least(l.owed, coalesce(h.points, 0)) AS owed
+           l.posted + coalesce(h.points, 0) AS free, coalesce(l.expires_at > :at, true) AS lasts
     FROM lots AS l LEFT JOIN lapsed AS h ON h.source_id = l.source_id AND h.origin = l.origin
     WHERE l.account_id = ANY(:accounts)
+), next AS (
+    SELECT min(expires_at) AS at FROM live WHERE lasts AND free > 0
 )
-SELECT coalesce(sum(free) FILTER (WHERE available_from <= :at AND (expires_at IS NULL OR expires_at > :at)), 0)
-           AS available,
-       coalesce(sum(free) FILTER (WHERE available_from > :at AND (expires_at IS NULL OR expires_at > :at)), 0)
-           AS pending,
+SELECT coalesce(sum(free) FILTER (WHERE lasts AND available_from <= :at), 0) AS available,
+       coalesce(sum(free) FILTER (WHERE lasts AND available_from > :at), 0) AS pending,
        coalesce(sum(held), 0) AS held,
-       coalesce(sum(owed), 0) + (SELECT coalesce(sum(foreign_points), 0) FROM takes WHERE account_id = ANY(:accounts))
-           AS debt,
        coalesce(sum(points) FILTER (WHERE origin NOT IN ('adjustment', 'transfer')), 0) AS lifetime_earned,
-       min(expires_at) FILTER (WHERE expires_at > :at AND free > 0) AS next_at
-FROM free
+       (SELECT at FROM next) AS next_at,
+       coalesce(sum(free) FILTER (WHERE expires_at = (SELECT at FROM next)), 0) AS expiring,
+       (SELECT bool_or(unsettled) FROM accounts WHERE account_id = ANY(:accounts)) AS unsettled
+FROM live
 """
 # `available` of persons who owe nothing and of whose holds none has lapsed; null of others.
 _FUNDS = """
@@ -98,7 +97,6 @@ SELECT owner, accounts, CASE
 END AS available
 FROM own
 """
-_EXPIRING = "SELECT coalesce(sum(posted), 0) AS points FROM lots WHERE account_id = ANY(:accounts) AND expires_at = :at"
 _POSTED = """
 SELECT account_id, book, sum(points)::bigint AS points
 FROM (
@@ -182,13 +180,9 @@ async def funds(tx: Tx, customer: str, at: datetime) -> tuple[int, list[int], in
 
 
 async def balance(tx: Tx, accounts: Sequence[int], at: datetime) -> Row:
-    """available, pending, held, debt, lifetime_earned and the next expiry as they are at an instant."""
+    """available, pending, held, lifetime_earned and the next expiry as they are at an instant; of a person who is
+    ``unsettled`` only his takes and holds tell."""
     return (await fetch(tx, _BALANCE, accounts=list(accounts), at=at))[0]
-
-
-async def expiring(tx: Tx, accounts: Sequence[int], at: datetime) -> int:
-    """The points that expire at exactly that instant."""
-    return int((await fetch(tx, _EXPIRING, accounts=list(accounts), at=at))[0]["points"])
 
 
 async def posted(tx: Tx, accounts: Sequence[int]) -> dict[tuple[int, str], int]:

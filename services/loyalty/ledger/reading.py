@@ -7,7 +7,7 @@ import msgspec
 
 from services.loyalty.ledger import entries_store, lots_store, store, uses_store
 from services.loyalty.ledger.domain import Entry, Lot
-from services.loyalty.ledger.spending import Hold, Take
+from services.loyalty.ledger.spending import Hold, Take, uses
 from shared.contracts.erasures import is_pseudonym
 from shared.db import Tx
 from shared.messaging import merges
@@ -74,17 +74,42 @@ async def funds(tx: Tx, customer: str, at: datetime) -> tuple[int, Accounts, int
 async def balance_at(tx: Tx, accounts: Accounts, at: datetime) -> Balance:
     """The balance at an instant, as what is known now has it."""
     row = await lots_store.balance(tx, accounts, at)
-    next_at: datetime | None = row["next_at"]
-    # Points that became available pay what is owed at once, whether that is written down yet or not.
-    paid = min(row["available"], row["debt"])
+    if row["unsettled"]:
+        return _worked_out(*await uses_of(tx, accounts), at)
     return Balance(
-        available=int(row["available"] - paid),
+        available=int(row["available"]),
         pending=int(row["pending"]),
         held=int(row["held"]),
-        debt=int(row["debt"] - paid),
+        debt=0,
         lifetime_earned=int(row["lifetime_earned"]),
+        next_at=row["next_at"],
+        expiring=int(row["expiring"]),
+    )
+
+
+def _worked_out(lots: Sequence[Lot], takes: Sequence[Take], holds: Sequence[Hold], at: datetime) -> Balance:
+    """What the ledger will say once it is written down as of that instant."""
+    used = uses(lots, takes, [hold for hold in holds if hold.state_at(at) == "open"], at)
+    places = dict.fromkeys(("pending", "available", "expired"), 0)
+    debt = sum(used.foreign.values()) - sum(used.repaid.values())
+    leaving: dict[datetime, int] = {}
+    for lot in lots:
+        award, key = lot.award, lot.award.key
+        free = award.points - used.spent.get(key, 0) - used.held.get(key, 0)
+        debt += max(0, -free)
+        free = max(0, free - used.repaid.get(key, 0))
+        places[award.bucket(at)] += free
+        if free and award.expires_at is not None and award.expires_at > at:
+            leaving[award.expires_at] = leaving.get(award.expires_at, 0) + free
+    next_at = min(leaving, default=None)
+    return Balance(
+        available=places["available"],
+        pending=places["pending"],
+        held=sum(used.held.values()),
+        debt=debt,
+        lifetime_earned=sum(lot.award.points for lot in lots if lot.award.origin not in ("adjustment", "transfer")),
         next_at=next_at,
-        expiring=await lots_store.expiring(tx, accounts, next_at) if next_at else 0,
+        expiring=leaving[next_at] if next_at else 0,
     )
 
 

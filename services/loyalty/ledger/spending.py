@@ -176,10 +176,15 @@ def _repayments(
         ((lot.award.available_from, _soonest(lot), lot, left) for lot, left in free if lot.award.available_from <= now),
         key=lambda one: one[:2],
     )
-    instants = sorted({at for at, _ in debts} | {one[0] for one in arriving})
+    due = sorted(debts)
+    owed, told = 0, 0
     repaid: dict[LotKey, int] = {}
-    for at in instants:
-        owed = sum(points for since, points in debts if since <= at) - sum(repaid.values())
+    for at in sorted({at for at, _ in debts} | {one[0] for one in arriving}):
+        while told < len(due) and due[told][0] <= at:
+            owed += due[told][1]
+            told += 1
+        if not owed:
+            continue
         usable = sorted(
             (one for one in arriving if one[0] <= at and one[2].award.bucket(at) == "available"), key=lambda one: one[1]
         )

@@ -13,7 +13,7 @@ from shared.contracts.types import CUSTOMER_ID, PRINTABLE, Money
 
 CustomerId = Annotated[str, Field(pattern=CUSTOMER_ID.removesuffix(r"(?!\n)"))]
 Id = Annotated[str, Field(pattern=PRINTABLE.removesuffix(r"(?!\n)"))]
-Points = Annotated[int, Field(ge=1, le=10**12)]
+Points = Annotated[int, Field(strict=True, ge=1, le=10**12)]
 
 
 class ForOrder(Strict):

@@ -33,7 +33,7 @@ class AskedTransfer(Strict):
 
     from_customer_id: CustomerId
     to_customer_id: CustomerId
-    points: Annotated[int, Field(ge=1, le=10**9)]
+    points: Annotated[int, Field(strict=True, ge=1, le=10**9)]
     reason: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")] | None = None
 
 

@@ -39,7 +39,7 @@ async def test_the_document_has_the_whole_person_under_all_his_ids(shop: Shop) -
         (one["customer_id"], one["seq"], one["hash"]) for one in told
     }
     assert {one["kind"] for one in document.entries} >= {"earned", "reversed"}
-    assert {one["order_id"]: one["customer_id"] for one in document.lots} == {"o-1": OLD, "o-2": NEW}
+    assert {one["source_id"]: one["customer_id"] for one in document.lots} == {"o-1": OLD, "o-2": NEW}
     assert {one["tier"] for one in document.tiers} == {"silver"}
     assert {one["kind"] for one in document.events} == {"purchase-recorded", "purchase-returned"}
     assert [one["from_id"] for one in document.merges] == [OLD]
