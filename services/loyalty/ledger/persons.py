@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 
-from services.loyalty.ledger import lots_store, uses_store
+import asyncpg
+
+from services.loyalty.ledger import lots_store, store, uses_store
 from services.loyalty.ledger.application import Account, Journal
 from services.loyalty.ledger.domain import Cause, Lot, LotKey, Posting, Subject
 from services.loyalty.ledger.spending import Take, uses
@@ -15,7 +17,7 @@ async def settle_persons(
 ) -> None:
     """Brings the lots of those of locked accounts' persons who are unsettled to what their takes and holds come to.
 
-    All accounts of such a person have to be among them. Everybody else costs nothing.
+    All accounts of such a person have to be among them: else it raises a transient error. Everybody else costs nothing.
     """
     known = sorted(accounts, key=lambda account: (account.person, account.account_id))
     persons = [list(members) for _, members in groupby(known, key=lambda account: account.person)]
@@ -23,6 +25,9 @@ async def settle_persons(
     if not unsettled:
         return
     ids = [account.account_id for members in unsettled for account in members]
+    if len(await store.persons_of(tx, ids)) != len(ids):
+        # Who waits for an account doesn't see one that was opened for another id of the same person meanwhile.
+        raise asyncpg.SerializationError("an account of the same person was opened meanwhile: to be tried again")
     lots = await _lots(tx, journal, ids)
     takes = await uses_store.takes_of(tx, ids)
     holds = await uses_store.open_holds(tx, ids)

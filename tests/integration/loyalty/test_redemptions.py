@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from services.loyalty.ledger.spending import MOST_LOTS
+from services.loyalty.redemptions.domain import QUOTED_FOR
 from services.loyalty.redemptions.keeping import HoldKeeper
 from shared.db import fetch
 from shared.messaging.envelope import MAX_BYTES
@@ -426,4 +427,43 @@ async def test_what_is_of_too_many_purchases_to_be_told_is_refused_with_what_can
     async with shop.db.transaction() as tx:
         told = await fetch(tx, "SELECT max(octet_length(value)) AS bytes FROM outbox WHERE topic = 'points-spent'")
     assert told[0]["bytes"] < MAX_BYTES
+    await whole(shop)
+
+
+async def test_a_voided_hold_and_one_that_ran_out_give_the_reward_back(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(bought(C, "o-1", "1000"))
+    body = {"name": "Tin", "kind": "product", "points": 10, "stock": 2}
+    reward = await made(staff, "/rewards", {**body, "per_customer": {"count": 2, "per": "lifetime"}})
+    asked = {"customer_id": C, "reward_id": reward["id"]}
+    quotes = [await made(staff, "/quotes", asked) for _ in range(2)]
+    voided, _ = [await made(staff, "/holds", {"quote_id": quote["id"], "ttl": 60}) for quote in quotes]
+    assert (await post(staff, "/redemptions", asked)).status_code == 409
+    await made(staff, f"/holds/{voided['id']}/void")
+    await made(staff, "/redemptions", asked)
+    await shop.live_until(shop.clock.now() + timedelta(seconds=60))
+    async with shop.db.transaction() as tx:
+        states = [row["state"] for row in await fetch(tx, "SELECT state FROM reward_uses ORDER BY at, state")]
+    assert sorted(states) == ["released", "released", "settled"]
+    await made(staff, "/redemptions", asked)
+
+
+async def test_a_quote_is_valid_up_to_its_instant(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(bought(C, "o-1", "1000"))
+    first, second = [await made(staff, "/quotes", {"customer_id": C, "points": 1}) for _ in range(2)]
+    shop.clock.set(shop.clock.now() + QUOTED_FOR - timedelta(microseconds=1))
+    await made(staff, "/holds", {"quote_id": first["id"]})
+    shop.clock.set(shop.clock.now() + timedelta(microseconds=1))
+    assert (await post(staff, "/holds", {"quote_id": second["id"]})).json()["code"] == "quote-expired"
+
+
+async def test_what_is_released_of_one_id_pays_what_another_of_the_person_owes(
+    shop: Shop, staff: httpx.AsyncClient
+) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought("c-2", "o-2", "300", 10))
+    await shop.take(merged("c-2", C, id="m:1", merge="m-1"))
+    await made(staff, "/redemptions", {"customer_id": C, "points": 100})
+    await shop.take(back("o-1", "400"))
+    assert await books(shop) == {"debt": 40, "pending": 30}
+    await shop.live_until(NOW + 5 * DAY)
+    assert await books(shop) == {"debt": 10}
     await whole(shop)

@@ -123,6 +123,9 @@ def test_what_comes_back_to_a_lot_that_has_expired_expires_when_it_comes_back() 
     _, postings = use(used, after, after, spent=0)
     told = [(p.kind, p.points, p.occurred_at) for p in postings]
     assert told == [("expired", 30, START + 365 * DAY), ("rolled-back", 20, after), ("expired", 20, after)]
+    used, _ = use(earned, now, now, spent=50)
+    _, postings = use(used, after, after, spent=0)
+    assert [(p.kind, p.points, p.occurred_at) for p in postings] == [("rolled-back", 50, after), ("expired", 50, after)]
 
 
 def test_a_hash_covers_the_entry_and_all_before_it() -> None:

@@ -15,8 +15,8 @@ CREATE TABLE expiry_warnings (
     PRIMARY KEY (day, account_id)
 );
 """
-# What expires on a day, a piece at a time even where all does at one instant, and what does next. A purchase's lot enters
-# it with its release, which writes `due_at` anyway.
+# What expires on a day, a piece at a time even where all does at one instant, and what does next. A purchase's lot
+# enters it with its release, which writes `due_at` anyway.
 EXPIRING = """
 CREATE INDEX lots_expiring ON lots (due_at, account_id) WHERE posted_in = 'available' AND due_at IS NOT NULL;
 """
