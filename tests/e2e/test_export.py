@@ -62,7 +62,8 @@ async def test_a_person_s_data_of_all_services_is_one_file_and_nobody_else_s_to_
     assert [note["text"] for note in person["profile"]["notes"]] == [NOTE]
     assert [(one["text"], one["photos"]) for one in person["engagement"]["feedback"]] == [(TEXT, [PHOTO])]
     assert "complaint" in {one["kind"] for one in person["engagement"]["tasks"]}
-    points = {entry["source_id"]: entry["points"] for entry in person["loyalty"]["entries"] if entry["kind"] == "earned"}
+    earned = [entry for entry in person["loyalty"]["entries"] if entry["kind"] == "earned"]
+    points = {entry["source_id"]: entry["points"] for entry in earned}
     assert points.keys() == {"exp-1", "exp-2", "exp-3"}
     [score] = [one for one in person["churn"]["scores"] if one["customer_id"] == TILL]
     assert 0 < score["probability"] < 1
