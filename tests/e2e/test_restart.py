@@ -232,7 +232,16 @@ async def ask(http: httpx.AsyncClient, n: int) -> tuple[str, str]:
     """Has two customers merged, and one forgotten; the ids of both."""
     gone = f"re:gone-{n}"
     made = await http.post("/profile/customers", json={"customer_id": gone, "name": PLANTED, "email": f"{n}{EMAIL}"})
-    merge = await http.post("/profile/merges", json={"from_id": f"re:{9 * n + 1}", "into_id": f"re:{9 * n + 2}"})
+    answers = []
+
+    async def merged() -> bool:
+        # Their files are there as soon as a purchase of each has been read.
+        pair = {"from_id": f"re:{9 * n + 1}", "into_id": f"re:{9 * n + 2}"}
+        answers.append(await http.post("/profile/merges", json=pair))
+        return answers[-1].status_code != 422
+
+    await until(merged, 30, what="two files to be merged")
+    merge = answers[-1]
     erasure = await http.post(f"/profile/customers/{gone}/erasure", json={"reason": "asked by letter"})
     assert (made.is_success, merge.is_success, erasure.is_success) == (True, True, True), (merge.text, erasure.text)
     return merge.json()["id"], erasure.json()["id"]
