@@ -50,10 +50,6 @@ class Purse:
         """Holds that have run out and aren't written down as such."""
         return [hold for hold in self.holds.values() if hold.state_at(self.now) == "expired"]
 
-    def available(self) -> int:
-        """The points that can be used now."""
-        return sum(lot.posted for lot in self._free() if lot.award.bucket(self.now) == "available")
-
     def hold(self, hold_id: str, points: int, expires_at: datetime) -> Hold:
         """Sets points aside. Raises ShortOfPointsError."""
         portions = allocate(self._free(), points, self.now)

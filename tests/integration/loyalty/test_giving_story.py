@@ -4,14 +4,11 @@ every step, and what was published makes it again, in any order and any repetiti
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 
 import pytest
 
-from tests.integration.loyalty.shop import open_shop
 from tests.integration.loyalty.test_occasions import active, resolved, rule
-from tests.integration.loyalty.test_spending_story import IDS, RULES, SEEDS, STEPS, Story
-from tests.kit.builders import at
+from tests.integration.loyalty.test_spending_story import IDS, RULES, SEEDS, Story, live, opened
 from tests.kit.databases import Databases
 
 SERVICE = "loyalty"
@@ -52,10 +49,8 @@ class GivingStory(Story):
 
 @asynccontextmanager
 async def story(databases: Databases, rng: random.Random) -> AsyncIterator[GivingStory]:
-    async with databases.fresh(SERVICE) as database, open_shop(database) as shop:
-        await shop.post(active_from=at(2000), rules=GIVING)
-        async with shop.client("loyalty:read loyalty:write") as http:
-            yield GivingStory(shop, http, rng)
+    async with opened(databases, GIVING) as (shop, http):
+        yield GivingStory(shop, http, rng)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -63,27 +58,4 @@ async def test_what_is_given_adds_up_at_every_step_and_is_made_again_of_what_was
     databases: Databases, seed: int
 ) -> None:
     rng = random.Random(seed)
-    async with story(databases, rng) as lived:
-        for customer in IDS * 2:
-            await lived.buy(customer, days_ago=rng.randint(20, 300))
-        for _ in range(STEPS):
-            await lived.step()
-        assert lived.done["transfers 201"], lived.done
-        lived.shop.clock.set(lived.shop.clock.now() + timedelta(days=2))
-        for job in lived.shop.service.runner.jobs:
-            await job.run()
-        now, expected = lived.shop.clock.now(), await lived.shop.state_hash()
-        records = lived.told + await lived.commands()
-        balances = [await lived.account(customer) for customer in IDS]
-    records += rng.choices(records, k=len(records) // 3)
-    rng.shuffle(records)
-    async with story(databases, rng) as again:
-        again.shop.clock.set(now)
-        while records:
-            size = rng.choice((1, 3, 10))
-            batch, records = records[:size], records[size:]
-            await again.shop.take(*batch)
-            proof = await again.shop.verified()
-            assert (proof.broken, sum(proof.books.values())) == (None, 0)
-        assert await again.shop.state_hash() == expected
-        assert [await again.account(customer) for customer in IDS] == balances
+    await live(rng, lambda: story(databases, rng), "transfers 201")
