@@ -19,7 +19,7 @@ from shared.settings import KafkaSettings
 log = structlog.get_logger()
 
 MAX_REQUEST = 4 * MAX_BYTES
-END_SECONDS = 10.0
+END_SECONDS = 30.0
 CREATED_SECONDS = 30.0
 DAY_MS = 86_400_000
 
