@@ -12,7 +12,7 @@ class LoyaltySettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="LOYALTY_", frozen=True, extra="ignore")
 
     adjustment_threshold: int = Field(default=1_000, ge=0)
-    """Of how many points on more of them, given or taken by hand, need a second person."""
+    """How many points one actor may give and take by hand, in sum, of one person on a day; more need a second one."""
 
     customers_transfer: bool = False
     """Whether a customer may give his points to another himself; else staff does."""

@@ -9,13 +9,15 @@ import msgspec
 
 from services.loyalty.adjustments import store
 from services.loyalty.adjustments.domain import Adjusted, Adjustment, State
-from services.loyalty.ledger import grants, reading
-from services.loyalty.ledger.application import SERVICE
+from services.loyalty.ledger import grants
+from services.loyalty.ledger.application import SERVICE, Account, Journal, lock_person
 from services.loyalty.ledger.domain import Cause
 from services.loyalty.ledger.grants import Given
-from services.loyalty.ledger.purse import REQUESTS, Spent, open_purse
+from services.loyalty.ledger.persons import settle_persons
+from services.loyalty.ledger.purse import REQUESTS, Spent, purse_of
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import in_force
+from services.loyalty.programmes.rules import day_began
 from shared.clock import Clock
 from shared.db import Tx
 from shared.messaging import merges, outbox
@@ -23,7 +25,8 @@ from shared.messaging import merges, outbox
 
 @dataclass(frozen=True, slots=True)
 class Adjustments:
-    """``threshold``: of how many points on, given or taken, more of them need a second person. ``zone``: the house's.
+    """``threshold``: how many points one actor gives and takes, in sum, of one person alone on one day of the house's
+    ``zone``; what brings the sum over it needs a second person.
 
     Taking raises ShortOfPointsError where there aren't so many; what there isn't raises LookupError.
     """
@@ -38,20 +41,21 @@ class Adjustments:
     ) -> Adjusted:
         """Gives or takes points, or proposes to."""
         now = self.clock.now()
-        holder = await reading.holder_of(tx, customer)
-        if not holder.accounts:
+        accounts = await lock_person(tx, customer)
+        if not accounts:
             raise LookupError(f"there is no account of {customer}")
-        accounts = {name: id for id, name in holder.customers.items()}
-        name = next(one for one in (customer, holder.survivor, *accounts) if one in accounts)
+        account = next((one for one in accounts.values() if one.customer_id == customer), _owner(accounts))
         adjustment = Adjustment(
-            f"ad_{uuid4().hex}", accounts[name], points, reason, expires_at, "applied", by, now
+            f"ad_{uuid4().hex}", account.account_id, points, reason, expires_at, "applied", by, now
         )
-        if abs(points) > self.threshold:
+        # The person is locked: whoever else adjusts him waits, and counts this one.
+        alone = await store.applied_alone(tx, list(accounts), by, day_began(now, self.zone))
+        if alone + abs(points) > self.threshold:
             adjustment = msgspec.structs.replace(adjustment, state="proposed")
         else:
-            await self._apply(tx, adjustment, name, now)
+            await self._apply(tx, adjustment, accounts, now)
         await store.add(tx, adjustment)
-        return Adjusted(adjustment, name)
+        return Adjusted(adjustment, account.customer_id)
 
     async def decide(self, tx: Tx, adjustment_id: str, state: State, by: str) -> Adjusted:
         """What a second person makes of a proposal: applied or refused. Raises AdjustmentRefusedError."""
@@ -61,7 +65,7 @@ class Adjustments:
         found = _there(await store.lock(tx, adjustment_id))
         adjustment = found.adjustment.decided(state, by, now)
         if state == "applied":
-            await self._apply(tx, adjustment, found.customer_id, now)
+            await self._apply(tx, adjustment, await lock_person(tx, found.customer_id), now)
         await store.decide(tx, adjustment)
         return Adjusted(adjustment, found.customer_id)
 
@@ -75,19 +79,19 @@ class Adjustments:
         """Adjustments, the newest first."""
         return await store.page(tx, state, before, limit)
 
-    async def _apply(self, tx: Tx, adjustment: Adjustment, customer: str, now: datetime) -> None:
+    async def _apply(self, tx: Tx, adjustment: Adjustment, accounts: dict[int, Account], now: datetime) -> None:
         cause = Cause(REQUESTS, adjustment.adjustment_id, now)
         if adjustment.points < 0:
-            purse = await open_purse(tx, customer, now, cause)
-            assert purse is not None, "an adjustment is of an account that there is"
+            purse = await purse_of(tx, accounts, now, cause)
             purse.take(adjustment.adjustment_id, "adjustment", -adjustment.points, Spent())
             await purse.close()
             await outbox.append(tx, SERVICE, purse.journal.events, now)
             return
         programme = in_force(await self.programmes.known(tx), now)
         assert programme is not None, "the first version is in force since 1970"
+        account = accounts[adjustment.account_id]
         given = Given(
-            customer_id=customer,
+            customer_id=account.customer_id,
             kind="adjustment",
             grant_id=adjustment.adjustment_id,
             points=adjustment.points,
@@ -98,13 +102,21 @@ class Adjustments:
             currency=programme.currency,
             cause=cause,
         )
-        await grants.give(tx, [given], now)
+        journal = Journal(now)
+        await grants.enter(tx, journal, {account.customer_id: account}, [given])
+        await settle_persons(tx, journal, accounts.values(), lambda _: cause)
+        await journal.write(tx, accounts.values())
+        await outbox.append(tx, SERVICE, journal.events, now)
 
 
 async def forget(tx: Tx, accounts: list[str], now: datetime) -> int:
     """For an erasure, by the names that the accounts have by then: no reason stays, what is proposed comes to nothing;
     how many adjustments that were."""
     return await store.forget(tx, accounts, now)
+
+
+def _owner(accounts: dict[int, Account]) -> Account:
+    return accounts[next(iter(accounts.values())).person]
 
 
 def _there(adjusted: Adjusted | None) -> Adjusted:

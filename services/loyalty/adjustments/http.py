@@ -85,8 +85,9 @@ def router(db: Database, adjustments: Adjustments) -> Router:
     async def adjust(
         customer_id: CustomerId, asked: AskedAdjustment, who: Writer, attempt: Key, response: Response
     ) -> AdjustmentView:
-        """Gives points, available at once, or takes some. Above a threshold it is only proposed (202), and a second
-        person approves or refuses. 409 `insufficient-points` with `shortfall`: nobody has less than nothing.
+        """Gives points, available at once, or takes some. What brings the points that one actor gave and took of one
+        person alone on a day of the house's zone above a threshold is only proposed (202), and a second person
+        approves or refuses. 409 `insufficient-points` with `shortfall`: nobody has less than nothing.
         """
         if asked.expires_at is not None and asked.points < 0:
             raise invalid("/expires_at", "points that are taken don't expire")

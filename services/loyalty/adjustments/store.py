@@ -24,6 +24,12 @@ AND (proposed_at, adjustment_id) < (:at, :id) ORDER BY proposed_at DESC, adjustm
 """
 _PAGE = f"{_WITH_CUSTOMER} WHERE true {_BEFORE}"
 _PAGE_OF_STATE = f"{_WITH_CUSTOMER} WHERE state = :state {_BEFORE}"
+# By the index on accounts.
+_ALONE = """
+SELECT coalesce(sum(abs(points)), 0)::bigint AS points FROM adjustments
+WHERE account_id = ANY(:accounts) AND proposed_by = :by AND proposed_at >= :since
+    AND state = 'applied' AND decided_by IS NULL
+"""
 _FORGET = """
 UPDATE adjustments AS d SET reason = NULL,
     state = CASE d.state WHEN 'proposed' THEN 'refused' ELSE d.state END,
@@ -69,6 +75,11 @@ async def page(tx: Tx, state: State | None, before: tuple[datetime, str], limit:
     else:
         rows = await fetch(tx, _PAGE_OF_STATE, state=state, at=at, id=id, limit=limit)
     return [_adjusted(row) for row in rows]
+
+
+async def applied_alone(tx: Tx, accounts: Sequence[int], by: str, since: datetime) -> int:
+    """How many points somebody has given and taken, in sum, of these accounts since then without a second person."""
+    return int((await fetch(tx, _ALONE, accounts=list(accounts), by=by, since=since))[0]["points"])
 
 
 async def forget(tx: Tx, names: Sequence[str], now: datetime) -> int:

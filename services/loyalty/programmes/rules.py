@@ -1,9 +1,10 @@
 """A programme's rules: which orders and lines each is about, and the look-up that finds those of an order."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -30,6 +31,11 @@ _MOST_SHEETS = 2048
 def name_of(per: Period, day: date) -> str:
     """The name of the calendar period that a day of the house's zone lies in."""
     return day.strftime(_PERIODS[per])
+
+
+def day_began(at: datetime, zone: ZoneInfo) -> datetime:
+    """When the day of the house's zone began that ``at`` lies in, in UTC."""
+    return datetime.combine(at.astimezone(zone).date(), time(), zone).astimezone(UTC)
 
 
 class Cap(msgspec.Struct, frozen=True):

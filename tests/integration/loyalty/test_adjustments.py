@@ -178,3 +178,32 @@ async def test_a_joined_id_is_given_to_and_taken_from_as_one_person(shop: Shop) 
         assert (await adjust(ann, {**ASKED, "points": -200}, "c-old")).status_code == 201
     assert await books(shop, "c-new") == {}
     await whole(shop)
+
+
+async def test_a_large_adjustment_in_small_ones_needs_the_second_person_all_the_same(shop: Shop) -> None:
+    await shop.take(bought("c-old", "o-1", "1000"), bought("c-new", "o-2", "500"), bought("c-other", "o-3", "500"))
+    await shop.take(merged("c-old", "c-new"))
+    async with person(shop, "ann") as ann, person(shop, "ben") as ben:
+        assert (await adjust(ann, {**ASKED, "points": 600}, "c-old")).status_code == 201
+        assert (await adjust(ann, {**ASKED, "points": -400}, "c-new")).status_code == 201
+        over = await adjust(ann, {**ASKED, "points": 1}, "c-new")
+        assert (over.status_code, over.json()["state"]) == (202, "proposed")
+        # What was proposed isn't his alone; others, and other customers, have sums of their own.
+        assert (await adjust(ben, {**ASKED, "points": 1000}, "c-old")).status_code == 201
+        assert (await adjust(ann, {**ASKED, "points": 1000}, "c-other")).status_code == 201
+        assert (await post(ben, f"/adjustments/{over.json()['id']}/approve")).status_code == 200
+        # NOW is noon in Taipei: to the last second it is that day.
+        shop.clock.set(NOW + DAY / 2 - timedelta(seconds=1))
+        assert (await adjust(ann, {**ASKED, "points": 1}, "c-old")).status_code == 202
+        shop.clock.set(NOW + DAY / 2)
+        assert (await adjust(ann, {**ASKED, "points": 1000}, "c-old")).status_code == 201
+    await whole(shop)
+
+
+async def test_small_adjustments_at_once_do_not_slip_past_the_threshold_together(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "1000"))
+    async with person(shop, "ann") as ann:
+        answers = await asyncio.gather(*(adjust(ann, {**ASKED, "points": 300}) for _ in range(8)))
+    assert sorted(one.status_code for one in answers) == [201] * 3 + [202] * 5
+    assert await books(shop) == {"available": 1000}
+    await whole(shop)
