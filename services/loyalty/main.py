@@ -108,7 +108,9 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             adjustments_http.router(
                 db, Adjustments(clock, programmes, surroundings.house.zone, settings.adjustment_threshold)
             ),
-            transfers_http.router(db, Transfers(clock, programmes), by_customers=settings.customers_transfer),
+            transfers_http.router(
+                db, Transfers(clock, programmes, surroundings.house.zone), by_customers=settings.customers_transfer
+            ),
             redemptions_http.router(db, Redemptions(clock, programmes, surroundings.house.zone)),
             coupons_http.router(db, Coupons(clock, surroundings.house.zone), surroundings.erased, wake),
         ],

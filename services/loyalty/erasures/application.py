@@ -23,7 +23,7 @@ async def destroy(tx: Tx, erasure: Erasure) -> Counts:
         "reasons_deleted": await store.forget_reasons(tx, erasure.names),
         "segments_deleted_or_kept_nameless": await segments.forget(tx, erasure.names),
         "adjustments_kept_without_reason": await adjustments.forget(tx, sorted(erasure.names.values()), erasure.now),
-        "transfers_kept_without_reason": await transfers.forget(tx, sorted(erasure.names.values())),
+        "transfers_kept_without_reason": await transfers.forget(tx, erasure.names),
         "celebrations": await celebrations.forget(tx, erasure.ids, sorted(erasure.names.values())),
         "statements_deleted": await statements.forget(tx, sorted(erasure.names.values())),
         "referrals_kept_nameless": await referrals.forget(tx, erasure.names),

@@ -73,6 +73,7 @@ EXAMPLE: dict[str, Any] = {
     "tier_grace_days": 30,
     "tier_warning_days": 30,
     "expiry_warning_days": 30,
+    "transfers": {"per_day": 1000},
 }
 VERSION: dict[str, Any] = {
     **EXAMPLE, "version": 2, "posted_at": "2026-01-01T02:00:00Z", "not_yet_evaluated": []
@@ -141,6 +142,12 @@ class Budget(Strict):
     per: Period
 
 
+class Transfers(Strict):
+    """What customers may give to one another themselves: so many points of one person on a day of the house's zone."""
+
+    per_day: Annotated[int, Field(ge=0, le=10**12)]
+
+
 class Qualify(Strict):
     """What a tier asks for: all that is named has to hold, and something has to be named.
 
@@ -201,6 +208,7 @@ class ProgrammeBody(Strict):
     earns and counts for tiers by its amounts in the programme's; in others it earns nothing.
     ``tier_warning_days``: so many days before it falls a tier's fall is told; 0: not before. ``expiry_warning_days``:
     so many days before the day of the house on which they expire, points that are free are told of; absent: never.
+    ``transfers``: where customers transfer points themselves, how many one may give a day; absent: as many as he has.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": EXAMPLE})
@@ -220,6 +228,7 @@ class ProgrammeBody(Strict):
     backfill_earns: bool = False
     budget: Budget | None = None
     rates: Annotated[dict[Currency, Rate] | None, Field(min_length=1, max_length=200)] = None
+    transfers: Transfers | None = None
 
     def document(self) -> dict[str, Any]:
         """As it is kept: JSON, without what wasn't said."""

@@ -105,7 +105,8 @@ class Programme(msgspec.Struct, frozen=True):
 
     ``warning``: so long before it a fall is told; ``expiry_warning``: so many days before the day on which
     they expire points are; ``zone``: the house's, of calendar windows; ``value``: minor units that a point is worth,
-    for the liability; ``rates``: by other currencies, the minor units of the programme's for so many of theirs.
+    for the liability; ``rates``: by other currencies, the minor units of the programme's for so many of theirs;
+    ``transfers_per_day``: so many points a customer may give away himself, None: as many as he has.
 
     Told of it: ``book`` finds the rules of an order; ``asks_tier``: what an order earns may hang on the tier held
     (``has_factors``: on its factor); ``has_caps``: a customer's; ``is_shared``: it has a budget, or a cap that all
@@ -136,6 +137,7 @@ class Programme(msgspec.Struct, frozen=True):
     budget: Cap | None = None
     value: int | None = None
     rates: dict[str, tuple[int, int]] = {}
+    transfers_per_day: int | None = None
     book: RuleBook = RuleBook(())
     asks_tier: bool = False
     has_factors: bool = False
@@ -236,6 +238,7 @@ def read_programme(
         budget=_cap(fields.get("budget"), "programme"),
         value=Money(**fields["points"]["value"]).minor if fields["points"].get("value") else None,
         rates={code: _rate(rate, code, currency) for code, rate in fields.get("rates", {}).items()},
+        transfers_per_day=fields.get("transfers", {}).get("per_day"),
     )
 
 

@@ -11,8 +11,8 @@ from services.loyalty.ledger.reading import holder_of
 from services.loyalty.openapi import answers
 from services.loyalty.programmes.bodies import Strict
 from services.loyalty.transfers import examples
-from services.loyalty.transfers.application import Transfers
-from services.loyalty.transfers.domain import SameCustomerError, Transferred
+from services.loyalty.transfers.application import HIMSELF, Transfers
+from services.loyalty.transfers.domain import SameCustomerError, TransferLimitError, Transferred
 from shared.contracts.types import CUSTOMER_ID, PRINTABLE
 from shared.db import Database, Tx
 from shared.http.auth import Principal, own_or_404, requires
@@ -38,11 +38,14 @@ class AskedTransfer(Strict):
 
 
 class TransferView(BaseModel):
-    """Points that went over. The ids are those that answer for the two persons."""
+    """Points that went over. ``from_customer_id`` and, to staff, ``to_customer_id`` are the ids that answer for the two
+    persons; ``named`` is the id that was asked for, null once who got them was erased. A customer sees nobody else's
+    but the one that he named."""
 
     id: str
     from_customer_id: str
-    to_customer_id: str
+    to_customer_id: str | None
+    named: str | None
     points: int
     reason: str | None
     at: datetime
@@ -62,16 +65,16 @@ def router(db: Database, transfers: Transfers, *, by_customers: bool) -> Router:
         """Gives points of one customer to another; they become available and expire as they would have.
 
         409 `insufficient-points` with `shortfall`; `same-customer` where both ids are one person. A customer gives what
-        is his where the house lets him, else it is staff's.
+        is his where the house lets him, else it is staff's; and no more on a day of the house's zone, under all his
+        ids, than `transfers` of the programme says: 409 `transfer-limit-reached` with `per_day` and `left`.
         """
         _let_in(who)
         async with db.transaction() as tx:
             if replay := await attempt.claim(tx):
                 replay.mark(response)
-                return _view(await transfers.one(tx, replay.resource_id))
+                return _view(await transfers.one(tx, replay.resource_id), who)
             await _own(tx, who, asked.from_customer_id)
-            # Who a customer is, his account says, as long as it has his name.
-            actor = who.subject if who.customer_id is None else "customer"
+            actor = who.subject if who.customer_id is None else HIMSELF
             try:
                 done = await transfers.transfer(
                     tx, asked.from_customer_id, asked.to_customer_id, asked.points, asked.reason, actor
@@ -79,7 +82,7 @@ def router(db: Database, transfers: Transfers, *, by_customers: bool) -> Router:
             except LookupError:
                 raise not_found() from None
             await attempt.remember(tx, status=201, resource_id=done.transfer.transfer_id)
-        return _view(done)
+        return _view(done, who)
 
     @routes.get(
         "/transfers/{id}", response_model=TransferView, responses={**answers(examples.TRANSFER), 404: documented(404)}
@@ -95,7 +98,7 @@ def router(db: Database, transfers: Transfers, *, by_customers: bool) -> Router:
             except LookupError:
                 raise not_found() from None
             await _own(tx, who, found.from_customer_id)
-        return _view(found)
+        return _view(found, who)
 
     def _let_in(who: Principal) -> None:
         if who.customer_id is not None and not by_customers:
@@ -109,16 +112,24 @@ def router(db: Database, transfers: Transfers, *, by_customers: bool) -> Router:
 
 
 ERRORS: dict[type[Exception], Callable[[Any], ProblemError]] = {
+    TransferLimitError: lambda error: conflict(
+        "transfer-limit-reached",
+        f"A customer gives no more than {error.per_day} points on a day.",
+        per_day=error.per_day,
+        left=error.left,
+    ),
     SameCustomerError: lambda _: conflict("same-customer", "Both ids are one person: the points are his already."),
 }
 """How what can't be comes out."""
 
 
-def _view(done: Transferred) -> TransferView:
+def _view(done: Transferred, who: Principal) -> TransferView:
+    named = done.transfer.named
     return TransferView(
         id=done.transfer.transfer_id,
         from_customer_id=done.from_customer_id,
-        to_customer_id=done.to_customer_id,
+        to_customer_id=done.to_customer_id if who.customer_id is None else named,
+        named=named,
         points=done.transfer.points,
         reason=done.transfer.reason,
         at=done.transfer.at,

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,8 +12,8 @@ import httpx
 from pydantic import SecretStr
 
 from services.loyalty.main import build
+from services.loyalty.programmes.bodies import EXAMPLE
 from services.loyalty.settings import LoyaltySettings
-from shared.clock import VirtualClock
 from shared.db import fetch
 from shared.http.settings import HttpSettings
 from shared.service import Surroundings
@@ -36,6 +38,22 @@ async def give(
 
 def staff(shop: Shop) -> httpx.AsyncClient:
     return shop.client("loyalty:read loyalty:write")
+
+
+@asynccontextmanager
+async def letting(shop: Shop, database: TestDatabase, customer: str) -> AsyncIterator[httpx.AsyncClient]:
+    """That customer with his own token, where the house lets customers transfer."""
+    surroundings = Surroundings(HOUSE, KafkaSettings(), HttpSettings(jwt_secret=SecretStr(SECRET)), shop.clock)
+    settings = LoyaltySettings(database_url=SecretStr(database.dsn), customers_transfer=True)
+    service = build(surroundings, settings)
+    try:
+        async with shop.client("loyalty:read loyalty:write", customer) as himself:
+            transport = httpx.ASGITransport(service.app)
+            headers = dict(himself.headers)
+            async with httpx.AsyncClient(transport=transport, base_url="http://loyalty", headers=headers) as http:
+                yield http
+    finally:
+        await service.stop()
 
 
 def dates(lots: list[Any]) -> set[tuple[str, str]]:
@@ -143,20 +161,11 @@ async def test_a_customer_transfers_only_where_the_house_lets_him(shop: Shop, te
     async with shop.client(scope, C) as himself:
         refused = await give(himself, 5)
         assert (refused.status_code, refused.json()["code"]) == (403, "staff-only")
-        secret = HttpSettings(jwt_secret=SecretStr(SECRET))
-        surroundings = Surroundings(HOUSE, KafkaSettings(), secret, VirtualClock(NOW))
-        settings = LoyaltySettings(database_url=SecretStr(test_database.dsn), customers_transfer=True)
-        service = build(surroundings, settings)
-        try:
-            transport = httpx.ASGITransport(service.app)
-            headers = dict(himself.headers)
-            async with httpx.AsyncClient(transport=transport, base_url="http://loyalty", headers=headers) as let:
-                done = await give(let, 5)
-                assert done.status_code == 201
-                assert (await let.get(f"/transfers/{done.json()['id']}")).status_code == 200
-                assert (await give(let, 5, OTHER, C)).status_code == 404
-        finally:
-            await service.stop()
+    async with letting(shop, test_database, C) as let:
+        done = await give(let, 5)
+        assert done.status_code == 201
+        assert (await let.get(f"/transfers/{done.json()['id']}")).status_code == 200
+        assert (await give(let, 5, OTHER, C)).status_code == 404
     async with shop.db.transaction() as tx:
         assert [row["actor"] for row in await fetch(tx, "SELECT actor FROM transfers")] == ["customer"]
     async with shop.client("loyalty:read", OTHER) as taker:
@@ -179,3 +188,74 @@ async def test_an_erasure_takes_the_reason_and_leaves_the_points(shop: Shop) -> 
     async with shop.db.transaction() as tx:
         assert not await fetch(tx, "SELECT 1 FROM transfers WHERE reason IS NOT NULL")
     await whole(shop)
+
+
+async def test_a_customer_sees_of_who_got_them_the_id_that_he_named_and_staff_both(
+    shop: Shop, test_database: TestDatabase
+) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought("c-named", "o-2", "10"), bought(OTHER, "o-3", "10"))
+    await shop.take(merged("c-named", OTHER))
+    async with letting(shop, test_database, C) as himself, staff(shop) as http:
+        answer, again = [await give(himself, 5, taker="c-named", key="once") for _ in range(2)]
+        assert (answer.status_code, again.status_code) == (201, 201)
+        path = f"/transfers/{answer.json()['id']}"
+        read = await himself.get(path)
+        for seen in (answer, again, read):
+            assert (seen.json()["to_customer_id"], seen.json()["named"]) == ("c-named", "c-named")
+            assert OTHER not in seen.text
+        told = (await http.get(path)).json()
+        assert (told["to_customer_id"], told["named"]) == (OTHER, "c-named")
+        # The named id is somebody of his own again, and then nobody.
+        await shop.take(parted("c-named", OTHER))
+        await shop.take(erased("c-named"))
+        left = (await himself.get(path)).json()
+        assert (left["from_customer_id"], left["to_customer_id"], left["named"]) == (C, None, None)
+        told = (await http.get(path)).json()
+        assert (told["to_customer_id"], told["named"]) == (OTHER, None)
+    await whole(shop)
+
+
+async def test_an_erasure_of_who_got_them_takes_the_id_that_was_named(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "1000"), bought(OTHER, "o-3", "10"))
+    async with staff(shop) as http:
+        path = f"/transfers/{(await give(http, 5)).json()['id']}"
+        assert (await http.get(path)).json()["named"] == OTHER
+        await shop.take(erased(OTHER))
+        assert OTHER not in (await http.get(path)).text
+
+
+async def test_a_customer_gives_no_more_on_a_day_than_the_programme_lets_him_and_staff_is_not_bound(
+    shop: Shop, test_database: TestDatabase
+) -> None:
+    await shop.post(transfers={"per_day": 50})
+    await shop.take(bought(C, "o-1", "1000"), bought("c-old", "o-2", "1000"), bought(OTHER, "o-3", "10"))
+    await shop.take(merged("c-old", C))
+    async with letting(shop, test_database, C) as himself, staff(shop) as http:
+        assert (await give(http, 60)).status_code == 201
+        assert (await give(himself, 20, "c-old")).status_code == 201
+        over = await give(himself, 31)
+        assert (over.status_code, over.json()["code"]) == (409, "transfer-limit-reached")
+        assert (over.json()["per_day"], over.json()["left"]) == (50, 30)
+        # All at once, no more than that.
+        answers = await asyncio.gather(*(give(himself, 10) for _ in range(8)))
+        assert Counter(one.status_code for one in answers) == {201: 3, 409: 5}
+        assert (await give(http, 1)).status_code == 201
+        # NOW is noon in Taipei.
+        shop.clock.set(NOW + DAY / 2 - timedelta(seconds=1))
+        assert (await give(himself, 1)).status_code == 409
+        shop.clock.set(NOW + DAY / 2)
+        assert (await give(himself, 50)).status_code == 201
+        # A version that says nothing of it binds nobody.
+        await shop.post()
+        assert (await give(himself, 1)).status_code == 201
+    await whole(shop)
+
+
+async def test_a_programme_says_how_many_points_a_day(shop: Shop) -> None:
+    async with staff(shop) as http:
+        for per_day, status in ((0, 201), (10**12, 201), (-1, 422), (10**12 + 1, 422)):
+            body = {**EXAMPLE, "currency": "TWD", "transfers": {"per_day": per_day}}
+            answer = await http.post("/programmes", json=body, headers={"Idempotency-Key": uuid4().hex})
+            assert answer.status_code == status, (per_day, answer.text)
+            if status == 422:
+                assert answer.json()["errors"][0]["pointer"] == "/transfers/per_day"
