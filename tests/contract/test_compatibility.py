@@ -1,8 +1,6 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shared.contracts.compatibility import incompatibilities
 from shared.contracts.schemas import event_schemas
@@ -132,14 +130,12 @@ def test_a_type_that_holds_itself_is_compared_once() -> None:
     assert _between(schema(STRING), schema({"type": "integer"})) == ["e: name was string, is integer"]
 
 
-@given(data=st.data())
-def test_removing_any_field_of_any_published_type_is_found(data: st.DataObject) -> None:
+def test_removing_any_field_of_any_published_type_is_found() -> None:
     schemas = event_schemas()
-    name = data.draw(st.sampled_from(sorted(schemas)))
-    definitions = event_schemas()[name]["$defs"]
-    owner = data.draw(st.sampled_from(sorted(key for key in definitions if "properties" in definitions[key])))
-    field = data.draw(st.sampled_from(sorted(definitions[owner]["properties"])))
-    kept = {key: value for key, value in definitions[owner]["properties"].items() if key != field}
-    changed = schemas[name] | {"$defs": definitions | {owner: definitions[owner] | {"properties": kept}}}
-    found = incompatibilities(schemas, schemas | {name: changed})
-    assert any(line.endswith(f"{field} was removed") for line in found)
+    for name, schema in schemas.items():
+        for owner, definition in schema["$defs"].items():
+            for field in definition.get("properties", ()):
+                kept = {key: value for key, value in definition["properties"].items() if key != field}
+                changed = schema | {"$defs": schema["$defs"] | {owner: definition | {"properties": kept}}}
+                found = incompatibilities({name: schema}, {name: changed})
+                assert any(line.endswith(f"{field} was removed") for line in found), f"{name}: {owner}.{field}"
