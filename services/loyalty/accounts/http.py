@@ -220,13 +220,15 @@ def router(db: Database, clock: Clock, accounts: Accounts) -> Router:
 
     @routes.get("/lots", response_model=Page[LotView], responses=page(examples.LOT))
     async def lots(customer_id: CustomerId, principal: Reader, paging: PageRequest) -> Page[LotView]:
-        """The account's lots, the newest first; those without points left out."""
+        """The account's lots as they are now, the newest first; those without points, of which nothing is used,
+        left out."""
         before = paging.after(tuple[datetime, str]) or (_END, "")
         async with db.transaction() as tx:
+            await reading.at_one_moment(tx)
+            now = clock.now()
             holder = await _own(tx, principal, customer_id)
-            rows = await reading.lots_page(tx, holder.accounts, before, paging.limit + 1)
+            rows = await reading.lots_page(tx, holder.accounts, before, paging.limit + 1, now)
         cursor = paging.next_cursor(rows, lambda lot: (lot.award.occurred_at, lot.award.source_id))
-        now = clock.now()
         return Page(items=[_lot(lot, now) for lot in rows[: paging.limit]], next_cursor=cursor)
 
     @routes.get("/explanation", response_model=Explanation, responses=answers(examples.EXPLANATION))

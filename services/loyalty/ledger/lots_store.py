@@ -16,7 +16,8 @@ _LOTS = f"SELECT {', '.join(LOT)} FROM lots WHERE account_id = ANY(:accounts)"
 _DUE = f"SELECT {', '.join(LOT)} FROM lots WHERE account_id = ANY(:accounts) AND due_at <= :now"
 _LOT_PAGE = f"""
 SELECT {", ".join(LOT)} FROM lots
-WHERE account_id = ANY(:accounts) AND points > 0 AND (occurred_at, source_id) < (:before_at, :before_id)
+WHERE account_id = ANY(:accounts) AND (points > 0 OR spent > 0 OR held > 0 OR repaid > 0)
+    AND (occurred_at, source_id) < (:before_at, :before_id)
 ORDER BY occurred_at DESC, source_id DESC LIMIT :limit
 """
 _CHANGE = """
@@ -140,7 +141,7 @@ async def due_lots(tx: Tx, accounts: Sequence[int], now: datetime) -> list[Lot]:
 
 
 async def lot_page(tx: Tx, accounts: Sequence[int], before: tuple[datetime, str], limit: int) -> list[Lot]:
-    """Lots with points, newest first."""
+    """Lots with points, or of which something is used, newest first."""
     at, id_ = before
     rows = await fetch(tx, _LOT_PAGE, accounts=list(accounts), before_at=at, before_id=id_, limit=limit)
     return [lot_of(row) for row in rows]

@@ -7,7 +7,8 @@ import msgspec
 
 from services.loyalty.ledger import entries_store, lots_store, store, uses_store
 from services.loyalty.ledger.domain import Entry, Lot
-from services.loyalty.ledger.spending import Hold, Take, uses
+from services.loyalty.ledger.moves import use
+from services.loyalty.ledger.spending import Hold, Take, Uses, uses
 from shared.contracts.erasures import is_pseudonym
 from shared.db import Tx
 from shared.messaging import merges
@@ -131,9 +132,22 @@ async def books_at(tx: Tx, accounts: Accounts, as_of: datetime, known_by: dateti
     return await entries_store.books(tx, accounts, as_of, known_by)
 
 
-async def lots_page(tx: Tx, accounts: Accounts, before: tuple[datetime, str], limit: int) -> list[Lot]:
-    """Lots older than (occurred_at, source_id), newest first."""
-    return await lots_store.lot_page(tx, accounts, before, limit)
+async def lots_page(tx: Tx, accounts: Accounts, before: tuple[datetime, str], limit: int, at: datetime) -> list[Lot]:
+    """Lots older than (occurred_at, source_id), newest first: as they are at an instant, as the balance then is."""
+    page = await lots_store.lot_page(tx, accounts, before, limit)
+    holds = await uses_store.open_holds(tx, accounts)
+    lapsed = any(hold.state_at(at) == "expired" for hold in holds)
+    if not lapsed and not (await lots_store.balance(tx, accounts, at))["unsettled"]:
+        return page
+    lots, takes, _ = await uses_of(tx, accounts)
+    found = uses(lots, takes, [hold for hold in holds if hold.state_at(at) == "open"], at)
+    return [_as_used(lot, found, at) for lot in page]
+
+
+def _as_used(lot: Lot, found: Uses, at: datetime) -> Lot:
+    key = lot.award.key
+    used = {name: of.get(key, 0) for name, of in (("spent", found.spent), ("held", found.held))}
+    return use(lot, at, at, **used, repaid=found.repaid.get(key, 0))[0]
 
 
 async def every_lot(tx: Tx) -> list[tuple[str, str, Lot]]:

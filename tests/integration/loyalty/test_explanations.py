@@ -66,9 +66,19 @@ def adds_up(tree: Any) -> None:
     assert tree["debt"] == owed - tree["settling"]
 
 
+async def lots_of(client: httpx.AsyncClient, customer: str) -> list[Any]:
+    answer = await client.get(f"/accounts/{customer}/lots", params={"limit": 200})
+    assert (answer.status_code, answer.json()["next_cursor"]) == (200, None), answer.text
+    found: list[Any] = answer.json()["items"]
+    return found
+
+
 async def compare(lived: Story, customer: str) -> None:
     account = await lived.account(customer)
     if account is not None:
+        lots = await lots_of(lived.http, customer)
+        shown = [sum(one["free"] for one in lots if one["state"] == state) for state in BALANCE[:2]]
+        assert [*shown, sum(one["held"] for one in lots)] == [account[name] for name in BALANCE[:3]]
         tree = await explained(lived.http, customer)
         adds_up(tree)
         assert [tree[name] for name in BALANCE] == [account[name] for name in BALANCE]
@@ -156,3 +166,41 @@ async def test_lines_sum_to_the_order_and_every_part_is_its_exact_value_rounded(
                 exact = unrounded(part, order, programme)
                 assert exact is not None
                 assert programme.rounded(exact.numerator, exact.denominator) == part.wanted
+
+
+async def used(client: httpx.AsyncClient) -> list[tuple[Any, ...]]:
+    names = ("source_id", "free", "spent", "held", "repaid", "owed")
+    return [tuple(one[name] for name in names) for one in await lots_of(client, "c-1")]
+
+
+async def test_lots_show_nothing_held_by_what_has_run_out_swept_or_not(shop: Shop) -> None:
+    await shop.post(active_from=at(400), rules=[])
+    await shop.take(record("purchase-recorded", purchase("c-1", "o-1", total="1000", days_ago=40)))
+    await shop.take(record("purchase-recorded", purchase("c-1", "o-2", total="50", days_ago=20)))
+    async with shop.client("loyalty:read loyalty:write") as client:
+        key = {"Idempotency-Key": "k-1"}
+        await client.post("/redemptions", json={"customer_id": "c-1", "points": 60}, headers=key)
+        quote = (await client.post("/quotes", json={"customer_id": "c-1", "points": 30}, headers=key)).json()
+        assert (await client.post("/holds", json={"quote_id": quote["id"], "ttl": 600}, headers=key)).status_code == 201
+        assert await used(client) == [("o-2", 5, 0, 0, 0, 0), ("o-1", 10, 60, 30, 0, 0)]
+        shop.clock.set(NOW + timedelta(seconds=599))
+        assert (await used(client))[1] == ("o-1", 10, 60, 30, 0, 0)
+        shop.clock.set(NOW + timedelta(seconds=600))
+        assert (await used(client))[1] == ("o-1", 40, 60, 0, 0, 0)
+
+async def test_what_a_hold_gives_back_as_it_runs_out_pays_what_its_lot_owes(shop: Shop) -> None:
+    await shop.post(active_from=at(400), rules=[])
+    await shop.take(record("purchase-recorded", purchase("c-1", "o-1", total="1000", days_ago=40)))
+    await shop.take(record("purchase-recorded", purchase("c-1", "o-2", total="50", days_ago=20)))
+    part: dict[str, Any] = {"amount": {"amount": "300", "currency": "TWD"}}
+    async with shop.client("loyalty:read loyalty:write") as client:
+        key = {"Idempotency-Key": "k-1"}
+        await client.post("/redemptions", json={"customer_id": "c-1", "points": 60}, headers=key)
+        quote = (await client.post("/quotes", json={"customer_id": "c-1", "points": 30}, headers=key)).json()
+        await client.post("/holds", json={"quote_id": quote["id"], "ttl": 600}, headers=key)
+        await shop.take(record("purchase-returned", returned("o-1", customer_id="c-1", **part)))
+        assert await used(client) == [("o-2", 0, 0, 0, 5, 0), ("o-1", 0, 60, 30, 0, 20)]
+        shop.clock.set(NOW + timedelta(seconds=600))
+        assert await used(client) == [("o-2", 5, 0, 0, 0, 0), ("o-1", 10, 60, 0, 0, 0)]
+        account = (await client.get("/accounts/c-1")).json()
+        assert [account[name] for name in BALANCE] == [15, 0, 0, 0]
