@@ -87,6 +87,7 @@ POST /redemptions
 GET /redemptions/{id}
 POST /redemptions/{id}/rollback
 POST /redemptions/{id}/fulfilment
+GET /coupons/conflicts
 GET /coupons/{code}
 POST /coupons/{code}/redeem
 POST /coupons/{code}/release

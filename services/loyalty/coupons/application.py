@@ -9,13 +9,15 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.loyalty.coupons import events, store
+from services.loyalty.coupons import claiming, claims_store, events, store
+from services.loyalty.coupons.claims import Claim
 from services.loyalty.coupons.codes import Code, new_code
 from services.loyalty.coupons.domain import Coupon, CouponRefused, Terms, fresh, read_terms
 from shared.clock import Clock
 from shared.contracts.types import Cause, Money
 from shared.db import Database, Tx
 from shared.messaging import merges, outbox
+from shared.messaging.outbox import Outgoing
 
 SERVICE = "loyalty"
 BATCH = 1000
@@ -74,8 +76,8 @@ async def of_redemptions(tx: Tx, redemption_ids: Sequence[str], now: datetime) -
 
 
 async def forget(tx: Tx, names: Mapping[str, str], now: datetime) -> int:
-    """For an erasure: coupons by other names, without codes, what is open of them void; how many there were."""
-    return await store.rename(tx, names, now)
+    """For an erasure: coupons and what claims them by other names, without codes, what is open void; how many rows."""
+    return await store.rename(tx, names, now) + await claims_store.rename(tx, names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,15 @@ class Coupons:
         self, tx: Tx, code: Code, cause: Cause, *, order_id: str | None, customer_id: str | None, total: Money | None
     ) -> Coupon:
         """Uses a coupon up: once, however many try at the same time. ``customer_id``: who uses it; ``total``: of the
-        order, to be held against the least it has to come to. Raises CouponRefused."""
+        order, to be held against the least it has to come to. Raises CouponRefused.
+
+        What the order's purchase has used already, as it was heard of first, stays as it is."""
         now = self.clock.now()
         await merges.share(tx)
         before = self._there(await store.lock(tx, code))
+        is_its = before.state == "redeemed" and order_id is not None and before.order_id == order_id
+        if is_its and await claims_store.is_given(tx, before.coupon_id):
+            return before
         after = before.redeem(order_id, customer_id, now)
         if customer_id is not None and not before.bearer:
             await self._require_own(tx, before, customer_id)
@@ -114,10 +121,20 @@ class Coupons:
         await outbox.append(tx, SERVICE, [events.redeemed(after, cause)], now)
         return after
 
-    async def release(self, tx: Tx, code: Code, order_id: str | None) -> Coupon:
-        """Gives a coupon back that was reserved or used for an order. Raises CouponRefused."""
+    async def release(self, tx: Tx, code: Code, order_id: str | None, cause: Cause) -> Coupon:
+        """Gives a coupon back that was reserved or used for an order, which doesn't have it any more. Another that has
+        named it, too, has it then. Raises CouponRefused."""
         now = self.clock.now()
-        return await self._change(tx, code, lambda coupon: coupon.release(order_id, now))
+        await merges.share(tx)
+        before = self._there(await store.lock(tx, code))
+        after = before.release(order_id, now)
+        told: list[Outgoing] = []
+        if had_by := before.at(now).order_id:
+            after, told = await claiming.given_back(tx, after, had_by, cause, now)
+        if after != before:
+            await store.save(tx, [after])
+        await outbox.append(tx, SERVICE, told, now)
+        return after
 
     async def void(self, tx: Tx, code: Code) -> Coupon:
         """Makes a coupon worthless. Raises CouponRefused where it was used."""
@@ -128,6 +145,10 @@ class Coupons:
         """A person's coupons as they are now, the newest first."""
         now = self.clock.now()
         return [coupon.at(now) for coupon in await store.page(tx, ids, before or (now + _YEAR, ""), limit)]
+
+    async def conflicts(self, tx: Tx, before: tuple[datetime, str, str] | None, limit: int) -> list[Claim]:
+        """Orders that name coupons which aren't theirs, the newest first."""
+        return await claims_store.conflicts(tx, before or (self.clock.now() + _YEAR, "", ""), limit)
 
     async def issue_batch(
         self, tx: Tx, customers: Sequence[str], terms: Mapping[str, Any], reason: str, cause: Cause

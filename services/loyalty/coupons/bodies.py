@@ -7,8 +7,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from services.loyalty.coupons import examples
 from services.loyalty.coupons.application import Batch
+from services.loyalty.coupons.claims import Claim
 from services.loyalty.coupons.codes import shown
-from services.loyalty.coupons.domain import RESERVED_FOR, Coupon, State
+from services.loyalty.coupons.domain import RESERVED_FOR, Coupon, CouponFault, State
 from services.loyalty.programmes.fields import MoneyBody, Strict
 from shared.contracts.types import CUSTOMER_ID, PRINTABLE, Money
 from shared.http.auth import Principal
@@ -124,6 +125,16 @@ class BatchBody(Strict):
         return self
 
 
+class ConflictView(BaseModel):
+    """An order that names a coupon which it doesn't have, and why."""
+
+    coupon_id: str
+    order_id: str
+    customer_id: str
+    occurred_at: datetime
+    conflict: CouponFault
+
+
 class BatchView(BaseModel):
     """Coupons that were issued together, and how many."""
 
@@ -154,6 +165,11 @@ def view(coupon: Coupon, who: Principal) -> CouponView:
         redemption_id=coupon.redemption_id,
         batch_id=coupon.batch_id,
     )
+
+
+def conflict_view(claim: Claim) -> ConflictView:
+    """A conflict as it is shown."""
+    return ConflictView.model_validate(claim, from_attributes=True)
 
 
 def batch_view(batch: Batch) -> BatchView:

@@ -40,7 +40,8 @@ class Coupon(msgspec.Struct, frozen=True):
     """A coupon as it was written down last; ``at`` tells what it is. ``code`` is None once its customer was erased.
 
     ``state_at``: since when it is in this state. ``due_at``: until when, if time alone ends it. ``order_id``: which it
-    is reserved for, or was used for; ``redeemed_by`` the customer who used it.
+    is reserved for, or was used for; ``redeemed_by`` the customer who used it. ``voided_at``: worthless from then
+    on, but for an order that was placed before.
     """
 
     coupon_id: str
@@ -59,6 +60,7 @@ class Coupon(msgspec.Struct, frozen=True):
     redeemed_by: str | None = None
     redemption_id: str | None = None
     batch_id: str | None = None
+    voided_at: datetime | None = None
 
     def at(self, now: datetime) -> "Coupon":
         """The coupon as it is then, whether or not that was written down."""
@@ -79,8 +81,17 @@ class Coupon(msgspec.Struct, frozen=True):
     def redeem(self, order_id: str | None, redeemed_by: str | None, now: datetime) -> "Coupon":
         """Used up, by its customer where it is his alone. Raises CouponRefused."""
         current = self._open(now, order_id)
-        user = redeemed_by or (None if self.bearer else self.customer_id)
-        return msgspec.structs.replace(current._become("redeemed", now, order_id=order_id), redeemed_by=user)
+        return current.use(order_id, redeemed_by or (None if self.bearer else self.customer_id), now)
+
+    def use(self, order_id: str | None, redeemed_by: str | None, at: datetime) -> "Coupon":
+        """Used up at that time, whatever it was."""
+        return msgspec.structs.replace(self._become("redeemed", at, order_id=order_id), redeemed_by=redeemed_by)
+
+    def unused(self, since: datetime, now: datetime) -> "Coupon":
+        """As it is then without anybody who has it, open again since ``since`` unless it was voided."""
+        if self.voided_at is not None:
+            return self._become("voided", self.voided_at, order_id=None)
+        return self._become("issued", since, order_id=None).at(now)
 
     def release(self, order_id: str | None, now: datetime) -> "Coupon":
         """Given back by the order that had it reserved or used it, which was not paid or was cancelled: as it was
@@ -91,15 +102,17 @@ class Coupon(msgspec.Struct, frozen=True):
         if current.state in ("reserved", "redeemed"):
             if order_id is not None and order_id != current.order_id:
                 raise _refused(current)
-            current = current._become("issued", now, order_id=None)
-        return current.at(now)
+            return current.unused(now, now)
+        return current
 
     def void(self, now: datetime) -> "Coupon":
         """Worth nothing from now on. Raises CouponRefused for one that was used."""
         current = self.at(now)
         if current.state == "redeemed":
             raise _refused(current)
-        return current if current.state == "voided" else current._become("voided", now, order_id=None)
+        if current.state == "voided":
+            return current
+        return msgspec.structs.replace(current._become("voided", now, order_id=None), voided_at=now)
 
     def _open(self, now: datetime, order_id: str | None) -> "Coupon":
         current = self.at(now)

@@ -24,7 +24,7 @@ def issued(coupon: Coupon, cause: Cause) -> Outgoing:
     )
 
 
-def redeemed(coupon: Coupon, cause: Cause) -> Outgoing:
+def redeemed(coupon: Coupon, cause: Cause, traceparent: str | None = None) -> Outgoing:
     """It was used: told of the customer who had it, whoever used it."""
     return Outgoing(
         CouponRedeemed(
@@ -36,5 +36,6 @@ def redeemed(coupon: Coupon, cause: Cause) -> Outgoing:
             discount=coupon.discount,
             percent=coupon.percent,
             order_id=coupon.order_id,
-        )
+        ),
+        traceparent,
     )

@@ -15,6 +15,10 @@ COUPON: dict[str, Any] = {
 USED: dict[str, Any] = {**COUPON, "state": "redeemed", "state_at": _AT, "order_id": "pos:104"}
 RESERVED: dict[str, Any] = {**COUPON, "state": "reserved", "order_id": "pos:104"}
 VOIDED: dict[str, Any] = {**COUPON, "state": "voided"}
+CONFLICT: dict[str, Any] = {
+    "coupon_id": "cn_5b0c2f", "order_id": "pos:105", "customer_id": "pos:1001", "occurred_at": _AT,
+    "conflict": "coupon-redeemed",
+}  # fmt: skip
 BATCH: dict[str, Any] = {
     "id": "cb_71e4", "coupons": 2, "coupon": TERMS, "reason": "Opening of the Taichung store", "issued_at": _AT,
     "expires_at": "2027-02-18T16:00:00Z",

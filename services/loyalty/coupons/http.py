@@ -12,11 +12,13 @@ from services.loyalty.coupons.bodies import (
     MAX_CUSTOMERS,
     BatchBody,
     BatchView,
+    ConflictView,
     CouponView,
     Releasing,
     Reserving,
     Using,
     batch_view,
+    conflict_view,
     view,
 )
 from services.loyalty.coupons.codes import Code, Mistyped, read_code
@@ -94,6 +96,18 @@ def router(db: Database, coupons: Coupons, erased: Erased, wake: Wake) -> Router
         cursor = paging.next_cursor(found, lambda coupon: (coupon.coupon_id,))
         return Page(items=[view(coupon, who) for coupon in found[: paging.limit]], next_cursor=cursor)
 
+    @routes.get("/coupons/conflicts", response_model=Page[ConflictView], responses=page(examples.CONFLICT))
+    async def conflicts(
+        who: Annotated[Principal, staff_only("loyalty:read")], paging: PageRequest
+    ) -> Page[ConflictView]:
+        """Purchases that name coupons which they don't have, the newest first, and why: `coupon-redeemed` (by an
+        earlier order, or at a till), `coupon-expired`, `coupon-voided`, `not-your-coupon`. They count all the same."""
+        before = paging.after(tuple[datetime, str, str])
+        async with db.transaction() as tx:
+            found = await coupons.conflicts(tx, before, paging.limit + 1)
+        cursor = paging.next_cursor(found, lambda one: (one.occurred_at, one.coupon_id, one.order_id))
+        return Page(items=[conflict_view(one) for one in found[: paging.limit]], next_cursor=cursor)
+
     @routes.get("/coupons/{code}", response_model=CouponView, responses=answers(examples.COUPON))
     async def read(code: CodeInPath, who: Reader) -> CouponView:
         """A coupon by its code: 422 `coupon-mistyped` for what can't be one, 404 `coupon-unknown` for what isn't
@@ -157,8 +171,13 @@ def router(db: Database, coupons: Coupons, erased: Erased, wake: Wake) -> Router
         body: Annotated[Releasing, Body(examples=[{"order_id": "pos:104"}])] = Releasing(),  # noqa: B008
     ) -> CouponView:
         """Gives a coupon back that was reserved, or used for an order that was cancelled: it can be used again, until
-        it expires. Where it was neither, nothing changes."""
-        return await _once(response, attempt, who, lambda tx: coupons.release(tx, _read(code), body.order_id))
+        it expires; unless another order has named it, too, and so has it now. Where it was neither, nothing changes."""
+        released = await _once(
+            response, attempt, who,
+            lambda tx: coupons.release(tx, _read(code), body.order_id, request_cause()),
+        )  # fmt: skip
+        wake()
+        return released
 
     @routes.post("/coupons/{code}/void", response_model=CouponView, responses=answers(examples.VOIDED))
     async def void(

@@ -11,6 +11,7 @@ from shared.db import Row, Tx, columns, copy, execute, fetch
 _COLUMNS = (
     "coupon_id", "code", "customer_id", "bearer", "percent", "discount_minor", "min_spend_minor", "currency",
     "issued_at", "expires_at", "state", "state_at", "due_at", "order_id", "redeemed_by", "redemption_id", "batch_id",
+    "voided_at",
 )  # fmt: skip
 _LIST = ", ".join(_COLUMNS)
 _SELECT = f"SELECT {_LIST} FROM coupons"
@@ -18,6 +19,20 @@ _BY_CODE = f"{_SELECT} WHERE code = :code"
 _LOCK_BY_CODE = f"{_BY_CODE} FOR UPDATE"
 _BY_ID = f"{_SELECT} WHERE coupon_id = :coupon"
 _LOCK_BY_REDEMPTION = f"{_SELECT} WHERE redemption_id = :redemption FOR UPDATE"
+# By their codes, and what these orders have, or have named before.
+_LOCK_NAMED = f"""
+{_SELECT} WHERE coupon_id = ANY(ARRAY(
+    SELECT coupon_id FROM coupons WHERE code = ANY(:codes)
+    UNION SELECT coupon_id FROM coupons WHERE order_id = ANY(:orders)
+    UNION SELECT coupon_id FROM coupon_claims WHERE order_id = ANY(:orders)))
+ORDER BY coupon_id FOR UPDATE
+"""
+_LOCK_LENT = f"""
+{_SELECT} WHERE NOT bearer AND coupon_id = ANY(ARRAY(
+    SELECT l.coupon_id FROM coupon_claims AS l JOIN coupons AS c USING (coupon_id)
+    WHERE l.customer_id = ANY(:customers) AND l.customer_id <> c.customer_id))
+ORDER BY coupon_id FOR UPDATE
+"""
 _OF_REDEMPTIONS = f"{_SELECT} WHERE redemption_id = ANY(:redemptions)"
 # By coupons_customer, which is in this order for each of a person's ids.
 _PAGE = f"""
@@ -33,10 +48,10 @@ VALUES ({", ".join(f":{name}" for name in _COLUMNS)})
 """
 _SAVE = """
 UPDATE coupons SET state = new.state, state_at = new.state_at, due_at = new.due_at, order_id = new.order_id,
-    redeemed_by = new.redeemed_by
+    redeemed_by = new.redeemed_by, voided_at = new.voided_at
 FROM unnest(CAST(:ids AS text[]), CAST(:states AS text[]), CAST(:ats AS timestamptz[]), CAST(:dues AS timestamptz[]),
-            CAST(:orders AS text[]), CAST(:users AS text[]))
-    AS new (coupon_id, state, state_at, due_at, order_id, redeemed_by)
+            CAST(:orders AS text[]), CAST(:users AS text[]), CAST(:voided AS timestamptz[]))
+    AS new (coupon_id, state, state_at, due_at, order_id, redeemed_by, voided_at)
 WHERE coupons.coupon_id = new.coupon_id
 """
 # What is being used at this moment isn't waited for.
@@ -62,6 +77,7 @@ UPDATE coupons SET customer_id = new.name, code = NULL,
     state = CASE WHEN due_at IS NULL THEN state ELSE 'voided' END,
     state_at = CASE WHEN due_at IS NULL THEN state_at ELSE :now END,
     order_id = CASE WHEN due_at IS NULL THEN order_id END,
+    voided_at = coalesce(voided_at, :now),
     due_at = NULL
 FROM {_NAMES} WHERE customer_id = new.id
 """
@@ -76,6 +92,16 @@ async def by_code(tx: Tx, code: Code) -> Coupon | None:
 async def lock(tx: Tx, code: Code) -> Coupon | None:
     """The same, for the rest of the transaction ours to change."""
     return _first(await fetch(tx, _LOCK_BY_CODE, code=code))
+
+
+async def lock_named(tx: Tx, codes: Sequence[str], orders: Sequence[str]) -> list[Coupon]:
+    """The coupons of these codes, and those that these orders have, or have named; by their ids, ours to change."""
+    return [_coupon(row) for row in await fetch(tx, _LOCK_NAMED, codes=list(codes), orders=list(orders))]
+
+
+async def lock_lent(tx: Tx, customers: Sequence[str]) -> list[Coupon]:
+    """The coupons of other ids that orders of these customers have named; by their ids, ours to change."""
+    return [_coupon(row) for row in await fetch(tx, _LOCK_LENT, customers=list(customers))]
 
 
 async def by_id(tx: Tx, coupon: str) -> Coupon | None:
@@ -116,9 +142,11 @@ async def insert_many(tx: Tx, coupons: Sequence[Coupon]) -> None:
 
 async def save(tx: Tx, coupons: Sequence[Coupon]) -> None:
     """What has become of coupons."""
-    rows = [(c.coupon_id, c.state, c.state_at, c.due_at, c.order_id, c.redeemed_by) for c in coupons]
-    ids, states, ats, dues, orders, users = columns(rows, 6)
-    await execute(tx, _SAVE, ids=ids, states=states, ats=ats, dues=dues, orders=orders, users=users)
+    rows = [(c.coupon_id, c.state, c.state_at, c.due_at, c.order_id, c.redeemed_by, c.voided_at) for c in coupons]
+    ids, states, ats, dues, orders, users, voided = columns(rows, 7)
+    await execute(
+        tx, _SAVE, ids=ids, states=states, ats=ats, dues=dues, orders=orders, users=users, voided=voided
+    )
 
 
 async def due(tx: Tx, now: datetime, limit: int) -> list[Coupon]:
@@ -181,6 +209,7 @@ def _row(coupon: Coupon) -> tuple[object, ...]:
         coupon.redeemed_by,
         coupon.redemption_id,
         coupon.batch_id,
+        coupon.voided_at,
     )
 
 
@@ -207,4 +236,5 @@ def _coupon(row: Row) -> Coupon:
         redeemed_by=row["redeemed_by"],
         redemption_id=row["redemption_id"],
         batch_id=row["batch_id"],
+        voided_at=row["voided_at"],
     )

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from services.loyalty.coupons import claiming as coupons
 from services.loyalty.earning import store
 from services.loyalty.earning.basis import paid_net
 from services.loyalty.earning.domain import Judgement, fold, judge
@@ -188,7 +189,9 @@ class _Batch:
         await settle_persons(self.tx, journal, self.accounts.values(), self._cause_of)
         await journal.write(self.tx, self.accounts.values())
         crossings = await self._tiers()
-        await outbox.append(self.tx, ledger.SERVICE, journal.events + crossings, self.now)
+        # The last lock before the outbox numbers what is told.
+        used = await coupons.orders_changed(self.tx, self.recorded, self.now)
+        await outbox.append(self.tx, ledger.SERVICE, journal.events + crossings + used, self.now)
 
     def _cause_of(self, account: Account) -> Cause:
         """What of the batch concerns this account, or else the last of it."""

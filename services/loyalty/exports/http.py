@@ -48,6 +48,7 @@ _EXAMPLE: dict[str, Any] = {
     "customer_segments": [{"customer_id": "pos:1001", "segment": "lifecycle", "class": "active", "changed_at": _AT}],
     "segment_history": [{"customer_id": "pos:1001", "segment": "lifecycle", "class": "active", "occurred_at": _AT}],
     "coupons": [{"customer_id": "pos:1001", "coupon_id": "cn_1", "percent": "10", "state": "issued"}],
+    "coupon_claims": [{"customer_id": "pos:1001", "coupon_id": "cn_1", "order_id": "pos:104", "given": True}],
     "events": [{"kind": "purchase-recorded", "occurred_at": _AT, "data": {"order_id": "pos:88"}}],
     "merges": [],
     "dead_letters": [],
@@ -89,6 +90,7 @@ class ExportView(BaseModel):
     customer_segments: Rows
     segment_history: Rows
     coupons: Rows
+    coupon_claims: Rows
     events: Rows
     merges: Rows
     dead_letters: Rows

@@ -124,9 +124,17 @@ SECTIONS: Sections = {
         SELECT CASE WHEN c.customer_id = ANY(:ids) THEN c.customer_id END AS customer_id,
                CASE WHEN c.redeemed_by = ANY(:ids) THEN c.redeemed_by END AS redeemed_by,
                c.coupon_id, c.bearer, c.percent, c.discount_minor, c.min_spend_minor, c.currency, c.issued_at,
-               c.expires_at, c.state, c.state_at, c.due_at, c.order_id, c.redemption_id, c.batch_id, b.reason
+               c.expires_at, c.state, c.state_at, c.due_at, c.order_id, c.redemption_id, c.batch_id, c.voided_at,
+               b.reason
         FROM coupons AS c LEFT JOIN coupon_batches AS b USING (batch_id)
         WHERE c.customer_id = ANY(:ids) OR c.redeemed_by = ANY(:ids) ORDER BY c.issued_at, c.coupon_id"""),
+    # Of others' orders that have named his coupons he is told nothing.
+    "coupon_claims": Section("""
+        SELECT l.coupon_id, l.order_id, l.customer_id, l.occurred_at, l.stands, l.backfill, l.waived_at, l.given,
+               l.told, l.conflict
+        FROM coupon_claims AS l JOIN coupons AS c USING (coupon_id)
+        WHERE l.customer_id = ANY(:ids) OR l.customer_id IS NULL AND NOT c.bearer AND c.customer_id = ANY(:ids)
+        ORDER BY l.occurred_at, l.order_id, l.coupon_id"""),
 }
 _NUMBER = "our own number of the account, which customer_id stands for"
 LEFT_OUT = {

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.loyalty.coupons import claiming as coupons
 from services.loyalty.ledger import application as ledger
 from services.loyalty.ledger.application import Account, Journal
 from services.loyalty.ledger.domain import Cause
@@ -45,6 +46,8 @@ class Joining:
         await rest(tx, accounts.values())
         if programme:
             await self._judge(tx, accounts, groups, events, programme, now)
+        used = await coupons.persons_changed(tx, concerned, events[-1], now)
+        await outbox.append(tx, ledger.SERVICE, used, now)
         return Outcome()
 
     async def _settle(

@@ -1,0 +1,174 @@
+"""What orders, merges and tills make of coupons that orders name. Coupons are locked last, by their ids."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from datetime import datetime
+
+import msgspec
+import structlog
+
+from services.loyalty.coupons import claims_store, events, store
+from services.loyalty.coupons.claims import Claim, settle, strangers
+from services.loyalty.coupons.claims_store import Said
+from services.loyalty.coupons.codes import Code, Mistyped, read_code
+from services.loyalty.coupons.domain import Coupon
+from shared.contracts.erasures import is_pseudonym
+from shared.contracts.orders import Order
+from shared.contracts.types import Cause
+from shared.db import Tx
+from shared.messaging import facts, merges
+from shared.messaging.events import Event
+from shared.messaging.facts import PURCHASE, Recorded
+from shared.messaging.merges import Groups
+from shared.messaging.outbox import Outgoing
+
+log = structlog.get_logger()
+_Tell = Callable[[Coupon, Claim], Outgoing]
+
+
+async def orders_changed(tx: Tx, recorded: Recorded, now: datetime) -> list[Outgoing]:
+    """Coupons that these orders use, use no longer, or leave to others; what is to be told of it.
+
+    Accounts are locked. A batch in which nobody names a code, returns or cancels costs nothing.
+    """
+    named, last = _touched(recorded)
+    if not last:
+        return []
+    codes = sorted({code for of_order in named.values() for code in of_order})
+    coupons = await store.lock_named(tx, codes, sorted(last))
+    if not coupons:
+        return []
+    claims = await claims_store.of_coupons(tx, [coupon.coupon_id for coupon in coupons])
+    ours = {coupon.code for coupon in coupons}
+    concerned = {order for order, own in named.items() if own & ours}
+    concerned |= {order for of_coupon in claims.values() for order in of_coupon}
+    concerned |= {coupon.order_id for coupon in coupons if coupon.order_id}
+    heard = sorted(concerned & last.keys())
+    orders = {order.order_id: order for order in await facts.orders(tx, heard)}
+    said = await claims_store.said_of(tx, heard)
+    gone: dict[str, set[str]] = {}
+    after: dict[str, dict[str, Claim]] = {}
+    for coupon in coupons:
+        after[coupon.coupon_id], gone[coupon.coupon_id] = _heard(coupon, claims[coupon.coupon_id], orders, said)
+
+    def tell(coupon: Coupon, claim: Claim) -> Outgoing:
+        event = last.get(claim.order_id) or recorded.fresh[-1]
+        return events.redeemed(coupon, event.cause, event.traceparent)
+
+    return await _settle(tx, coupons, claims, after, gone, now, tell)
+
+
+async def persons_changed(tx: Tx, customers: Set[str], by: Event, now: datetime) -> list[Outgoing]:
+    """Who was merged or parted: whose orders named coupons of another of his ids, or of one who isn't he any more."""
+    coupons = await store.lock_lent(tx, sorted(customers))
+    if not coupons:
+        return []
+    claims = await claims_store.of_coupons(tx, [coupon.coupon_id for coupon in coupons])
+    return await _settle(
+        tx, coupons, claims, claims, {}, now, lambda coupon, _: events.redeemed(coupon, by.cause, by.traceparent)
+    )
+
+
+async def given_back(
+    tx: Tx, coupon: Coupon, order_id: str, cause: Cause, now: datetime
+) -> tuple[Coupon, list[Outgoing]]:
+    """A till gave a locked coupon back for an order, which doesn't have it any more, whatever it says; the coupon as it
+    is then, which another order may have that named it, too."""
+    before = await claims_store.of_coupons(tx, [coupon.coupon_id])
+    own = before[coupon.coupon_id]
+    claim = own.get(order_id, Claim(coupon.coupon_id, order_id))
+    # Not held any longer, so that what the till says of the coupon stands where no other order names it.
+    after = {**own, order_id: msgspec.structs.replace(claim.waive(now), given=False)}
+    groups = await _groups(tx, [coupon], {coupon.coupon_id: after})
+    settled = settle(coupon, after.values(), groups, set(), now)
+    await claims_store.save(tx, settled.claims)
+    return settled.coupon, [events.redeemed(settled.coupon, cause)] if settled.news else []
+
+
+async def _settle(
+    tx: Tx, coupons: Sequence[Coupon], before: Mapping[str, Mapping[str, Claim]],
+    after: Mapping[str, Mapping[str, Claim]], gone: Mapping[str, Set[str]], now: datetime, tell: _Tell,
+) -> list[Outgoing]:  # fmt: skip
+    groups = await _groups(tx, coupons, after)
+    changed: list[Coupon] = []
+    written: list[Claim] = []
+    told: list[Outgoing] = []
+    for coupon in coupons:
+        id_ = coupon.coupon_id
+        settled = settle(coupon, after[id_].values(), groups, gone.get(id_, frozenset()), now)
+        if settled.coupon != coupon:
+            changed.append(settled.coupon)
+        for claim in settled.claims:
+            was = before[id_].get(claim.order_id)
+            if claim != was:
+                written.append(claim)
+            if claim.conflict and (was is None or claim.conflict != was.conflict):
+                log.warning("coupon-conflict", coupon_id=id_, order_id=claim.order_id, conflict=claim.conflict)
+        if settled.news:
+            told.append(tell(settled.coupon, settled.news))
+    if written:
+        await claims_store.save(tx, written)
+    if changed:
+        await store.save(tx, changed)
+    return told
+
+
+async def _groups(tx: Tx, coupons: Iterable[Coupon], claims: Mapping[str, Mapping[str, Claim]]) -> Groups:
+    """Of whose coupons others have named."""
+    own = [coupon.customer_id for coupon in coupons if strangers(coupon, claims[coupon.coupon_id].values())]
+    return await merges.groups_of(tx, own)
+
+
+def _touched(recorded: Recorded) -> tuple[dict[str, set[Code]], dict[str, Event]]:
+    """Orders of which what they name or what stands of them may have changed: their codes, the last of their events."""
+    coded = any(event.data.coupon_codes for events_ in recorded.plain.values() for event in events_)
+    if not (coded or recorded.refold):
+        return {}, {}
+    plain = {event.data.order_id for events_ in recorded.plain.values() for event in events_}
+    named: dict[str, set[Code]] = {}
+    last: dict[str, Event] = {}
+    for event in recorded.fresh:
+        order_id = event.data.order_id
+        if event.topic.name == PURCHASE and event.data.coupon_codes:
+            codes = _read(event.data.coupon_codes)
+            named.setdefault(order_id, set()).update(codes)
+            if codes or order_id not in plain:
+                last[order_id] = event
+        elif order_id not in plain and event.topic.name != "purchase-delivered":
+            last[order_id] = event
+    return named, last
+
+
+def _heard(
+    coupon: Coupon, claims: Mapping[str, Claim], orders: Mapping[str, Order], said: Mapping[str, Said]
+) -> tuple[dict[str, Claim], set[str]]:
+    """The claims on a coupon after what was said of these orders, and those of them that it isn't for any more."""
+    after = dict(claims)
+    gone = set()
+    for order_id, known in said.items():
+        order = orders.get(order_id)
+        claim = claims.get(order_id)
+        named = [coupon.code in _read(codes) for codes in known.codes]
+        stands = order is not None and order.counts
+        if order and (any(named) or (claim and claim.occurred_at)):
+            claim = claim or Claim(coupon.coupon_id, order_id)
+            # The codes of who was erased are gone, from his coupons and from his orders.
+            names = claim.stands if coupon.code is None or is_pseudonym(order.customer_id) else named[-1]
+            after[order_id] = msgspec.structs.replace(
+                claim, customer_id=order.customer_id, occurred_at=order.occurred_at, backfill=order.backfill,
+                stands=names and stands,
+            )  # fmt: skip
+            stands = stands and names
+        if not stands and (order or known.cancelled):
+            gone.add(order_id)
+    return after, gone
+
+
+def _read(codes: Iterable[str]) -> set[Code]:
+    """Those that may be ours; all others are somebody else's."""
+    found = set()
+    for code in codes:
+        try:
+            found.add(read_code(code))
+        except Mistyped:
+            continue
+    return found
