@@ -20,6 +20,7 @@ QUANTITY = r"^(?!0+(\.0+)?$)([0-9]{1,6}(\.[0-9]{1,3})?|1000000(\.0{1,3})?)$(?!\n
 QUANTITY_PLACES = 3
 PRICE_PLACES = 6
 MAX_MINOR = 10**17
+MAX_POINTS = 10**15
 
 CustomerId = Annotated[str, Meta(pattern=CUSTOMER_ID)]
 Id = Annotated[str, Meta(pattern=PRINTABLE)]
@@ -27,7 +28,7 @@ Text = Annotated[str, Meta(max_length=500)]
 Instant = Annotated[datetime, Meta(tz=True)]
 Amount = Annotated[str, Meta(pattern=AMOUNT)]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)] | Annotated[str, Meta(pattern=QUANTITY)]
-Points = Annotated[int, Meta(ge=0, le=10**15)]
+Points = Annotated[int, Meta(ge=0, le=MAX_POINTS)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Scalar = str | int | float | bool | None
 Attributes = Annotated[dict[Annotated[str, Meta(max_length=64)], Scalar], Meta(max_length=50)]

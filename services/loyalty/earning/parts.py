@@ -1,6 +1,7 @@
-"""The parts of an order's points: the base, the rules that apply, the tier's factor; after caps and the budget.
+"""The parts of an order's points: the base, the rules that apply, the tier's factor; after caps, what one event may
+carry, and the budget.
 
-Each is rounded on its own. A return leaves every part at the rate it was earned: what a cap or the budget left of a
+Each is rounded on its own. A return leaves every part at the rate it was earned: what any of these limits left of a
 part shrinks in proportion to what the part would have been without it.
 """
 
@@ -19,6 +20,7 @@ from services.loyalty.programmes.rules import Cap, Rule, name_of
 from services.loyalty.segments.domain import NOWHERE, Membership
 from services.loyalty.tiers.domain import Ladder, Spend
 from shared.contracts.orders import Order, OrderLine
+from shared.contracts.types import MAX_POINTS
 
 BASE = "base"
 TIER = "tier"
@@ -28,7 +30,7 @@ _PIECE = 1000
 class Part(msgspec.Struct, frozen=True):
     """What the base, a rule or a tier gave for an order as bought, and what returns left of it.
 
-    ``wanted`` before caps and the budget, ``awarded`` after them, ``kept`` after returns.
+    ``wanted`` before caps and other limits, ``awarded`` after them, ``kept`` after returns.
     """
 
     rule: str
@@ -54,7 +56,7 @@ class Case:
     _ladder: Ladder | None = None
 
     def parts(self) -> Sequence[Part]:
-        """The base, the rules that apply and the tier, after caps and the budget."""
+        """The base, the rules that apply and the tier, after caps, what one event may carry and the budget."""
         programme, order = self.programme, self.order
         if programme.is_shared:
             self.claimed = []
@@ -66,7 +68,12 @@ class Case:
         if programme.has_factors and (factor := self._tiers.factor(order.occurred_at)):
             gross = programme.points(bought, factor)
             parts.append(Part(TIER, gross, gross, programme.points(left, factor)))
-        return self._within_budget(parts) if programme.budget else parts
+        asked = sum(part.awarded for part in parts)
+        if asked > MAX_POINTS:
+            parts, asked = _trimmed(parts, MAX_POINTS), MAX_POINTS
+        if programme.budget:
+            parts = _trimmed(parts, self._offered(BUDGET, programme.budget, asked))
+        return parts
 
     def claims(self, parts: Sequence[Part]) -> list[Claim]:
         """What these parts make of what the pools offered."""
@@ -137,20 +144,8 @@ class Case:
         bought, left = self._whole if lines is self.order.lines else worth(lines, of_lines)
         return programme.points(bought, rule.extra), programme.points(left, rule.extra)
 
-    def _within_budget(self, parts: Sequence[Part]) -> list[Part]:
-        """The parts, in their order, as far as the budget goes."""
-        assert self.programme.budget
-        left = self._offered(BUDGET, self.programme.budget, sum(part.awarded for part in parts))
-        trimmed = []
-        for part in parts:
-            awarded = min(part.awarded, left)
-            left -= awarded
-            if awarded < part.awarded:
-                part = Part(part.rule, part.wanted, awarded, part.kept * awarded // part.awarded)
-            trimmed.append(part)
-        return trimmed
-
     def _offered(self, rule: str, cap: Cap, asked: int) -> int:
+        asked = min(asked, MAX_POINTS)
         offered = self.pools.offer(self.order.order_id, rule, name_of(cap.per, self.day), cap.points, asked)
         if asked:
             self.claimed.append((rule, cap, asked, offered))
@@ -161,3 +156,15 @@ class Case:
         if self._ladder is None:
             self._ladder = Ladder(self.programme, self.spends)
         return self._ladder
+
+
+def _trimmed(parts: Sequence[Part], left: int) -> list[Part]:
+    """The parts, in their order, as far as so many points go."""
+    trimmed = []
+    for part in parts:
+        awarded = min(part.awarded, left)
+        left -= awarded
+        if awarded < part.awarded:
+            part = Part(part.rule, part.wanted, awarded, part.kept * awarded // part.awarded)
+        trimmed.append(part)
+    return trimmed

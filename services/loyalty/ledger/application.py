@@ -10,6 +10,7 @@ from services.loyalty.ledger.moves import settle, sweep, use
 from services.loyalty.ledger.spending import Hold, Take
 from shared.contracts.erasures import is_pseudonym
 from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed
+from shared.contracts.types import MAX_POINTS
 from shared.contracts.types import Cause as CausedBy
 from shared.db import Row, Tx
 from shared.messaging import merges
@@ -122,7 +123,9 @@ class Journal:
         self._tell_expired()
 
     def _tell_expired(self) -> None:
-        self.events += [_expired(*whose, points) for whose, points in sorted(self.expired.items(), key=_by_instant)]
+        for whose, points in sorted(self.expired.items(), key=_by_instant):
+            # Of several orders it may be more than one event carries.
+            self.events += [_expired(*whose, min(MAX_POINTS, points - told)) for told in range(0, points, MAX_POINTS)]
 
     def _keep(self, lot: Lot) -> None:
         """A lot that this transaction has opened is written once."""

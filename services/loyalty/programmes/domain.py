@@ -14,7 +14,7 @@ from services.loyalty.programmes.rules import ALWAYS, EVALUATED, WEEKDAYS, Cap, 
 from services.loyalty.referrals.domain import ReferralRule, is_referral, read_referral
 from services.loyalty.segments.domain import place_of
 from shared.contracts.currencies import MINOR_UNITS
-from shared.contracts.types import Money, scaled
+from shared.contracts.types import MAX_MINOR, Money, scaled
 
 FACTOR_PLACES = 4
 RATE_PLACES = 9
@@ -172,9 +172,10 @@ class Programme(msgspec.Struct, frozen=True):
         return self.expiry.at(occurred_at, zone)
 
     def converted(self, minor: int, currency: str) -> int:
-        """Minor units of a currency in the programme's own, halves up; of one without a rate as they are."""
+        """Minor units of a currency in the programme's own, halves up, at the most what one amount may be; of one
+        without a rate as they are."""
         rate = self.rates.get(currency)
-        return (2 * minor * rate[0] + rate[1]) // (2 * rate[1]) if rate else minor
+        return min(MAX_MINOR, (2 * minor * rate[0] + rate[1]) // (2 * rate[1])) if rate else minor
 
     def points(self, amount: int, extra: int = ONE) -> int:
         """The points of minor units by ``extra`` ten-thousandths of the base's rate, rounded as the version says."""
