@@ -32,7 +32,9 @@ from services.loyalty.programmes import http as programmes_http
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.redemptions import http as redemptions_http
 from services.loyalty.redemptions.application import Redemptions
+from services.loyalty.redemptions.desk import Desk
 from services.loyalty.redemptions.keeping import HoldKeeper
+from services.loyalty.redemptions.teller import Teller
 from services.loyalty.referrals import http as referrals_http
 from services.loyalty.referrals.application import Referrals
 from services.loyalty.referrals.judging import ReferralKeeper
@@ -69,6 +71,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
     erasing = Erasing(SERVICE, surroundings.erased, clock, destroy, joining.apply_merges, keeps=ORDER_KINDS)
     occasions = Occasions(clock, programmes, surroundings.house.zone, surroundings.erased.key)
     celebrations = Celebrations(db, occasions, wake)
+    teller = Teller(db, Desk(clock, programmes, surroundings.house.zone))
     backtesting = Backtesting(db, dsn, clock, surroundings.house)
     return assemble(
         SERVICE,
@@ -111,7 +114,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
             transfers_http.router(
                 db, Transfers(clock, programmes, surroundings.house.zone), by_customers=settings.customers_transfer
             ),
-            redemptions_http.router(db, Redemptions(clock, programmes, surroundings.house.zone)),
+            redemptions_http.router(db, Redemptions(clock), teller),
             coupons_http.router(db, Coupons(clock, surroundings.house.zone), surroundings.erased, wake),
         ],
         wake=wake,

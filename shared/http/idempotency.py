@@ -10,14 +10,15 @@ import hashlib
 import hmac
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.db import Tx, execute, fetch
+from shared.db import Row, Tx, columns, execute, fetch
 from shared.http.auth import Principal
 from shared.http.bodies import is_json
 from shared.http.gates import Gate, admitted
@@ -72,6 +73,14 @@ class Attempt:
             await remember(tx, self.route, self.key, self.body_hmac, status=status, resource_id=resource_id)
 
 
+class Claim(NamedTuple):
+    """An attempt that has a key, and what its effect will be known by, where that is known before."""
+
+    attempt: Attempt
+    status: int = 0
+    resource_id: str = ""
+
+
 async def claim(
     tx: Tx, route: str, key: str, body_hmac: bytes, *, status: int = 0, resource_id: str = ""
 ) -> Replay | None:
@@ -82,23 +91,47 @@ async def claim(
     Raises ProblemError 409 `idempotency-in-progress` while another transaction holds the key, 422
     `idempotency-key-reused` where the key came with another body before.
     """
-    lock = int.from_bytes(hashlib.sha256(f"{route}\0{key}".encode()).digest()[:8], signed=True)
-    asked = {"route": route, "key": key, "body_hmac": body_hmac, "status": status, "resource_id": resource_id}
-    claimed = (await fetch(tx, _CLAIM, lock=lock, **asked))[0]
-    if not claimed["ours"]:
-        detail = "The first request with this key is still running."
-        raise ProblemError(409, "idempotency-in-progress", detail, headers={"Retry-After": "1"})
-    if claimed["fresh"]:
-        return None
+    [found] = await claim_all(tx, [Claim(Attempt(route, key, body_hmac), status, resource_id)])
+    if isinstance(found, ProblemError):
+        raise found
+    return found
+
+
+async def claim_all(tx: Tx, claims: Sequence[Claim]) -> list[Replay | ProblemError | None]:
+    """The same for several effects of one transaction, no key twice: what `claim` would raise stands in its place."""
+    rows = [
+        (_lock_of(attempt), attempt.route, attempt.key, attempt.body_hmac, status, resource_id)
+        for attempt, status, resource_id in claims
+    ]
+    names = ("locks", "routes", "keys", "body_hmacs", "statuses", "resource_ids")
+    claimed = await fetch(tx, _CLAIM, **dict(zip(names, columns(rows, len(names)), strict=True)))
+    known = [claim.attempt for claim, row in zip(claims, claimed, strict=True) if row["ours"] and not row["fresh"]]
     # A statement of its own: its snapshot must be taken after the lock, to see what the holder committed.
-    stored = await fetch(tx, _STORED, route=route, key=key)
-    if not stored:
-        # It had no effect to be remembered.
-        await remember(tx, route, key, body_hmac, status=status, resource_id=resource_id)
-        return None
-    if not hmac.compare_digest(stored[0]["body_hmac"], body_hmac):
-        raise ProblemError(422, "idempotency-key-reused", "This key was used for another request before.")
-    return Replay(stored[0]["status"], stored[0]["resource_id"])
+    stored = {(row["route"], row["key"]): row for row in await _of(tx, _STORED, known)} if known else {}
+    found: list[Replay | ProblemError | None] = []
+    for (attempt, status, resource_id), row in zip(claims, claimed, strict=True):
+        before = stored.get((attempt.route, attempt.key))
+        if not row["ours"]:
+            detail = "The first request with this key is still running."
+            found.append(ProblemError(409, "idempotency-in-progress", detail, headers={"Retry-After": "1"}))
+        elif row["fresh"]:
+            found.append(None)
+        elif before is None:
+            # It had no effect to be remembered.
+            await attempt.remember(tx, status=status, resource_id=resource_id)
+            found.append(None)
+        elif not hmac.compare_digest(before["body_hmac"], attempt.body_hmac):
+            detail = "This key was used for another request before."
+            found.append(ProblemError(422, "idempotency-key-reused", detail))
+        else:
+            found.append(Replay(before["status"], before["resource_id"]))
+    return found
+
+
+async def disclaim(tx: Tx, attempts: Sequence[Attempt]) -> None:
+    """Forgets keys that this transaction claimed for effects that it doesn't have."""
+    if attempts:
+        await _of(tx, _DISCLAIM, attempts)
 
 
 async def remember(tx: Tx, route: str, key: str, body_hmac: bytes, *, status: int, resource_id: str) -> None:
@@ -155,20 +188,41 @@ class IdempotencyKey(Gate[Attempt]):
         return Attempt(bare.route, bare.key, hmac.digest(request.app.state.http.hmac_key, canonical, "sha256"))
 
 
+def _lock_of(attempt: Attempt) -> int:
+    return int.from_bytes(hashlib.sha256(f"{attempt.route}\0{attempt.key}".encode()).digest()[:8], signed=True)
+
+
+async def _of(tx: Tx, sql: str, attempts: Sequence[Attempt]) -> Sequence[Row]:
+    routes, keys = columns([(attempt.route, attempt.key) for attempt in attempts], 2)
+    return await fetch(tx, sql, routes=routes, keys=keys)
+
+
 # The insert sees what was committed meanwhile, whatever the statement's snapshot: of a key there is one row. Its status
 # is 0 while nothing has come of it.
 _CLAIM = """
-WITH lock AS MATERIALIZED (
-    SELECT pg_try_advisory_xact_lock(:lock) AS ours
+WITH asked AS MATERIALIZED (
+    SELECT *, pg_try_advisory_xact_lock(lock) AS ours
+    FROM unnest(CAST(:locks AS bigint[]), CAST(:routes AS text[]), CAST(:keys AS text[]), CAST(:body_hmacs AS bytea[]),
+                CAST(:statuses AS int[]), CAST(:resource_ids AS text[]))
+        WITH ORDINALITY AS asked (lock, route, key, body_hmac, status, resource_id, n)
 ), kept AS (
     INSERT INTO idempotency_keys (route, key, body_hmac, status, resource_id)
-    SELECT :route, :key, :body_hmac, CAST(:status AS int), :resource_id FROM lock WHERE ours
-    ON CONFLICT DO NOTHING RETURNING 1
+    SELECT route, key, body_hmac, status, resource_id FROM asked WHERE ours
+    ON CONFLICT DO NOTHING RETURNING route, key
 )
-SELECT ours, EXISTS (SELECT FROM kept) AS fresh FROM lock
+SELECT asked.ours, kept.key IS NOT NULL AS fresh
+FROM asked LEFT JOIN kept ON kept.route = asked.route AND kept.key = asked.key ORDER BY asked.n
 """
 _STORED = """
-SELECT body_hmac, status, resource_id FROM idempotency_keys WHERE route = :route AND key = :key AND status > 0
+SELECT kept.route, kept.key, kept.body_hmac, kept.status, kept.resource_id
+FROM unnest(CAST(:routes AS text[]), CAST(:keys AS text[])) AS asked (route, key)
+    JOIN idempotency_keys AS kept ON kept.route = asked.route AND kept.key = asked.key
+WHERE kept.status > 0
+"""
+_DISCLAIM = """
+DELETE FROM idempotency_keys AS kept
+USING unnest(CAST(:routes AS text[]), CAST(:keys AS text[])) AS asked (route, key)
+WHERE kept.route = asked.route AND kept.key = asked.key
 """
 _KEEP = """
 UPDATE idempotency_keys SET body_hmac = :body_hmac, status = :status, resource_id = :resource_id

@@ -17,10 +17,13 @@ from deploy.bench.purchases import SOURCE
 from deploy.bench.stage import Fresh, Stage
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.redemptions.application import Redemptions
-from services.loyalty.redemptions.domain import QUOTE, REDEMPTION, Terms, hold_id_of
+from services.loyalty.redemptions.commands import Command, Commit, MakeHold, MakeQuote
+from services.loyalty.redemptions.desk import Desk
+from services.loyalty.redemptions.domain import QUOTE, REDEMPTION, Terms
+from services.loyalty.redemptions.teller import Teller
 from shared.clock import SystemClock
-from shared.db import Database, Tx, fetch
-from shared.http import idempotency
+from shared.db import fetch
+from shared.http.idempotency import Attempt, Claim, Replay
 from shared.messaging.records import Record
 from shared.service import Service
 from shared.settings import HouseSettings
@@ -59,16 +62,17 @@ async def measure(stage: Stage, database: Fresh, redemptions: int, turns: int, s
         await post(stage, service, {**programme(1), "pending_days": 0})
         await _earn(service, [(hot, 100 * redemptions), *((customer, 1_000) for customer in many)])
         house, clock = HouseSettings(), SystemClock()
-        room = Redemptions(clock, Programmes(clock, house.currency, house.zone), house.zone)
+        room = Redemptions(clock)
+        teller = Teller(service.db, Desk(clock, Programmes(clock, house.currency, house.zone), house.zone))
         # The first of each connection prepares its statements.
-        await _all(room, service.db, [hot] * CONNECTIONS, "first")
+        await _all(room, teller, [hot] * CONNECTIONS, "first")
         for turn in range(turns):
             show(turn, turns)
             of_turn = many[turn * share : (turn + 1) * share]
             for name, customers in (("hot", [hot] * share), ("spread", of_turn)):
                 balances = len(set(customers))
                 seconds[f"bare {name}"] += await bare.measure(database.admin_dsn, balances, STEPS * share)
-                seconds[name] += await _all(room, service.db, customers, f"{name}-{turn}")
+                seconds[name] += await _all(room, teller, customers, f"{name}-{turn}")
         show(turns, turns)
         async with service.db.transaction() as tx:
             used = (await fetch(tx, _USED))[0]
@@ -84,31 +88,25 @@ async def measure(stage: Stage, database: Fresh, redemptions: int, turns: int, s
     )
 
 
-async def _all(room: Redemptions, db: Database, customers: Sequence[str], name: str) -> float:
+async def _all(room: Redemptions, teller: Teller, customers: Sequence[str], name: str) -> float:
     waiting = iter([(customer, f"{name}-{n}") for n, customer in enumerate(customers)])
     began = time.perf_counter()
-    await asyncio.gather(*(_work(room, db, waiting) for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(_work(room, teller, waiting) for _ in range(CONNECTIONS)))
     return time.perf_counter() - began
 
 
-async def _work(room: Redemptions, db: Database, waiting: Iterator[tuple[str, str]]) -> None:
+async def _work(room: Redemptions, teller: Teller, waiting: Iterator[tuple[str, str]]) -> None:
     for customer, key in waiting:
         quote_id, redemption_id = room.new_id(QUOTE), room.new_id(REDEMPTION)
-        hold_id = hold_id_of(quote_id)
-        async with db.transaction() as tx:
-            await _claim(tx, "/quotes", key, quote_id)
-            await room.quote(tx, quote_id, customer, Terms(1))
-        async with db.transaction() as tx:
-            await _claim(tx, "/holds", key, hold_id)
-            await room.hold(tx, quote_id, _HELD_FOR)
-        async with db.transaction() as tx:
-            await _claim(tx, "/commit", key, redemption_id)
-            await room.commit(tx, redemption_id, hold_id)
+        making = MakeHold(quote_id, _HELD_FOR)
+        await _serve(teller, "/quotes", key, quote_id, MakeQuote(quote_id, customer, Terms(1)))
+        await _serve(teller, "/holds", key, making.hold_id, making)
+        await _serve(teller, "/commit", key, redemption_id, Commit(redemption_id, making.hold_id))
 
 
-async def _claim(tx: Tx, route: str, key: str, id: str) -> None:
-    replay = await idempotency.claim(tx, route, key, _HMAC, status=201, resource_id=id)
-    assert replay is None, "each is new"
+async def _serve(teller: Teller, route: str, key: str, id: str, command: Command[Any]) -> None:
+    answer = await teller.serve(Claim(Attempt(route, key, _HMAC), 201, id), command)
+    assert not isinstance(answer, Replay), "each is new"
 
 
 async def _earn(service: Service, customers: Sequence[tuple[str, int]]) -> None:

@@ -84,8 +84,7 @@ class Adjustments:
         if adjustment.points < 0:
             purse = await purse_of(tx, accounts, now, cause)
             purse.take(adjustment.adjustment_id, "adjustment", -adjustment.points, Spent())
-            await purse.close()
-            await outbox.append(tx, SERVICE, purse.journal.events, now)
+            await outbox.append(tx, SERVICE, await purse.close(), now)
             return
         programme = in_force(await self.programmes.known(tx), now)
         assert programme is not None, "the first version is in force since 1970"

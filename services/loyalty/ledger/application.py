@@ -112,17 +112,10 @@ class Journal:
         await lots_store.add_lots(tx, list(self.added.values()))
         await lots_store.change_lots(tx, list(self.changed.values()))
         await entries_store.add_entries(tx, self.entries)
-        self._tell_expired()
+        self.tell_expired()
 
-    async def enter(
-        self, tx: Tx, accounts: Iterable[Account], takes: Sequence[Take], opened: Sequence[Hold], ended: Sequence[Hold]
-    ) -> None:
-        """The same for a command, at once: it opens no lot and changes no award. Raises HoldExistsError."""
-        rows = [(a.account_id, a.head.entries, a.head.hash, a.unsettled) for a in accounts]
-        await uses_store.enter(tx, rows, list(self.changed.values()), self.entries, takes, opened, ended)
-        self._tell_expired()
-
-    def _tell_expired(self) -> None:
+    def tell_expired(self) -> None:
+        """Makes events of what has expired; once, with what is written down."""
         for whose, points in sorted(self.expired.items(), key=_by_instant):
             # Of several orders it may be more than one event carries.
             self.events += [_expired(*whose, min(MAX_POINTS, points - told)) for told in range(0, points, MAX_POINTS)]
@@ -141,6 +134,20 @@ class Journal:
                 self.expired[whose] = self.expired.get(whose, 0) + posting.points
             elif event := _announced(account, lot, posting, cause):
                 self.events.append(Outgoing(event, cause.traceparent))
+
+
+async def enter(
+    tx: Tx, journals: Sequence[Journal], accounts: Iterable[Account], takes: Sequence[Take], opened: Sequence[Hold],
+    ended: Sequence[Hold],
+) -> list[Outgoing]:  # fmt: skip
+    """Writes the journals of commands, who open no lot and change no award, all at once; what is to be told of it."""
+    rows = [(a.account_id, a.head.entries, a.head.hash, a.unsettled) for a in accounts]
+    lots = [lot for journal in journals for lot in journal.changed.values()]
+    entries = [entry for journal in journals for entry in journal.entries]
+    await uses_store.enter(tx, rows, lots, entries, takes, opened, ended)
+    for journal in journals:
+        journal.tell_expired()
+    return [event for journal in journals for event in journal.events]
 
 
 async def open_accounts(tx: Tx, customers: Sequence[str], now: datetime) -> dict[str, Account]:
@@ -172,37 +179,33 @@ async def lock_accounts(tx: Tx, ids: Sequence[int]) -> dict[int, Account]:
     return {row["account_id"]: _account(row) for row in await store.lock(tx, ids)}
 
 
-async def lock_person(
-    tx: Tx, customer: str, *, shared: bool = False, erased: bool = False
-) -> dict[int, Account]:
-    """All accounts of the person with an account of this id, locked; none where loyalty has never heard of him.
+async def lock_person(tx: Tx, customer: str) -> dict[int, Account]:
+    """The same for one."""
+    return (await lock_persons(tx, [customer])).get(customer, {})
 
-    No merge changes his group until the transaction ends. ``shared``: the transaction has seen to that already.
+
+async def lock_persons(
+    tx: Tx, customers: Iterable[str], *, wait: bool = True, shared: bool = False, erased: bool = False
+) -> dict[str, dict[int, Account]]:
+    """All accounts of these persons, locked in one statement; by the ids asked for, of which two of one person have the
+    same. None of whom loyalty has never heard of; without ``wait`` none of whom somebody else has locked an account.
+
+    No merge changes their groups until the transaction ends. ``shared``: the transaction has seen to that already.
     ``erased``: also of somebody whose name was destroyed.
     """
-    if is_pseudonym(customer) and not erased:
+    named = sorted({customer for customer in customers if erased or not is_pseudonym(customer)})
+    if not named:
         return {}
     if not shared:
         await merges.share(tx)
-    rows = await store.lock_person(tx, customer)
-    if not rows:
-        # An id that was joined before loyalty heard of it has no account of its own.
-        survivor = (await merges.groups_seen(tx, [customer])).survivor(customer)
-        rows = await store.lock_person(tx, survivor) if survivor != customer else rows
-    return {row["account_id"]: _account(row) for row in rows}
-
-
-async def lock_persons(tx: Tx, customers: Sequence[str]) -> dict[str, dict[int, Account]]:
-    """All accounts of these persons, locked in one statement; by the ids asked for, none where loyalty has never heard
-    of one. Two ids of one person have the same."""
-    groups = await merges.groups_of(tx, customers)
-    members = {id for customer in customers for id in groups.members(customer) if not is_pseudonym(id)}
-    accounts = [_account(row) for row in await store.lock_persons(tx, sorted(members))]
+    rows = await store.lock_persons(tx, named, wait=wait)
+    accounts = {row["account_id"]: _account(row) for row in rows}
     found: dict[str, dict[int, Account]] = {}
-    for customer in customers:
-        ids = groups.members(customer)
-        found[customer] = {account.account_id: account for account in accounts if account.customer_id in ids}
-    return found
+    members: dict[str, int] = {}
+    for row in rows:
+        found.setdefault(row["asked"], {})[row["account_id"]] = accounts[row["account_id"]]
+        members[row["asked"]] = row["members"]
+    return {asked: own for asked, own in found.items() if wait or len(own) == members[asked]}
 
 
 async def customers_with_accounts(tx: Tx, customers: Sequence[str]) -> list[str]:

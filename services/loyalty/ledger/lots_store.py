@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from services.loyalty.ledger.domain import Award, Lot, LotKey
+from services.loyalty.ledger.store import PERSONS
 from shared.db import Row, Tx, columns, copy, execute, fetch
 
 LOT = (
@@ -80,23 +81,20 @@ SELECT coalesce(sum(free) FILTER (WHERE lasts AND available_from <= :at), 0) AS 
 FROM live
 """
 # `available` of persons who owe nothing and of whose holds none has lapsed; null of others.
-_FUNDS = """
-WITH person AS MATERIALIZED (
-    SELECT coalesce(survivor_account_id, account_id) AS id FROM accounts WHERE customer_id = :customer
-), own AS MATERIALIZED (
-    SELECT (SELECT id FROM person) AS owner, array_agg(account_id) AS accounts, bool_or(unsettled) AS unsettled
-    FROM accounts WHERE account_id = (SELECT id FROM person) OR survivor_account_id = (SELECT id FROM person)
-)
-SELECT owner, accounts, CASE
-    WHEN unsettled OR EXISTS (
-        SELECT FROM holds
-        WHERE account_id = ANY(CAST((SELECT accounts FROM own) AS bigint[])) AND state = 'open' AND expires_at <= :at
+_FUNDS = f"""
+WITH persons AS MATERIALIZED ({PERSONS})
+SELECT p.asked, p.id AS owner, own.accounts, CASE
+    WHEN own.unsettled OR EXISTS (
+        SELECT FROM holds WHERE account_id = ANY(own.accounts) AND state = 'open' AND expires_at <= :at
     ) THEN NULL
     ELSE (SELECT coalesce(sum(posted), 0) FROM lots
-          WHERE account_id = ANY(CAST((SELECT accounts FROM own) AS bigint[])) AND posted > 0 AND posted_in <> 'expired'
+          WHERE account_id = ANY(own.accounts) AND posted > 0 AND posted_in <> 'expired'
               AND available_from <= :at AND (expires_at IS NULL OR expires_at > :at))
 END AS available
-FROM own
+FROM persons AS p CROSS JOIN LATERAL (
+    SELECT array_agg(account_id) AS accounts, bool_or(unsettled) AS unsettled
+    FROM accounts WHERE account_id = p.id OR survivor_account_id = p.id
+) AS own
 """
 _POSTED = """
 SELECT account_id, book, sum(points)::bigint AS points
@@ -171,13 +169,13 @@ async def next_due(tx: Tx) -> datetime | None:
     return due
 
 
-async def funds(tx: Tx, customer: str, at: datetime) -> tuple[int, list[int], int | None] | None:
-    """The account that answers for who has this one's account, all of that person's, and the points that he can use at
-    an instant: None where only the whole balance tells. None where there is no such account."""
-    row = (await fetch(tx, _FUNDS, customer=customer, at=at))[0]
-    if row["owner"] is None:
-        return None
-    return row["owner"], row["accounts"], None if row["available"] is None else int(row["available"])
+async def funds(tx: Tx, customers: Sequence[str], at: datetime) -> dict[str, tuple[int, list[int], int | None]]:
+    """Of each customer that there is an account of: the account that answers for him, all of that person's, and the
+    points that he can use at an instant, None where only the whole balance tells."""
+    return {
+        row["asked"]: (row["owner"], row["accounts"], None if row["available"] is None else int(row["available"]))
+        for row in await fetch(tx, _FUNDS, customers=list(customers), at=at)
+    }
 
 
 async def balance(tx: Tx, accounts: Sequence[int], at: datetime) -> Row:

@@ -1,12 +1,13 @@
-"""A person's points under lock: held, taken, given back. What every command over HTTP that uses points goes through."""
+"""Persons' points under lock: held, taken, given back. What every command over HTTP that uses points goes through."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
 
 from services.loyalty.ledger import lots_store, uses_store
-from services.loyalty.ledger.application import SERVICE, Account, Journal, lock_person
+from services.loyalty.ledger.application import SERVICE, Account, Journal, enter, lock_persons
 from services.loyalty.ledger.domain import Cause, Lot, LotKey, Posting, Subject
 from services.loyalty.ledger.persons import settle_persons
 from services.loyalty.ledger.spending import Hold, HoldState, Portions, Take, TakeKind, allocate, split
@@ -25,11 +26,21 @@ class Spent(msgspec.Struct, frozen=True):
     order_id: str | None = None
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """What a command needs at hand of a person: his ``free`` lots, and a hold with its lots."""
+
+    customer: str
+    cause: Cause
+    free: bool = True
+    hold_id: str | None = None
+
+
 @dataclass(slots=True)
 class Purse:
     """All lots of one person, in one transaction. ``close`` writes down what was done, and has to be called.
 
-    ``owner``: the account that answers for all, whose the takes and holds are.
+    ``owner``: the account that answers for all, whose the takes and holds are. ``cause``: the command that is served
+    just now. ``lapsed``: the holds that had run out and were ended when it was opened.
     """
 
     tx: Tx
@@ -38,24 +49,24 @@ class Purse:
     owner: Account
     cause: Cause
     journal: Journal
-    holds: dict[str, Hold] = field(default_factory=dict)
+    lapsed: list[Hold] = field(default_factory=list)
+    _holds: dict[str, Hold] = field(default_factory=dict)
     _takes: list[Take] = field(default_factory=list)
     _opened: dict[str, Hold] = field(default_factory=dict)
     _changed: dict[str, Hold] = field(default_factory=dict)
     _lots: dict[LotKey, Lot] = field(default_factory=dict)
     _complete: bool = False
 
-    @property
-    def lapsed(self) -> list[Hold]:
-        """Holds that have run out and aren't written down as such."""
-        return [hold for hold in self.holds.values() if hold.state_at(self.now) == "expired"]
+    def held(self, hold_id: str) -> Hold | None:
+        """A hold as it is now, of those that the purse was opened with or that were made since."""
+        return self._holds.get(hold_id)
 
     def hold(self, hold_id: str, points: int, expires_at: datetime) -> Hold:
         """Sets points aside. Raises ShortOfPointsError."""
         portions = allocate(self._free(), points, self.now)
         self._use(portions, held=1)
         hold = Hold(hold_id, self.owner.account_id, points, self.now, expires_at, portions)
-        self._opened[hold_id] = hold
+        self._holds[hold_id] = self._opened[hold_id] = hold
         return hold
 
     def take(self, take_id: str, kind: TakeKind, points: int, spent: Spent) -> Take:
@@ -72,14 +83,14 @@ class Purse:
         state: HoldState = "open" if rest else "committed"
         hold = msgspec.structs.replace(hold, portions=rest, committed=committed, state=state)
         take = Take(take_id, self.owner.account_id, "redemption", self.now, portions)
-        self._changed[hold.hold_id] = hold
+        self._keep(hold)
         return hold, self._taken(take, spent)
 
     def end(self, hold: Hold, state: HoldState) -> Hold:
         """Gives back what is still held: voided or expired."""
         self._use(hold.portions, held=-1)
         hold = msgspec.structs.replace(hold, portions=(), state=state)
-        self._changed[hold.hold_id] = hold
+        self._keep(hold)
         return hold
 
     async def roll_back(self, take: Take, spent: Spent) -> Take:
@@ -92,31 +103,20 @@ class Purse:
         self._tell(take, spent, rolled_back=True)
         return msgspec.structs.replace(take, rolled_back_at=self.now, foreign=0)
 
-    async def held(self, hold_id: str) -> Hold | None:
-        """A hold as it was written down, and its lots at hand; None where there is none."""
-        found = await uses_store.hold_and_lots(self.tx, hold_id)
-        if found is None:
-            return None
-        hold, lots = found
-        if not self._complete:
-            self._lots |= {lot.award.key: lot for lot in lots if lot.award.key not in self._lots}
-        return hold
-
     async def load(self, portions: Portions) -> None:
         """Reads the lots that are about to be moved and may have nothing free."""
         missing = [key for key, _ in portions if key not in self._lots]
         if missing and not self._complete:
             self._lots |= {lot.award.key: lot for lot in await lots_store.lots_by_key(self.tx, missing)}
 
-    async def close(self) -> None:
-        """Writes everything down. Raises HoldExistsError."""
-        used = self._takes, list(self._opened.values()), list(self._changed.values())
-        if any(account.unsettled for account in self.accounts.values()):
-            # They are read again together with all others.
-            await uses_store.enter(self.tx, (), (), (), *used)
-            used = [], [], []
-            await settle_persons(self.tx, self.journal, self.accounts.values(), lambda _: self.cause)
-        await self.journal.enter(self.tx, [self.accounts[id] for id in sorted(self.accounts)], *used)
+    async def close(self) -> list[Outgoing]:
+        """Writes everything down; what is to be told of it."""
+        return await close_purses(self.tx, [self])
+
+    def _keep(self, hold: Hold) -> None:
+        """A hold that this transaction has made is written once."""
+        self._holds[hold.hold_id] = hold
+        (self._opened if hold.hold_id in self._opened else self._changed)[hold.hold_id] = hold
 
     def _free(self) -> list[Lot]:
         return [lot for lot in self._lots.values() if lot.account_id in self.accounts]
@@ -171,38 +171,101 @@ async def take_of(tx: Tx, take_id: str) -> Take | None:
     return await uses_store.take(tx, take_id)
 
 
-async def open_purse(
-    tx: Tx, customer: str, now: datetime, cause: Cause, *, free: bool = True, shared: bool = False,
-    erased: bool = False,
-) -> Purse | None:  # fmt: skip
-    """The purse of the person with this id, locked; None where loyalty has never heard of him.
+async def open_purse(tx: Tx, wanted: Wanted, now: datetime, *, erased: bool = False) -> Purse | None:
+    """The purse of one person, locked; None where loyalty has never heard of him. See ``open_purses``."""
+    return (await open_purses(tx, [wanted], now, erased=erased)).get(wanted.customer)
 
-    Holds that have run out are ended. Without ``free`` only what ``held`` or ``load`` read is at hand. ``shared``: the
-    transaction holds the lock on merges. ``erased``: also of somebody whose name was destroyed.
+
+async def open_purses(
+    tx: Tx, wanted: Sequence[Wanted], now: datetime, *, wait: bool = True, shared: bool = False, erased: bool = False
+) -> dict[str, Purse]:
+    """The purses of these persons by the ids that were asked for, of which two of one person have the same. None of
+    whom loyalty has never heard of. Without ``wait`` none of whom somebody else has locked, nor who is unsettled.
+
+    Holds that have run out are ended, where free lots are asked for. ``shared``: the transaction holds the lock on
+    merges. ``erased``: also of somebody whose name was destroyed.
     """
-    accounts = await lock_person(tx, customer, shared=shared, erased=erased)
-    return await purse_of(tx, accounts, now, cause, free=free) if accounts else None
+    customers = [one.customer for one in wanted]
+    found = await lock_persons(tx, customers, wait=wait, shared=shared, erased=erased)
+    persons: dict[int, Purse] = {}
+    purses: dict[str, Purse] = {}
+    for one in wanted:
+        accounts = found.get(one.customer)
+        if not accounts or (not wait and _is_unsettled(accounts)):
+            continue
+        purse = _purse(tx, accounts, now, one.cause)
+        purses[one.customer] = persons.setdefault(purse.owner.account_id, purse)
+    there = [(one, purses[one.customer]) for one in wanted if one.customer in purses]
+    await _fill(tx, {purse.owner.account_id: purse for one, purse in there if one.free}, now)
+    await _take_holds(tx, {one.hold_id: purse for one, purse in there if one.hold_id is not None})
+    return purses
 
 
-async def purse_of(
-    tx: Tx, accounts: dict[int, Account], now: datetime, cause: Cause, *, free: bool = True
-) -> Purse:
+async def purse_of(tx: Tx, accounts: dict[int, Account], now: datetime, cause: Cause) -> Purse:
     """The purse of a person all of whose accounts are locked."""
-    owner = accounts[next(iter(accounts.values())).person]
-    purse = Purse(tx, now, accounts, owner, cause, Journal(now))
-    if any(account.unsettled for account in accounts.values()):
-        await settle_persons(tx, purse.journal, accounts.values(), lambda _: cause)
-        lots, lapsed = await lots_store.lots_of(tx, list(accounts)), True
-        purse._lots = {**{lot.award.key: lot for lot in lots}, **purse.journal.changed}
-        purse._complete = True
-    elif not free:
-        return purse
-    else:
-        lots, lapsed = await lots_store.free_lots(tx, list(accounts), now)
-        purse._lots = {lot.award.key: lot for lot in lots}
-    if lapsed:
-        purse.holds = {hold.hold_id: hold for hold in await uses_store.open_holds(tx, list(accounts))}
-    for hold in purse.lapsed:
-        await purse.load(hold.portions)
-        purse.end(hold, "expired")
+    purse = _purse(tx, accounts, now, cause)
+    await _fill(tx, {purse.owner.account_id: purse}, now)
     return purse
+
+
+async def close_purses(tx: Tx, purses: Collection[Purse]) -> list[Outgoing]:
+    """Writes down what was done with these purses; what is to be told of it."""
+    takes = [take for purse in purses for take in purse._takes]
+    opened = [hold for purse in purses for hold in purse._opened.values()]
+    changed = [hold for purse in purses for hold in purse._changed.values()]
+    if unsettled := [purse for purse in purses if _is_unsettled(purse.accounts)]:
+        # They are read again together with all others.
+        await uses_store.enter(tx, (), (), (), takes, opened, changed)
+        takes, opened, changed = [], [], []
+        for purse in unsettled:
+            await _settle(purse)
+    accounts = [purse.accounts[id] for purse in purses for id in sorted(purse.accounts)]
+    return await enter(tx, [purse.journal for purse in purses], accounts, takes, opened, changed)
+
+
+def _purse(tx: Tx, accounts: dict[int, Account], now: datetime, cause: Cause) -> Purse:
+    person = next(iter(accounts.values())).person
+    return Purse(tx, now, accounts, accounts[person], cause, Journal(now))
+
+
+def _is_unsettled(accounts: Mapping[int, Account]) -> bool:
+    return any(account.unsettled for account in accounts.values())
+
+
+async def _settle(purse: Purse) -> None:
+    await settle_persons(purse.tx, purse.journal, purse.accounts.values(), lambda _: purse.cause)
+
+
+async def _fill(tx: Tx, purses: Mapping[int, Purse], now: datetime) -> None:
+    """Reads the free lots of these persons, and ends what has run out of their holds. Who is unsettled is settled, and
+    has all his lots at hand."""
+    of_accounts = {id: purse for purse in purses.values() for id in purse.accounts}
+    lapsed: list[int] = []
+    for purse in purses.values():
+        if _is_unsettled(purse.accounts):
+            await _settle(purse)
+            lots = {lot.award.key: lot for lot in await lots_store.lots_of(tx, list(purse.accounts))}
+            purse._lots = lots | purse.journal.changed
+            purse._complete = True
+            lapsed += purse.accounts
+    if free := [id for id, purse in of_accounts.items() if not purse._complete]:
+        found, may_have_lapsed = await lots_store.free_lots(tx, free, now)
+        for lot in found:
+            of_accounts[lot.account_id]._lots[lot.award.key] = lot
+        lapsed += free if may_have_lapsed else ()
+    for hold in await uses_store.open_holds(tx, lapsed) if lapsed else ():
+        if hold.state_at(now) == "expired":
+            purse = of_accounts[hold.account_id]
+            await purse.load(hold.portions)
+            purse.lapsed.append(purse.end(hold, "expired"))
+
+
+async def _take_holds(tx: Tx, purses: Mapping[str, Purse]) -> None:
+    """Reads these holds into their purses, with the lots that they hold points of."""
+    found = await uses_store.holds_and_lots(tx, list(purses)) if purses else {}
+    for hold_id, (hold, lots) in found.items():
+        purse = purses[hold_id]
+        # What was read before may have been changed since.
+        purse._holds.setdefault(hold_id, hold)
+        if not purse._complete:
+            purse._lots = {lot.award.key: lot for lot in lots} | purse._lots

@@ -1,6 +1,6 @@
 """What a customer's accounts show at an instant. Computed from their lots: nothing waits for the sweeper."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -55,21 +55,18 @@ async def holder_of(tx: Tx, customer: str) -> Holder:
     return Holder(ids, groups.survivor(customer), {row["account_id"]: row["customer_id"] for row in rows})
 
 
-async def funds(tx: Tx, customer: str, at: datetime) -> tuple[int, Accounts, int] | None:
-    """The account that answers for a person, all of his, and the points that he can use at an instant.
+async def funds(tx: Tx, customers: Iterable[str], at: datetime) -> dict[str, tuple[int, Accounts, int]]:
+    """Of each customer: the account that answers for his person, all of that person's, and the points that he can use
+    at an instant; none of whom loyalty has never heard of.
 
-    As they are: a merge may change them meanwhile, so it is for who keeps nothing by it. None where loyalty has never
-    heard of him.
+    As they are: a merge may change them meanwhile, so it is for who keeps nothing by it.
     """
-    found = None if is_pseudonym(customer) else await lots_store.funds(tx, customer, at)
-    if found is None:
-        # An id that was joined before loyalty heard of it has no account of its own.
-        survivor = (await merges.groups_seen(tx, [customer])).survivor(customer)
-        found = await lots_store.funds(tx, survivor, at) if survivor != customer else None
-    if found is None:
-        return None
-    owner, accounts, available = found
-    return owner, accounts, available if available is not None else (await balance_at(tx, accounts, at)).available
+    named = sorted({customer for customer in customers if not is_pseudonym(customer)})
+    found = await lots_store.funds(tx, named, at) if named else {}
+    return {
+        customer: (owner, accounts, (await balance_at(tx, accounts, at)).available if available is None else available)
+        for customer, (owner, accounts, available) in found.items()
+    }
 
 
 async def balance_at(tx: Tx, accounts: Accounts, at: datetime) -> Balance:

@@ -80,10 +80,6 @@ class TooManyLotsError(Exception):
         self.points = points
 
 
-class HoldExistsError(Exception):
-    """There is a hold of that id."""
-
-
 def allocate(lots: Iterable[Lot], points: int, now: datetime) -> Portions:
     """Points of the lots that are available ``now``, the soonest to expire first.
 

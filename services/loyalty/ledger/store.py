@@ -14,23 +14,23 @@ ON CONFLICT DO NOTHING
 _ACCOUNT = "account_id, customer_id, survivor_account_id, last_at, orders, caps, entries, head, unsettled"
 _LOCK = f"SELECT {_ACCOUNT} FROM accounts WHERE customer_id = ANY(:customers) ORDER BY customer_id FOR UPDATE"
 _LOCK_BY_ID = f"SELECT {_ACCOUNT} FROM accounts WHERE account_id = ANY(:accounts) ORDER BY customer_id FOR UPDATE"
-# By the unique index on customer_id, the primary key and the partial index on survivors.
-_LOCK_PERSON = f"""
-WITH person AS MATERIALIZED (
-    SELECT coalesce(survivor_account_id, account_id) AS id FROM accounts WHERE customer_id = :customer
-)
-SELECT {_ACCOUNT} FROM accounts
-WHERE account_id = (SELECT id FROM person) OR survivor_account_id = (SELECT id FROM person)
-ORDER BY customer_id FOR UPDATE
+# Of whom these ids are: by the account of the id, or of the one that answers for it, since an id that was joined before
+# loyalty heard of it has none of its own.
+PERSONS = """
+    SELECT DISTINCT asked.customer_id AS asked, coalesce(a.survivor_account_id, a.account_id) AS id
+    FROM unnest(CAST(:customers AS text[])) AS asked (customer_id)
+        LEFT JOIN survivors AS s ON s.customer_id = asked.customer_id
+        JOIN accounts AS a ON a.customer_id = asked.customer_id OR a.customer_id = s.survivor_id
 """
+# `members`: how many accounts the person has, locked or not.
 _LOCK_PERSONS = f"""
-WITH persons AS MATERIALIZED (
-    SELECT coalesce(survivor_account_id, account_id) AS id FROM accounts WHERE customer_id = ANY(:customers)
-)
-SELECT {_ACCOUNT} FROM accounts
-WHERE account_id = ANY(ARRAY(SELECT id FROM persons)) OR survivor_account_id = ANY(ARRAY(SELECT id FROM persons))
-ORDER BY customer_id FOR UPDATE
+WITH persons AS MATERIALIZED ({PERSONS})
+SELECT p.asked, {", ".join("a." + name for name in _ACCOUNT.split(", "))},
+       1 + (SELECT count(*) FROM accounts AS o WHERE o.survivor_account_id = p.id) AS members
+FROM persons AS p JOIN accounts AS a ON a.account_id = p.id OR a.survivor_account_id = p.id
+ORDER BY a.customer_id FOR UPDATE OF a
 """
+_LOCK_FREE_PERSONS = f"{_LOCK_PERSONS} SKIP LOCKED"
 _SAVE = """
 UPDATE accounts SET last_at = new.last_at, orders = new.orders, caps = new.caps, entries = new.entries, head = new.head,
     unsettled = new.unsettled
@@ -78,14 +78,10 @@ async def lock(tx: Tx, accounts: Sequence[int]) -> Sequence[Row]:
     return await fetch(tx, _LOCK_BY_ID, accounts=list(accounts))
 
 
-async def lock_person(tx: Tx, customer: str) -> Sequence[Row]:
-    """The same for all accounts of whom this customer's account is."""
-    return await fetch(tx, _LOCK_PERSON, customer=customer)
-
-
-async def lock_persons(tx: Tx, customers: Sequence[str]) -> Sequence[Row]:
-    """The same for several persons, in one order: who locks the same in another order of names waits."""
-    return await fetch(tx, _LOCK_PERSONS, customers=list(customers))
+async def lock_persons(tx: Tx, customers: Sequence[str], *, wait: bool) -> Sequence[Row]:
+    """The same for all accounts of these customers' persons, by the id that was ``asked`` for, in one order: who locks
+    the same in another order of names waits. Without ``wait`` those that nobody else has locked, of ``members``."""
+    return await fetch(tx, _LOCK_PERSONS if wait else _LOCK_FREE_PERSONS, customers=list(customers))
 
 
 async def save(tx: Tx, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -5,12 +5,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-import asyncpg
 import msgspec
 
 from services.loyalty.ledger.domain import Entry, Lot
 from services.loyalty.ledger.lots_store import LOT, lot_of
-from services.loyalty.ledger.spending import Hold, HoldExistsError, HoldState, Portions, Take
+from services.loyalty.ledger.spending import Hold, HoldState, Portions, Take
 from shared.db import Row, Tx, columns, execute, fetch
 
 # All that a command writes down goes in one round trip and as one parameter: of a handful of rows an array a column
@@ -94,12 +93,12 @@ _HOLD = (
 )  # fmt: skip
 _ONE_HOLD = f"SELECT {', '.join(_HOLD)} FROM holds WHERE hold_id = :id"
 # A row a lot that it holds points of; one without where it holds none any longer.
-_HOLD_AND_LOTS = f"""
+_HOLDS_AND_LOTS = f"""
 SELECT {', '.join(f'h.{name} AS h_{name}' for name in _HOLD)}, {', '.join('lots.' + name for name in LOT)}
 FROM holds AS h
     LEFT JOIN LATERAL unnest(h.source_ids, h.origins) AS of (source_id, origin) ON true
     LEFT JOIN lots ON lots.source_id = of.source_id AND lots.origin = of.origin
-WHERE h.hold_id = :id
+WHERE h.hold_id = ANY(:ids)
 """
 _OPEN_HOLDS = f"SELECT {', '.join(_HOLD)} FROM holds WHERE account_id = ANY(:accounts) AND state = 'open'"
 _DUE_HOLDS = "SELECT hold_id FROM holds WHERE state = 'open' AND expires_at <= :now ORDER BY expires_at LIMIT :limit"
@@ -117,7 +116,7 @@ async def enter(
     takes: Sequence[Take], opened: Sequence[Hold], changed: Sequence[Hold],
 ) -> None:  # fmt: skip
     """Writes (account_id, entries, head, unsettled), lots whose awards stand, entries, new takes, new holds and changed
-    ones at once. Raises HoldExistsError."""
+    ones at once."""
     said = {
         "accounts": [
             {"account_id": id, "entries": count, "head": head.hex(), "unsettled": unsettled}
@@ -132,12 +131,7 @@ async def enter(
     parts = tuple(name for name, rows in said.items() if rows)
     if not parts:
         return
-    try:
-        await execute(tx, _entering(parts), said=msgspec.json.encode(said).decode())
-    except asyncpg.UniqueViolationError as error:
-        if error.constraint_name == "holds_pkey":
-            raise HoldExistsError from None
-        raise
+    await execute(tx, _entering(parts), said=msgspec.json.encode(said).decode())
 
 
 async def users(tx: Tx, accounts: Sequence[int]) -> set[int]:
@@ -188,13 +182,15 @@ async def hold(tx: Tx, hold_id: str) -> Hold | None:
     return _hold(rows[0]) if rows else None
 
 
-async def hold_and_lots(tx: Tx, hold_id: str) -> tuple[Hold, list[Lot]] | None:
-    """That hold and the lots of which it holds points, or None."""
-    rows = await fetch(tx, _HOLD_AND_LOTS, id=hold_id)
-    if not rows:
-        return None
-    hold = _hold({name: rows[0][f"h_{name}"] for name in _HOLD})
-    return hold, [lot_of(row) for row in rows if row["source_id"] is not None]
+async def holds_and_lots(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[Hold, list[Lot]]]:
+    """Those of these holds that there are, by id, and the lots of which each holds points."""
+    found: dict[str, tuple[Hold, list[Lot]]] = {}
+    for row in await fetch(tx, _HOLDS_AND_LOTS, ids=list(ids)):
+        if row["h_hold_id"] not in found:
+            found[row["h_hold_id"]] = _hold({name: row[f"h_{name}"] for name in _HOLD}), []
+        if row["source_id"] is not None:
+            found[row["h_hold_id"]][1].append(lot_of(row))
+    return found
 
 
 async def open_holds(tx: Tx, accounts: Sequence[int]) -> list[Hold]:

@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.loyalty.programmes.bodies import MoneyBody, Strict
 from services.loyalty.redemptions import examples
-from services.loyalty.redemptions.application import Held, Redeemed
-from services.loyalty.redemptions.domain import Quote, Terms
+from services.loyalty.redemptions.domain import Held, Quote, Redeemed, Terms
 from shared.contracts.types import CUSTOMER_ID, PRINTABLE, Money
 
 CustomerId = Annotated[str, Field(pattern=CUSTOMER_ID.removesuffix(r"(?!\n)"))]

@@ -1,11 +1,15 @@
 """Points used: what was offered for them, and what became of it."""
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
+from services.loyalty.coupons.domain import Coupon
+from services.loyalty.ledger.spending import Hold
 from shared.contracts.types import Money
+
+_T = TypeVar("_T")
 
 QUOTE, HOLD, REDEMPTION = "qt_", "hd_", "rd_"
 QUOTED_FOR = timedelta(minutes=15)
@@ -85,8 +89,31 @@ class Redemption(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, fulfilment=state, fulfilment_at=at)
 
 
+class Redeemed(msgspec.Struct, frozen=True):
+    """A redemption, whose it is, and the coupon that it gave."""
+
+    redemption: Redemption
+    customer_id: str
+    coupon: Coupon | None = None
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A hold, whose it is, and what it is for."""
+
+    hold: Hold
+    customer_id: str
+    quote: Quote
+
+
 class NotThereError(LookupError):
     """There is no such customer, reward, quote, hold or redemption."""
+
+
+def there(found: _T | None) -> _T:
+    """What was looked for. Raises NotThereError where that is nothing."""
+    if found is None:
+        raise NotThereError
+    return found
 
 
 RefusalCode = Literal[

@@ -10,7 +10,7 @@ from services.loyalty.ledger.reading import holder_of
 from services.loyalty.ledger.spending import ShortOfPointsError, TooManyLotsError
 from services.loyalty.openapi import answers, page
 from services.loyalty.redemptions import examples
-from services.loyalty.redemptions.application import Redeemed, Redemptions
+from services.loyalty.redemptions.application import Redemptions
 from services.loyalty.redemptions.bodies import (
     Asked,
     AskedCommit,
@@ -25,19 +25,22 @@ from services.loyalty.redemptions.bodies import (
     quote_view,
     redemption_view,
 )
+from services.loyalty.redemptions.commands import Commit, MakeHold, MakeQuote, Redeem, Void
 from services.loyalty.redemptions.domain import (
     QUOTE,
     REDEMPTION,
+    Held,
     NotThereError,
+    Redeemed,
     RedemptionRefusedError,
-    hold_id_of,
     quote_id_of,
 )
+from services.loyalty.redemptions.teller import Teller
 from services.loyalty.rewards.application import told
 from shared.contracts.types import PRINTABLE
 from shared.db import Database, Tx
 from shared.http.auth import Principal, own_or_404, requires, staff_only
-from shared.http.idempotency import Attempt, idempotency_key
+from shared.http.idempotency import Attempt, Claim, Replay, idempotency_key
 from shared.http.pagination import Page, PageRequest
 from shared.http.problems import ProblemError, conflict, documented, not_found
 from shared.http.routing import Router
@@ -50,7 +53,7 @@ _END = datetime(2200, 1, 1, tzinfo=UTC)
 _GONE: dict[int | str, dict[str, Any]] = {404: documented(404), 409: documented(409)}
 
 
-def router(db: Database, redemptions: Redemptions) -> Router:
+def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
     """``/quotes``, ``/holds``, ``/redemptions``; ``/accounts/{customer_id}/redemptions``."""
     routes = Router(tags=["redemptions"])
 
@@ -62,27 +65,24 @@ def router(db: Database, redemptions: Redemptions) -> Router:
 
         409 `insufficient-points` with `shortfall`, or why the reward can't be taken.
         """
-        async with db.transaction() as tx:
-            id = redemptions.new_id(QUOTE)
-            if replay := await attempt.claim(tx, status=201, resource_id=id):
-                replay.mark(response)
-                return quote_view(await redemptions.quoted(tx, replay.resource_id))
-            await _own(tx, who, asked.customer_id)
-            with told(to_customer=who.customer_id is not None):
-                quote = await redemptions.quote(tx, id, asked.customer_id, asked.terms())
+        await _require_own(who, asked.customer_id)
+        id = redemptions.new_id(QUOTE)
+        with told(to_customer=who.customer_id is not None):
+            quote = await teller.serve(Claim(attempt, 201, id), MakeQuote(id, asked.customer_id, asked.terms()))
+        if isinstance(quote, Replay):
+            quote.mark(response)
+            async with db.transaction() as tx:
+                quote = await redemptions.quoted(tx, quote.resource_id)
         return quote_view(quote)
 
     @routes.post("/holds", status_code=201, response_model=HoldView, responses={**answers(examples.HOLD, 201), **_GONE})
     async def hold(asked: AskedHold, who: Writer, attempt: Key, response: Response) -> HoldView:
         """Sets aside what a quote named, points and one of the reward, for `ttl` seconds. One hold a quote."""
-        async with db.transaction() as tx:
-            if replay := await attempt.claim(tx, status=201, resource_id=hold_id_of(asked.quote_id)):
-                replay.mark(response)
-                return hold_view(await redemptions.held(tx, replay.resource_id))
-            await _own_quote(tx, who, asked.quote_id)
-            with told(to_customer=who.customer_id is not None):
-                held = await redemptions.hold(tx, asked.quote_id, asked.lasting)
-        return hold_view(held)
+        await _require_own_quote(who, asked.quote_id)
+        making = MakeHold(asked.quote_id, asked.lasting)
+        with told(to_customer=who.customer_id is not None):
+            held = await teller.serve(Claim(attempt, 201, making.hold_id), making)
+        return hold_view(await _held(held, response))
 
     @routes.get("/holds/{id}", response_model=HoldView, responses={**answers(examples.HOLD), **_GONE})
     async def read_hold(id: Id, who: Annotated[Principal, requires("loyalty:read")]) -> HoldView:
@@ -100,26 +100,16 @@ def router(db: Database, redemptions: Redemptions) -> Router:
     )
     async def commit(id: Id, who: Writer, attempt: Key, response: Response, asked: AskedCommit) -> RedemptionView:
         """Uses what is held, or `points` of it. 409 once the hold is void, committed or has run out."""
-        async with db.transaction() as tx:
-            redemption_id = redemptions.new_id(REDEMPTION)
-            if replay := await attempt.claim(tx, status=201, resource_id=redemption_id):
-                replay.mark(response)
-                return _shown(await redemptions.one(tx, replay.resource_id))
-            await _own_quote(tx, who, quote_id_of(id))
-            redeemed = await redemptions.commit(tx, redemption_id, id, asked.points)
-        return _shown(redeemed)
+        await _require_own_quote(who, quote_id_of(id))
+        redemption_id = redemptions.new_id(REDEMPTION)
+        committing = Commit(redemption_id, id, asked.points)
+        return _shown(await _redeemed(await teller.serve(Claim(attempt, 201, redemption_id), committing), response))
 
     @routes.post("/holds/{id}/void", response_model=HoldView, responses={**answers(examples.HOLD), **_GONE})
     async def void(id: Id, who: Writer, attempt: Key, response: Response) -> HoldView:
         """Gives back what is still held."""
-        async with db.transaction() as tx:
-            if replay := await attempt.claim(tx):
-                replay.mark(response)
-                return hold_view(await redemptions.held(tx, replay.resource_id))
-            await _own_quote(tx, who, quote_id_of(id))
-            held = await redemptions.void(tx, id)
-            await attempt.remember(tx, status=200, resource_id=id)
-        return hold_view(held)
+        await _require_own_quote(who, quote_id_of(id))
+        return hold_view(await _held(await teller.serve(Claim(attempt, 200, id), Void(id)), response))
 
     @routes.post(
         "/redemptions",
@@ -129,15 +119,11 @@ def router(db: Database, redemptions: Redemptions) -> Router:
     )
     async def redeem(asked: Asked, who: Writer, attempt: Key, response: Response) -> RedemptionView:
         """Quote, hold and commit at once: points, stock and code, or nothing."""
-        async with db.transaction() as tx:
-            id = redemptions.new_id(REDEMPTION)
-            if replay := await attempt.claim(tx, status=201, resource_id=id):
-                replay.mark(response)
-                return _shown(await redemptions.one(tx, replay.resource_id))
-            await _own(tx, who, asked.customer_id)
-            with told(to_customer=who.customer_id is not None):
-                redeemed = await redemptions.redeem(tx, id, asked.customer_id, asked.terms())
-        return _shown(redeemed)
+        await _require_own(who, asked.customer_id)
+        id = redemptions.new_id(REDEMPTION)
+        with told(to_customer=who.customer_id is not None):
+            redeemed = await teller.serve(Claim(attempt, 201, id), Redeem(id, asked.customer_id, asked.terms()))
+        return _shown(await _redeemed(redeemed, response))
 
     @routes.get("/redemptions/{id}", response_model=RedemptionView, responses={**answers(examples.REDEMPTION), **_GONE})
     async def read(id: Id, who: Annotated[Principal, requires("loyalty:read")]) -> RedemptionView:
@@ -205,10 +191,30 @@ def router(db: Database, redemptions: Redemptions) -> Router:
         if who.customer_id is not None:
             own_or_404(who, customer, *(await holder_of(tx, customer)).ids)
 
-    async def _own_quote(tx: Tx, who: Principal, quote_id: str) -> None:
-        # Before anything is done: a refusal would tell what another one has.
+    # Before anything is done: a refusal would tell what another one has.
+    async def _require_own(who: Principal, customer: str) -> None:
         if who.customer_id is not None:
-            await _own(tx, who, await redemptions.customer_of_quote(tx, quote_id))
+            async with db.transaction() as tx:
+                await _own(tx, who, customer)
+
+    async def _require_own_quote(who: Principal, quote_id: str) -> None:
+        if who.customer_id is not None:
+            async with db.transaction() as tx:
+                await _own(tx, who, await redemptions.customer_of_quote(tx, quote_id))
+
+    async def _held(held: Held | Replay, response: Response) -> Held:
+        if not isinstance(held, Replay):
+            return held
+        held.mark(response)
+        async with db.transaction() as tx:
+            return await redemptions.held(tx, held.resource_id)
+
+    async def _redeemed(redeemed: Redeemed | Replay, response: Response) -> Redeemed:
+        if not isinstance(redeemed, Replay):
+            return redeemed
+        redeemed.mark(response)
+        async with db.transaction() as tx:
+            return await redemptions.one(tx, redeemed.resource_id)
 
     def _shown(redeemed: Redeemed) -> RedemptionView:
         return redemption_view(redeemed, redemptions.clock.now())

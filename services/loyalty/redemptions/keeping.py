@@ -7,7 +7,7 @@ from datetime import datetime
 from services.loyalty.ledger import reading
 from services.loyalty.ledger.application import BATCH, JOBS, SERVICE
 from services.loyalty.ledger.domain import Cause
-from services.loyalty.ledger.purse import open_purse
+from services.loyalty.ledger.purse import Wanted, open_purse
 from services.loyalty.redemptions import store
 from services.loyalty.rewards import application as rewards
 from shared.clock import Clock
@@ -78,13 +78,12 @@ class HoldKeeper:
             customer = await store.customer_of_hold(tx, hold_id)
             assert customer is not None, "an account is never deleted"
             # Opening the purse ends what has run out.
-            purse = await open_purse(tx, customer, now, Cause(f"{JOBS}/holds", hold_id, now), erased=True)
+            purse = await open_purse(tx, Wanted(customer, Cause(f"{JOBS}/holds", hold_id, now)), now, erased=True)
             assert purse is not None, "its customer has this account"
             # Somebody may have committed it at the last instant, while this waited for the account.
             if any(hold.hold_id == hold_id for hold in purse.lapsed):
                 await rewards.release(tx, hold_id)
-            await purse.close()
-            await outbox.append(tx, SERVICE, purse.journal.events, now)
+            await outbox.append(tx, SERVICE, await purse.close(), now)
         self.wake()
         return 1
 

@@ -1,6 +1,6 @@
 """Quotes and redemptions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,18 +9,21 @@ import msgspec
 from services.loyalty.redemptions.domain import Quote, Redemption, Terms
 from shared.contracts.types import Money
 from shared.db import Row, Tx, execute, fetch
+from shared.messaging import merges
 from shared.messaging.merges import SHARED
 
 _TERMS = "reward_id, reward_version, points, price, order_id"
 _QUOTE = f"quote_id, account_id, {_TERMS}, created_at, expires_at"
-_ADD_QUOTE = f"""
+_ADD_QUOTES = f"""
 INSERT INTO quotes ({_QUOTE})
-VALUES (:quote_id, :account_id, :reward_id, :reward_version, :points, :price, :order_id, :created_at, :expires_at)
+SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+    AS new (quote_id text, account_id bigint, reward_id text, reward_version int, points bigint, price jsonb,
+            order_id text, created_at timestamptz, expires_at timestamptz)
 """
 _ONE_QUOTE = f"SELECT {_QUOTE} FROM quotes WHERE quote_id = :id"
 _QUOTED = f"""
 SELECT {", ".join("q." + name for name in _QUOTE.split(", "))}, a.customer_id, {SHARED}::text
-FROM quotes AS q JOIN accounts AS a USING (account_id) WHERE q.quote_id = :id
+FROM quotes AS q JOIN accounts AS a USING (account_id) WHERE q.quote_id = ANY(:ids)
 """
 _CUSTOMER_OF_HOLD = """
 SELECT a.customer_id FROM holds AS h JOIN accounts AS a USING (account_id) WHERE h.hold_id = :id
@@ -34,8 +37,10 @@ fulfilment_at, due_at
 """
 _ADD = f"""
 INSERT INTO redemptions ({_REDEMPTION})
-VALUES (:redemption_id, :account_id, :reward_id, :reward_version, :points, :price, :order_id, :hold_id, :coupon_id,
-        :redeemed_at, NULL, NULL, :fulfilment, :fulfilment_at, :due_at)
+SELECT new.* FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+    AS new (redemption_id text, account_id bigint, reward_id text, reward_version int, points bigint, price jsonb,
+            order_id text, hold_id text, coupon_id text, redeemed_at timestamptz, rolled_back_at timestamptz,
+            rolled_back_because text, fulfilment text, fulfilment_at timestamptz, due_at timestamptz)
 """
 _ONE = f"SELECT {_REDEMPTION} FROM redemptions WHERE redemption_id = :id"
 _LOCK = f"{_ONE} FOR UPDATE"
@@ -65,12 +70,16 @@ RETURNING a.customer_id, r.redemption_id, r.reward_id, r.due_at
 _NEXT_OVERDUE = f"SELECT min(due_at) AS at FROM redemptions WHERE {_DUE}"
 
 
-async def add_quote(tx: Tx, quote: Quote) -> None:
-    """A new quote."""
-    await execute(
-        tx, _ADD_QUOTE, quote_id=quote.quote_id, account_id=quote.account_id, created_at=quote.created_at,
-        expires_at=quote.expires_at, **_terms_row(quote.terms),
-    )  # fmt: skip
+async def add_quotes(tx: Tx, quotes: Sequence[Quote]) -> None:
+    """New quotes."""
+    rows = [
+        {
+            "quote_id": quote.quote_id, "account_id": quote.account_id, "created_at": quote.created_at,
+            "expires_at": quote.expires_at, **msgspec.structs.asdict(quote.terms),
+        }
+        for quote in quotes
+    ]  # fmt: skip
+    await _add(tx, _ADD_QUOTES, rows)
 
 
 async def quote(tx: Tx, quote_id: str) -> Quote | None:
@@ -79,10 +88,13 @@ async def quote(tx: Tx, quote_id: str) -> Quote | None:
     return _quote(rows[0]) if rows else None
 
 
-async def quoted(tx: Tx, quote_id: str) -> tuple[Quote, str] | None:
-    """That quote and whose it is, or None; as ``merges.share`` does, no merge changes any group from now on."""
-    rows = await fetch(tx, _QUOTED, id=quote_id)
-    return (_quote(rows[0]), rows[0]["customer_id"]) if rows else None
+async def quoted(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[Quote, str]]:
+    """Those of these quotes that there are, by id, and whose each is; as after ``merges.share`` no merge changes any
+    group."""
+    rows = await fetch(tx, _QUOTED, ids=list(ids))
+    if not rows:
+        await merges.share(tx)
+    return {row["quote_id"]: (_quote(row), row["customer_id"]) for row in rows}
 
 
 async def customer_of_hold(tx: Tx, hold_id: str) -> str | None:
@@ -95,14 +107,13 @@ async def customer_of(tx: Tx, redemption_id: str) -> str | None:
     return _one_name(await fetch(tx, _CUSTOMER_OF, id=redemption_id))
 
 
-async def add(tx: Tx, redemption: Redemption) -> None:
-    """A new redemption."""
-    await execute(
-        tx, _ADD, redemption_id=redemption.redemption_id, account_id=redemption.account_id,
-        hold_id=redemption.hold_id, coupon_id=redemption.coupon_id, redeemed_at=redemption.redeemed_at,
-        fulfilment=redemption.fulfilment, fulfilment_at=redemption.fulfilment_at, due_at=redemption.due_at,
-        **_terms_row(redemption.terms),
-    )  # fmt: skip
+async def add(tx: Tx, redemptions: Sequence[Redemption]) -> None:
+    """New redemptions."""
+    rows = []
+    for redemption in redemptions:
+        row = msgspec.structs.asdict(redemption)
+        rows.append({**row, **msgspec.structs.asdict(row.pop("terms"))})
+    await _add(tx, _ADD, rows)
 
 
 async def one(tx: Tx, redemption_id: str) -> Redemption | None:
@@ -143,14 +154,10 @@ async def next_overdue(tx: Tx) -> datetime | None:
     return at
 
 
-def _terms_row(terms: Terms) -> dict[str, Any]:
-    return {
-        "reward_id": terms.reward_id,
-        "reward_version": terms.reward_version,
-        "points": terms.points,
-        "price": msgspec.json.encode(terms.price).decode() if terms.price else None,
-        "order_id": terms.order_id,
-    }
+async def _add(tx: Tx, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    # As one parameter: of a handful of rows an array a column costs more than to read JSON.
+    if rows:
+        await execute(tx, sql, rows=msgspec.json.encode(rows).decode())
 
 
 def _terms(row: Row) -> Terms:

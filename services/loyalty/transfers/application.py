@@ -57,12 +57,12 @@ class Transfers:
         take = purse.take(transfer_id, "transfer", points, Spent())
         owner = _owner(accounts[taker])
         given = _given(purse, take, owner.customer_id, programme)
-        await purse.close()
+        told = await purse.close()
         journal = Journal(now)
         await grants.enter(tx, journal, {owner.customer_id: owner}, given)
         await settle_persons(tx, journal, accounts[taker].values(), lambda _: cause)
         await journal.write(tx, accounts[taker].values())
-        await outbox.append(tx, SERVICE, [*purse.journal.events, *journal.events], now)
+        await outbox.append(tx, SERVICE, [*told, *journal.events], now)
         transfer = Transfer(
             transfer_id, purse.owner.account_id, owner.account_id, points, reason, actor, now, taker
         )

@@ -125,7 +125,8 @@ async def test_another_customer_s_key_and_quote_tell_nothing_of_him(shop: Shop) 
         asked = {"customer_id": C, "points": 90}
         quote = await made(one, "/quotes", asked)
         assert (await post(one, "/redemptions", asked, key="k-1")).status_code == 201
-        assert (await post(other, "/redemptions", asked, key="k-1")).status_code == 422
+        assert (await post(other, "/redemptions", asked, key="k-1")).status_code == 404
+        assert (await post(other, "/redemptions", {**asked, "customer_id": "c-2"}, key="k-1")).status_code == 422
         refused = await post(other, "/holds", {"quote_id": quote["id"]})
         assert (refused.status_code, "shortfall" in refused.json()) == (404, False)
 

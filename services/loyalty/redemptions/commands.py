@@ -1,0 +1,69 @@
+"""What can be asked for about points, one command each, and what it answers."""
+
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+import msgspec
+
+from services.loyalty.redemptions.domain import Held, Quote, Redeemed, Terms, hold_id_of, quote_id_of
+from shared.observability import current_traceparent
+
+Answer = TypeVar("Answer", covariant=True)
+
+
+class Command(msgspec.Struct, Generic[Answer], frozen=True, kw_only=True):
+    """``traceparent``: of the request that it came with."""
+
+    traceparent: str | None = msgspec.field(default_factory=current_traceparent.get)
+
+
+class MakeQuote(Command[Quote], frozen=True):
+    """What something would cost a customer now. It keeps nothing back from anybody."""
+
+    quote_id: str
+    customer: str
+    terms: Terms
+
+
+class MakeHold(Command[Held], frozen=True):
+    """Sets aside what a quote named, for so long: points, and one of the reward."""
+
+    quote_id: str
+    lasting: timedelta
+
+    @property
+    def hold_id(self) -> str:
+        """What it will be known by."""
+        return hold_id_of(self.quote_id)
+
+
+class Commit(Command[Redeemed], frozen=True):
+    """Uses what is held: all that is left of it, or so many points; of a reward always all."""
+
+    redemption_id: str
+    hold_id: str
+    points: int | None = None
+
+    @property
+    def quote_id(self) -> str:
+        """What the hold was made of."""
+        return quote_id_of(self.hold_id)
+
+
+class Void(Command[Held], frozen=True):
+    """Gives back what is still held; what was committed of it stays."""
+
+    hold_id: str
+
+    @property
+    def quote_id(self) -> str:
+        """What the hold was made of."""
+        return quote_id_of(self.hold_id)
+
+
+class Redeem(Command[Redeemed], frozen=True):
+    """Everything at once: points, stock and code."""
+
+    redemption_id: str
+    customer: str
+    terms: Terms
