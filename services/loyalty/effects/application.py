@@ -8,12 +8,12 @@ from uuid import uuid4
 import msgspec
 
 from services.loyalty.effects import store
-from services.loyalty.effects.domain import Group, Increment, Kind, Lacking, Side, increment, points_given
+from services.loyalty.effects.domain import Group, Increment, Kind, Lacking, Side, cost_of, increment, points_given
 from services.loyalty.effects.store import Effect
 from services.loyalty.ledger.reading import at_one_moment
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import Programme, in_force
-from services.loyalty.rewards.application import offer
+from services.loyalty.rewards.application import costs, offer
 from shared.clock import Clock
 from shared.db import Tx
 
@@ -31,8 +31,10 @@ class Figures(msgspec.Struct, frozen=True):
     """What a measurement comes to by ``until``, in minor units of ``currency``.
 
     ``points``: given to the treated beyond what they would have had; None for rewards, which take points, and as
-    long as there is nobody to compare with. ``cost``: their worth by the programme, None without one. ``uses``: of a
-    reward. ``kept``: the holdout is as it was from the beginning on.
+    long as there is nobody to compare with. ``cost``: their worth by the programme, None without one; of a reward what
+    the treated took of it, by the versions that they took, None where one doesn't say what it costs. ``uses``: of a
+    reward by everybody, ``uses_of_treated`` by those who are compared. ``kept``: the holdout is as it was from the
+    beginning on.
     """
 
     effect: Effect
@@ -43,6 +45,7 @@ class Figures(msgspec.Struct, frozen=True):
     points: float | None
     cost: float | None
     uses: int | None
+    uses_of_treated: int | None
     kept: bool
 
     @property
@@ -51,6 +54,20 @@ class Figures(msgspec.Struct, frozen=True):
         if isinstance(self.increment, Lacking):
             return None
         return self.increment.mean * self.groups["treated"].persons
+
+    @property
+    def net(self) -> float | None:
+        """What all treated spent more, less what it cost."""
+        gained = self.gained
+        return None if gained is None or self.cost is None else gained - self.cost
+
+    @property
+    def net_interval(self) -> tuple[float, float] | None:
+        """That of the net where the cost was counted; what rules cost is itself told from the comparison."""
+        if isinstance(self.increment, Lacking) or self.cost is None or self.effect.kind == "rule":
+            return None
+        persons = self.groups["treated"].persons
+        return self.increment.low * persons - self.cost, self.increment.high * persons - self.cost
 
     @property
     def gain_by_cost(self) -> float | None:
@@ -114,9 +131,13 @@ class Effects:
         until = max(effect.since, min(effect.until, self.clock.now()))
         groups = await store.groups(tx, effect, until, self.currency)
         found = increment(groups["treated"], groups["held-out"])
-        points = cost = uses = None
+        points: float | None = None
+        cost: float | None = None
+        uses = of_treated = None
         if effect.kind == "reward":
-            uses = await store.taken(tx, effect.target, effect.since, until)
+            taken = await store.taken(tx, effect, until)
+            uses, of_treated = (sum(each) for each in zip(*taken.values(), strict=True)) if taken else (0, 0)
+            cost = cost_of(taken, await costs(tx, effect.target, self.currency))
             kept = (await offer(tx, effect.target, until)).holdout == effect.holdout_percent
         else:
             kept = all(
@@ -128,7 +149,7 @@ class Effects:
                 version = in_force(known, until)
                 if version and version.value is not None and version.currency == self.currency:
                     cost = points * version.value
-        return Figures(effect, until, self.currency, groups, found, points, cost, uses, kept)
+        return Figures(effect, until, self.currency, groups, found, points, cost, uses, of_treated, kept)
 
 
 def _between(known: Sequence[Programme], since: datetime, until: datetime) -> list[Programme]:

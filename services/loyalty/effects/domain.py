@@ -5,7 +5,7 @@ from functools import lru_cache
 from hashlib import sha256
 from math import sqrt
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -48,6 +48,13 @@ class Group(msgspec.Struct, frozen=True):
         """Of what one spent, by n - 1; taken of whole numbers, so that nothing cancels out."""
         n = self.persons
         return (n * self.squares - self.spend * self.spend) / (n * (n - 1)) if n > 1 else 0.0
+
+
+class Taken(NamedTuple):
+    """How often a version of a reward was taken: by everybody, and by the treated."""
+
+    uses: int
+    of_treated: int
 
 
 class Increment(msgspec.Struct, frozen=True):
@@ -94,6 +101,15 @@ def student(degrees: float) -> float:
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92_160,
     )
     return z + sum(term / n**power for power, term in enumerate(terms, start=1))
+
+
+def cost_of(taken: Mapping[int, Taken], costs: Mapping[int, int]) -> int | None:
+    """What the uses of the treated cost, each by the version that was taken; None where one of these says nothing of
+    its cost, or where nothing was taken and none of all ``costs`` is known."""
+    used = {version: one.of_treated for version, one in taken.items() if one.of_treated}
+    if not costs or not used.keys() <= costs.keys():
+        return None
+    return sum(uses * costs[version] for version, uses in used.items())
 
 
 def points_given(groups: Mapping[Side, Group]) -> float:

@@ -18,7 +18,8 @@ FIGURES: dict[str, Any] = {
         "per_person": "16.09", "low": "4.51", "high": "27.67", "total": "145147.89", "confidence": "0.95",
         "degrees": "1204.5", "method": "Welch 1947",
     },
-    "lacking": {"treated": 9021, "held_out": 12, "least": 30},
-    "cost": {"points": 29769, "money": "29769.30", "uses": 120},
+    "lacking": None,
+    "cost": {"points": 29769, "money": "29769.30", "uses": None, "uses_of_treated": None},
+    "net": {"total": "115378.59", "low": None, "high": None},
     "gain_by_cost": "4.8758",
 }  # fmt: skip

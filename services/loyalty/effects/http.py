@@ -111,19 +111,30 @@ class LackingView(BaseModel):
 
 
 class CostView(BaseModel):
-    """What it cost: ``points`` that the treated were given beyond what they would have been, and their worth where the
-    programme says one (`points.value`); of a reward how often it was taken: what it is worth to the house isn't known
-    here."""
+    """What it cost. Of a rule: ``points`` that the treated were given beyond what they would have been, and their worth
+    where the programme says one (`points.value`). Of a reward: ``uses``, how often it was taken, ``uses_of_treated`` of
+    them by those who are compared, and what these cost by the `cost` of the versions that they took; null where one of
+    these doesn't say what it costs the house."""
 
     points: int | None = None
     money: str | None = None
     uses: int | None = None
+    uses_of_treated: int | None = None
+
+
+class NetView(BaseModel):
+    """What all treated spent more, less what it cost: spend, not margin. ``low`` and ``high`` for rewards, whose cost
+    is counted: the interval is that of the spend. What a rule cost is estimated from the same comparison: null."""
+
+    total: str
+    low: str | None = None
+    high: str | None = None
 
 
 class FiguresView(EffectView):
     """What it comes to so far. ``on_both_sides``: persons who have an id on either since a merge, and count on none.
-    ``holdout_kept``: it was kept from the same customers from the beginning on. ``gain_by_cost``: what was spent more
-    for each one that it cost. Figures that there aren't, are null; ``lacking`` says why."""
+    ``holdout_kept``: it was kept from the same customers from the beginning on. ``net``: what was spent more, less what
+    it cost; ``gain_by_cost``: for each one that it cost. Figures that there aren't, are null; ``lacking`` says why."""
 
     model_config = ConfigDict(json_schema_extra={"example": examples.FIGURES})
 
@@ -136,6 +147,7 @@ class FiguresView(EffectView):
     incremental: IncrementView | None = None
     lacking: LackingView | None = None
     cost: CostView
+    net: NetView | None = None
     gain_by_cost: str | None = None
 
 
@@ -224,7 +236,9 @@ def _figures(figures: Figures) -> FiguresView:
             points=None if figures.points is None else round(figures.points),
             money=None if figures.cost is None else _money(figures.cost, currency),
             uses=figures.uses,
+            uses_of_treated=figures.uses_of_treated,
         ),
+        "net": _net(figures),
         "gain_by_cost": None if figures.gain_by_cost is None else f"{figures.gain_by_cost:.4f}",
     })
 
@@ -247,6 +261,17 @@ def _increment(found: Increment, gained: float, currency: str) -> IncrementView:
         confidence=f"{CONFIDENCE}",
         degrees=f"{found.degrees:.1f}",
         method="Welch 1947",
+    )
+
+
+def _net(figures: Figures) -> NetView | None:
+    if figures.net is None:
+        return None
+    low, high = figures.net_interval or (None, None)
+    return NetView(
+        total=_money(figures.net, figures.currency),
+        low=None if low is None else _money(low, figures.currency),
+        high=None if high is None else _money(high, figures.currency),
     )
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from services.loyalty.effects.domain import PARTS, Group, Kind, Side
+from services.loyalty.effects.domain import PARTS, Group, Kind, Side, Taken
 from shared.contracts.erasures import PSEUDONYM
 from shared.db import Row, Tx, execute, fetch
 
@@ -46,9 +46,26 @@ SELECT CASE WHEN all_held THEN 'held-out' WHEN any_held THEN 'mixed' ELSE 'treat
        count(*) AS persons, sum(spend) AS spend, sum(spend * spend) AS squares, sum(points) AS points
 FROM person JOIN bought USING (id) GROUP BY 1
 """
-_TAKEN = """
-SELECT count(*)::int AS uses FROM reward_uses
-WHERE reward_id = :reward AND state = 'settled' AND at >= :since AND at < :until
+# Treated is whom the groups above count among the treated.
+_TAKEN = f"""
+WITH used AS (
+    SELECT u.version, coalesce(a.survivor_account_id, a.account_id) AS id
+    FROM reward_uses AS u JOIN accounts AS a USING (account_id)
+    WHERE u.reward_id = :target AND u.state = 'settled' AND u.at >= :since AND u.at < :until
+), treated AS (
+    SELECT one.id FROM (SELECT DISTINCT id FROM used) AS one
+    WHERE EXISTS (
+        SELECT FROM accounts AS a {_HASHED}
+        WHERE (a.account_id = one.id OR a.survivor_account_id = one.id) AND a.customer_id NOT LIKE '{PSEUDONYM}%'
+        HAVING NOT bool_or({_HELD_OUT})
+    ) AND EXISTS (
+        SELECT FROM accounts AS a JOIN lots AS l USING (account_id)
+        WHERE (a.account_id = one.id OR a.survivor_account_id = one.id) AND l.origin = 'order'
+            AND l.occurred_at < :since
+    )
+)
+SELECT used.version, count(*)::int AS uses, count(treated.id)::int AS of_treated
+FROM used LEFT JOIN treated USING (id) GROUP BY used.version
 """
 _IS_HELD_OUT = f"""
 SELECT coalesce(bool_or({_HELD_OUT}), false) AS held_out FROM accounts AS a {_HASHED}
@@ -100,9 +117,12 @@ async def groups(tx: Tx, effect: Effect, until: datetime, currency: str) -> dict
     return {side: found.get(side, Group()) for side in sides}
 
 
-async def taken(tx: Tx, reward: str, since: datetime, until: datetime) -> int:
-    """How often a reward was taken, and not given back."""
-    return int((await fetch(tx, _TAKEN, reward=reward, since=since, until=until))[0]["uses"])
+async def taken(tx: Tx, effect: Effect, until: datetime) -> dict[int, Taken]:
+    """How often a reward was taken, and not given back, from the beginning until then, by its versions."""
+    rows = await fetch(
+        tx, _TAKEN, target=effect.target, percent=effect.holdout_percent, since=effect.since, until=until
+    )
+    return {row["version"]: Taken(row["uses"], row["of_treated"]) for row in rows}
 
 
 async def is_held_out(tx: Tx, target: str, accounts: Sequence[int], percent: int) -> bool:

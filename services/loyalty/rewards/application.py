@@ -26,6 +26,7 @@ from services.loyalty.rewards.domain import (
     Reward,
     Standing,
     StockTaken,
+    read_cost,
     read_reward,
     refusal,
     refusals,
@@ -55,6 +56,12 @@ async def as_of(tx: Tx, reward_id: str, version: int | None, now: datetime) -> R
     if row is None:
         raise LookupError(f"there is no version {version} of reward {reward_id}")
     return _reward(row)
+
+
+async def costs(tx: Tx, reward_id: str, currency: str) -> dict[int, int]:
+    """What one costs the house, in minor units of this currency, by those versions of a reward that say so."""
+    known = {version: read_cost(msgspec.json.decode(body)) for version, body in await store.bodies(tx, reward_id)}
+    return {version: cost.minor for version, cost in known.items() if cost is not None and cost.currency == currency}
 
 
 async def taken(tx: Tx, reward: Reward, accounts: Sequence[int], now: datetime, zone: ZoneInfo) -> int:
@@ -125,6 +132,11 @@ class Rewards:
     clock: Clock
     programmes: Programmes
     zone: ZoneInfo
+
+    @property
+    def currency(self) -> str:
+        """The house's, which costs are in."""
+        return self.programmes.currency
 
     async def add(self, tx: Tx, body: Body) -> Reward:
         """A new reward of a checked body."""

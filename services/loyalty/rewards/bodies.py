@@ -40,6 +40,7 @@ class Fulfilment(Strict):
 class RewardFields(BaseModel):
     """What a reward is. ``price`` is paid beside the points. ``stock``: all there ever was to give, what was taken
     among it; without it there is no end. ``tiers``: for those who hold one of them now, else for everybody;
+    ``cost``: what one costs the house, in its currency, for `/effects`; to a customer's token it is null.
     ``segments``: for those who are in one of them, as profile names them, `regulars` or `lifecycle:active`. Offered
     from ``from`` up to before ``until``. ``coupon``: what who takes it gets a coupon for."""
 
@@ -47,6 +48,7 @@ class RewardFields(BaseModel):
     kind: RewardKind
     points: Annotated[int, Field(ge=0, le=10**9)]
     price: MoneyBody | None = None
+    cost: MoneyBody | None = None
     stock: Annotated[int, Field(ge=0, le=10**9)] | None = None
     per_customer: PerCustomer | None = None
     tiers: Annotated[list[Name], Field(max_length=20)] = []
@@ -142,6 +144,7 @@ def shown(reward: Reward) -> dict[str, Any]:
         "kind": reward.kind,
         "points": reward.points,
         "price": _money(reward.price),
+        "cost": _money(reward.cost),
         "stock": reward.stock,
         "stock_left": reward.stock_left,
         "per_customer": {"count": limit.count, "per": limit.per} if limit else None,

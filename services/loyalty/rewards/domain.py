@@ -48,7 +48,8 @@ class Reward(msgspec.Struct, frozen=True):
 
     ``stock`` is all there ever was to give, ``stock_left`` what of it nobody has; both None where there is no end.
     ``since`` and ``until``: from then on, and up to before then. ``tiers``, ``segments``: any of them, or everybody.
-    ``text``: by language. ``holdout``: it is kept from so many percent of the customers.
+    ``text``: by language. ``holdout``: it is kept from so many percent of the customers. ``cost``: what one costs the
+    house, where that was said; staff's to see.
     """
 
     reward_id: str
@@ -70,6 +71,7 @@ class Reward(msgspec.Struct, frozen=True):
     text: Mapping[str, str]
     created_at: datetime
     holdout: int = 0
+    cost: Money | None = None
 
     @property
     def is_handed_over(self) -> bool:
@@ -193,7 +195,13 @@ def read_reward(
         text=body.get("text", {}),
         created_at=created_at,
         holdout=body.get("holdout", {}).get("percent", 0),
+        cost=read_cost(body),
     )
+
+
+def read_cost(body: Mapping[str, Any]) -> Money | None:
+    """What one costs the house, of a reward's body as it is kept; None where it doesn't say."""
+    return Money(**body["cost"]) if "cost" in body else None
 
 
 def _instant(text: str | None) -> datetime | None:

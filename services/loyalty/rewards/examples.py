@@ -7,6 +7,7 @@ BODY: dict[str, Any] = {
     "kind": "product",
     "points": 500,
     "price": {"amount": "50.00", "currency": "TWD"},
+    "cost": {"amount": "120.00", "currency": "TWD"},
     "stock": 100,
     "per_customer": {"count": 1, "per": "month"},
     "tiers": ["silver"],

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import Body, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from shared.http.auth import Principal, own_or_404, requires, staff_only
 from shared.http.etags import Precondition, etag, if_match
 from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.pagination import Page, PageRequest
-from shared.http.problems import ProblemError, conflict, documented, not_found
+from shared.http.problems import ProblemError, conflict, documented, invalid, not_found
 from shared.http.routing import Router
 
 Reader = Annotated[Principal, requires("loyalty:read")]
@@ -47,7 +48,8 @@ def router(db: Database, rewards: Rewards) -> Router:
             found = await rewards.page(tx, after[0] if after else None, paging.limit + 1, active=active)
             shown = found[: paging.limit]
             if who.customer_id is not None:
-                shown = await offered_to(tx, shown, (await holder_of(tx, who.customer_id)).accounts)
+                own = (await holder_of(tx, who.customer_id)).accounts
+                shown = [_to_customer(reward) for reward in await offered_to(tx, shown, own)]
             standings = [None for _ in shown] if accounts is None else await rewards.standings(tx, shown, accounts)
         cursor = paging.next_cursor(found, lambda reward: (reward.reward_id,))
         return Page(items=list(map(offered, shown, standings)), next_cursor=cursor)
@@ -59,6 +61,7 @@ def router(db: Database, rewards: Rewards) -> Router:
         body: RewardBody, response: Response, who: Writer, attempt: Annotated[Attempt, idempotency_key()]
     ) -> RewardView:
         """Adds a reward to the catalogue."""
+        _in_house_currency(body, rewards.currency)
         async with db.transaction() as tx:
             replay = await attempt.claim(tx)
             if replay is not None:
@@ -80,6 +83,7 @@ def router(db: Database, rewards: Rewards) -> Router:
                 own = (await holder_of(tx, who.customer_id)).accounts
                 if not reward.active or not await offered_to(tx, [reward], own):
                     raise not_found()
+                reward = _to_customer(reward)
         return _shown(reward, response)
 
     @routes.patch(
@@ -105,10 +109,12 @@ def router(db: Database, rewards: Rewards) -> Router:
             match.require(reward.version)
             document = _merged(before, patch)
             try:
-                return RewardBody.model_validate(document).document()
+                body = RewardBody.model_validate(document)
             except ValidationError as error:
                 errors = [{**found, "loc": ("body", *found["loc"])} for found in error.errors()]
                 raise RequestValidationError(errors, body=document) from error
+            _in_house_currency(body, rewards.currency)
+            return body.document()
 
         async with db.transaction() as tx:
             try:
@@ -135,6 +141,16 @@ def refused(error: Refused) -> ProblemError:
     extra: dict[str, Any] = {"earliest": refusal.earliest} if refusal.earliest else {}
     extra |= {"tiers": list(refusal.tiers)} if refusal.tiers else {}
     return conflict(refusal.code, refusal.detail, **extra)
+
+
+def _to_customer(reward: Reward) -> Reward:
+    """What it costs the house is the house's to know."""
+    return msgspec.structs.replace(reward, cost=None)
+
+
+def _in_house_currency(body: RewardBody, currency: str) -> None:
+    if body.cost is not None and body.cost.currency != currency:
+        raise invalid("/cost/currency", f"the house's currency is {currency}")
 
 
 def _shown(reward: Reward, response: Response) -> RewardView:

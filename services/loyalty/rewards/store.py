@@ -17,6 +17,7 @@ _AS_OF = f"""
 SELECT {_COLUMNS} FROM rewards AS r JOIN reward_versions AS v USING (reward_id)
 WHERE r.reward_id = :reward AND v.version = :version
 """
+_BODIES = "SELECT version, body FROM reward_versions WHERE reward_id = :reward"
 # `id`s sort by when they were made.
 _PAGE = f"""
 SELECT {_COLUMNS} FROM {_JOINED}
@@ -97,6 +98,11 @@ async def as_of(tx: Tx, reward: str, version: int, now: datetime) -> Row | None:
     """A reward as a version has it, with the stock as it stands, or None."""
     rows = await fetch(tx, _AS_OF, reward=reward, version=version, now=now)
     return rows[0] if rows else None
+
+
+async def bodies(tx: Tx, reward: str) -> list[tuple[int, str]]:
+    """What each version of a reward said."""
+    return [(row["version"], row["body"]) for row in await fetch(tx, _BODIES, reward=reward)]
 
 
 async def page(tx: Tx, before: str | None, *, active: bool, limit: int, now: datetime) -> Sequence[Row]:

@@ -174,7 +174,8 @@ async def test_a_reward_is_not_offered_to_who_is_held_out_and_staff_see_why(shop
         assert await taken(http, id, free) == (201, None)
         shop.clock.set(NOW + 2 * DAY)
         found = (await http.get(f"/effects/{made.json()['id']}")).json()
-        assert (found["cost"], found["gain_by_cost"]) == ({"points": None, "money": None, "uses": 2}, None)
+        said = {"points": None, "money": None, "uses": 2, "uses_of_treated": 2}
+        assert (found["cost"], found["net"], found["gain_by_cost"]) == (said, None, None)
     own = "loyalty:read loyalty:write"
     async with shop.client(own, held) as his, shop.client(own, free) as other:
         assert (await his.get("/rewards")).json()["items"] == []
@@ -220,3 +221,87 @@ async def taken(http: httpx.AsyncClient, id: str, customer: str) -> tuple[int, s
     asked = {"customer_id": customer, "reward_id": id}
     answer = await http.post("/redemptions", json=asked, headers={"Idempotency-Key": uuid4().hex})
     return answer.status_code, answer.json().get("code")
+
+
+async def test_a_reward_costs_what_the_versions_said_that_the_treated_took_and_its_effect_is_told_net(
+    shop: Shop,
+) -> None:
+    await shop.post(active_from=at(400), rules=[], tiers=[])
+    await shop.take(*(bought(one, f"old-{one}", "70", 30) for one in IDS))
+    async with staff(shop) as http:
+        id = await reward(http, cost=money("12.50"), holdout={"percent": 50})
+        held = [one for one in IDS if is_held_out(id, one, 50)]
+        free = [one for one in IDS if one not in held]
+        made = await http.post("/effects", json=body(what={"reward_id": id}, holdout_percent=50))
+        path = f"/effects/{made.json()['id']}"
+        figures = (await http.get(path)).json()
+        assert figures["cost"] == {"points": None, "money": "0.00", "uses": 0, "uses_of_treated": 0}
+        shop.clock.set(NOW + DAY)
+        await shop.take(*(bought(one, f"n-{one}", "300" if one in free else "100", -0.5) for one in IDS))
+        newcomer = next(one for one in (f"n-{n}" for n in range(99)) if not is_held_out(id, one, 50))
+        await shop.take(bought(newcomer, "first", "10", -0.5))
+        for one in (*free[:3], newcomer):
+            assert await taken(http, id, one) == (201, None)
+        changed = await http.patch(f"/rewards/{id}", json={"cost": money("20.00")}, headers={"If-Match": '"1"'})
+        assert changed.json()["cost"] == money("20.00")
+        assert await taken(http, id, free[0]) == (201, None)
+        answer = await http.post(
+            "/redemptions", json={"customer_id": free[1], "reward_id": id}, headers={"Idempotency-Key": "back"}
+        )
+        rolled: dict[str, Any] = {"json": {"reason": "broken"}, "headers": {"Idempotency-Key": "back"}}
+        assert (await http.post(f"/redemptions/{answer.json()['id']}/rollback", **rolled)).status_code == 200
+        # Who was joined to somebody who is held out counts on neither side, nor does what he took.
+        assert await taken(http, id, free[4]) == (201, None)
+        await shop.take(merged(free[4], held[0]))
+        shop.clock.set(NOW + 2 * DAY)
+        found = (await http.get(path)).json()
+        assert found["cost"] == {"points": None, "money": "57.50", "uses": 6, "uses_of_treated": 4}
+        total, persons = 200 * (len(free) - 1), len(free) - 1
+        assert (found["treated"]["persons"], found["incremental"]["total"]) == (persons, f"{total}.00")
+        assert found["net"]["total"] == f"{total - 57.5:.2f}"
+        for end in ("low", "high"):
+            whole = float(found["incremental"][end]) * persons
+            assert float(found["net"][end]) == pytest.approx(whole - 57.5, abs=0.01 * persons)
+        assert float(found["gain_by_cost"]) == pytest.approx(total / 57.5, abs=1e-4)
+        # One that was taken as it said nothing of its cost leaves the whole unknown.
+        gone = await http.patch(f"/rewards/{id}", json={"cost": None}, headers={"If-Match": '"2"'})
+        assert (gone.status_code, gone.json()["cost"]) == (200, None)
+        assert (await http.get(path)).json()["cost"]["money"] == "57.50"
+        assert await taken(http, id, free[2]) == (201, None)
+        shop.clock.set(NOW + 3 * DAY)
+        found = (await http.get(path)).json()
+        assert found["cost"] == {"points": None, "money": None, "uses": 7, "uses_of_treated": 5}
+        assert (found["net"], found["gain_by_cost"]) == (None, None)
+
+
+async def test_what_a_rule_costs_is_an_estimate_itself_so_its_net_has_no_interval(shop: Shop) -> None:
+    await post(shop)
+    await shop.take(*(bought(one, f"old-{one}", "70", 30) for one in IDS))
+    async with staff(shop) as http:
+        path = f"/effects/{(await http.post('/effects', json=body())).json()['id']}"
+        shop.clock.set(NOW + DAY)
+        await shop.take(*(bought(one, f"n-{one}", "300" if one in FREE else "100", -0.5) for one in IDS))
+        found = (await http.get(path)).json()
+    more, cost, net = found["incremental"]["total"], found["cost"]["money"], found["net"]
+    assert float(net["total"]) == pytest.approx(float(more) - float(cost), abs=0.01)
+    assert (net["low"], net["high"]) == (None, None)
+    assert (found["cost"]["uses"], found["cost"]["uses_of_treated"]) == (None, None)
+
+
+async def test_what_a_reward_costs_the_house_is_in_its_currency_and_no_customer_s_to_see(shop: Shop) -> None:
+    await shop.take(bought(IDS[0], "o-1"))
+    async with staff(shop) as http:
+        said = {"name": "Tin", "kind": "product", "points": 0, "cost": money("12.50")}
+        for foreign in (money("3.00", "USD"), money("0.00")):
+            assert (await http.post("/rewards", json={**said, "cost": foreign})).status_code == 422
+        made = (await http.post("/rewards", json=said)).json()
+        path = f"/rewards/{made['id']}"
+        refused = await http.patch(path, json={"cost": money("3.00", "USD")}, headers={"If-Match": '"1"'})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/cost/currency")
+        assert (await http.get(path)).json()["cost"] == money("12.50")
+        assert (await http.get("/rewards")).json()["items"][0]["cost"] == money("12.50")
+    async with shop.client(customer_id=IDS[0]) as himself:
+        for seen in (path, "/rewards", f"/rewards?customer_id={IDS[0]}"):
+            answer = await himself.get(seen)
+            assert answer.status_code == 200
+            assert "12.50" not in answer.text
