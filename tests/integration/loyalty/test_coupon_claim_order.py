@@ -116,7 +116,7 @@ async def lived(
     return coupons, claims
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(orders, merges, st.integers(0, 2**32))
 async def test_any_order_and_any_duplicates_leave_the_same_coupons_used(
     databases: Databases, bought_: list[tuple[str, set[str], int, str]], made: tuple[int, ...], seed: int

@@ -178,6 +178,17 @@ async def test_what_a_till_gave_back_its_purchase_does_not_take_again_whichever_
         assert (freed.json()["state"], freed.json()["order_id"]) == ("redeemed", "o-9"), "it was paid with it, too"
 
 
+async def test_what_a_till_gave_back_and_used_again_stays_used_by_an_order_that_never_named_it(shop: Shop) -> None:
+    async with shop.client(STAFF) as http:
+        coupon = await one(http)
+        for what in ("redeem", "release", "redeem"):
+            await done(http, coupon, what, order_id="o-1")
+        await take(shop, naming("o-1", days=1), back("o-1", 1))
+        assert await state(http, coupon) == ("redeemed", "o-1")
+        await take(shop, back("o-1", 1))
+        assert await state(http, coupon) == ("issued", None)
+
+
 async def test_staff_read_which_orders_named_what_was_not_theirs(shop: Shop) -> None:
     async with shop.client(STAFF) as http:
         own, voided = [await one(http, key=key) for key in "12"]
