@@ -8,6 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 import pytest_asyncio
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from shared.db import Database
 from shared.settings import KafkaSettings
@@ -21,9 +23,29 @@ hypothesis.settings.register_profile("roost", deadline=None, phases=_PHASES)
 hypothesis.settings.load_profile("roost")
 
 
+END_TO_END = Path("tests/e2e")
+ALONE = ("test_bench.py", "test_demo.py", "test_redemption_kills.py", "test_restart.py", "test_virtual_clock.py")
+"""End-to-end tests that start what they need themselves; all others share one system."""
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Each file's tests to one process, and to one all those that share a system: it is started once, and at rest,
+    while files of other kinds run, it would still take a third of a core."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(nodeid.split("::", 1)[0])
+        return str(END_TO_END if file.parent == END_TO_END and file.name not in ALONE else file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile | None:
+    """For ``--dist loadfile``."""
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Few and long ones first: begun last, one of them would run alone at the end."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    items.sort(key=lambda item: (item.path.parent.name != END_TO_END.name, item.path.name not in ALONE))
 
 
 def pytest_collection_finish() -> None:
