@@ -18,7 +18,7 @@ from shared.db import Database, Tx
 from shared.http.auth import Principal, own_or_404, requires, staff_only
 from shared.http.idempotency import Attempt, idempotency_key
 from shared.http.pagination import PageRequest
-from shared.http.problems import invalid, not_found
+from shared.http.problems import forbidden, invalid, not_found
 from shared.http.routing import Router
 
 _BEGIN, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -114,7 +114,11 @@ def router(db: Database, referrals: Referrals) -> Router:
     async def make_code(
         customer_id: CustomerId, who: Reader, response: Response, attempt: Annotated[Attempt, idempotency_key()]
     ) -> CodeView:
-        """Makes a customer's code; where he has one, 200 with that. A customer may do so himself."""
+        """Makes a customer's code; where he has one, 200 with that. He may do so himself with `loyalty:read`: it moves
+        nothing, and is his alone. Staff make one with `loyalty:write`.
+        """
+        if who.customer_id is None and not who.has("loyalty:write"):
+            raise forbidden("The token lacks the scope loyalty:write.", code="insufficient-scope")
         async with db.transaction() as tx:
             replay = await attempt.claim(tx)
             code, made = await referrals.make_code(tx, await _holder(tx, who, customer_id))

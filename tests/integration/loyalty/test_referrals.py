@@ -90,8 +90,22 @@ async def test_a_code_is_made_once_and_is_its_customer_s_alone(shop: Shop) -> No
         assert {(await ben.get(path)).status_code, (await ben.post(path)).status_code} == {404}
         assert (await ben.post(f"/accounts/{BEN}/referral-code")).json()["code"] != made.json()["code"]
         assert (await anna.post("/accounts/nobody/referral-code")).status_code == 404
-    async with shop.client() as staff:
+
+
+async def test_his_own_token_makes_a_code_to_read_with_and_staff_s_needs_to_write(shop: Shop) -> None:
+    await shop.take(bought(ANNA, "o-1"))
+    path = f"/accounts/{ANNA}/referral-code"
+    async with shop.client() as reader:
+        refused = await reader.post(path)
+        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient-scope")
+        assert (await reader.get(path)).status_code == 404
+    async with shop.client("loyalty:read loyalty:write") as staff:
         assert (await staff.post("/accounts/nobody/referral-code")).status_code == 404
+        made = await staff.post(path)
+        assert (made.status_code, made.json()["customer_id"]) == (201, ANNA)
+    async with shop.client(customer_id=ANNA) as anna:
+        again = await anna.post(path)
+        assert (again.status_code, again.json()) == (200, made.json())
 
 
 async def test_both_sides_are_given_points_when_the_return_window_ends(shop: Shop) -> None:
