@@ -9,7 +9,7 @@ import structlog
 from services.loyalty.coupons import claims_store, events, store
 from services.loyalty.coupons.claims import Claim, settle, strangers
 from services.loyalty.coupons.claims_store import Said
-from services.loyalty.coupons.codes import Code, Mistyped, read_code
+from services.loyalty.coupons.codes import Code, read_codes
 from services.loyalty.coupons.domain import Coupon
 from shared.contracts.erasures import is_pseudonym
 from shared.contracts.orders import Order
@@ -45,10 +45,17 @@ async def orders_changed(tx: Tx, recorded: Recorded, now: datetime) -> list[Outg
     heard = sorted(concerned & last.keys())
     orders = {order.order_id: order for order in await facts.orders(tx, heard)}
     said = await claims_store.said_of(tx, heard)
+    naming: dict[Code | None, list[str]] = {}
+    for order_id, known in said.items():
+        for code in known.named:
+            naming.setdefault(code, []).append(order_id)
     gone: dict[str, set[str]] = {}
     after: dict[str, dict[str, Claim]] = {}
     for coupon in coupons:
-        after[coupon.coupon_id], gone[coupon.coupon_id] = _heard(coupon, claims[coupon.coupon_id], orders, said)
+        own = claims[coupon.coupon_id]
+        about = {*own, *naming.get(coupon.code, ()), coupon.order_id} & said.keys()
+        heard_ = {order_id: (said[order_id], orders.get(order_id)) for order_id in about}
+        after[coupon.coupon_id], gone[coupon.coupon_id] = _heard(coupon, own, heard_)
 
     def tell(coupon: Coupon, claim: Claim) -> Outgoing:
         event = last.get(claim.order_id) or recorded.fresh[-1]
@@ -129,7 +136,7 @@ def _touched(recorded: Recorded) -> tuple[dict[str, set[Code]], dict[str, Event]
     for event in recorded.fresh:
         order_id = event.data.order_id
         if event.topic.name == PURCHASE and event.data.coupon_codes:
-            codes = _read(event.data.coupon_codes)
+            codes = read_codes(event.data.coupon_codes)
             named.setdefault(order_id, set()).update(codes)
             if codes or order_id not in plain:
                 last[order_id] = event
@@ -139,20 +146,19 @@ def _touched(recorded: Recorded) -> tuple[dict[str, set[Code]], dict[str, Event]
 
 
 def _heard(
-    coupon: Coupon, claims: Mapping[str, Claim], orders: Mapping[str, Order], said: Mapping[str, Said]
+    coupon: Coupon, claims: Mapping[str, Claim], heard: Mapping[str, tuple[Said, Order | None]]
 ) -> tuple[dict[str, Claim], set[str]]:
     """The claims on a coupon after what was said of these orders, and those of them that it isn't for any more."""
     after = dict(claims)
     gone = set()
-    for order_id, known in said.items():
-        order = orders.get(order_id)
+    for order_id, (known, order) in heard.items():
         claim = claims.get(order_id)
-        named = [coupon.code in _read(codes) for codes in known.codes]
         stands = order is not None and order.counts
-        if order and (any(named) or (claim and claim.occurred_at)):
+        if order and (coupon.code in known.named or (claim and claim.occurred_at)):
             claim = claim or Claim(coupon.coupon_id, order_id)
             # The codes of who was erased are gone, from his coupons and from his orders.
-            names = claim.stands if coupon.code is None or is_pseudonym(order.customer_id) else named[-1]
+            is_erased = coupon.code is None or is_pseudonym(order.customer_id)
+            names = claim.stands if is_erased else coupon.code in known.names
             after[order_id] = msgspec.structs.replace(
                 claim, customer_id=order.customer_id, occurred_at=order.occurred_at, backfill=order.backfill,
                 stands=names and stands,
@@ -161,14 +167,3 @@ def _heard(
         if not stands and (order or known.cancelled):
             gone.add(order_id)
     return after, gone
-
-
-def _read(codes: Iterable[str]) -> set[Code]:
-    """Those that may be ours; all others are somebody else's."""
-    found = set()
-    for code in codes:
-        try:
-            found.add(read_code(code))
-        except Mistyped:
-            continue
-    return found

@@ -1,11 +1,12 @@
 """Orders that name coupons, and what their facts say of codes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 
 import msgspec
 
 from services.loyalty.coupons.claims import Claim
+from services.loyalty.coupons.codes import Code, read_codes
 from shared.db import Row, Tx, columns, execute, fetch
 from shared.messaging.facts import PURCHASE
 
@@ -44,9 +45,11 @@ class _Named(msgspec.Struct):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """What an order's facts say: the codes of each of its versions, the highest last; whether it was cancelled."""
+    """What an order's facts say: the codes that its highest version names, all that any of them named, and whether it
+    was cancelled."""
 
-    codes: list[tuple[str, ...]]
+    names: Set[Code]
+    named: Set[Code]
     cancelled: bool
 
 
@@ -74,15 +77,20 @@ async def save(tx: Tx, claims: Sequence[Claim]) -> None:
 
 async def said_of(tx: Tx, orders: Sequence[str]) -> dict[str, Said]:
     """What is known of these orders; nothing of those that no purchase or cancellation was heard of."""
-    codes: dict[str, list[tuple[str, ...]]] = {}
+    names: dict[str, set[Code]] = {}
+    named: dict[str, set[Code]] = {}
     cancelled: set[str] = set()
     for row in await fetch(tx, _SAID, orders=list(orders)):
-        versions = codes.setdefault(row["key"], [])
+        order = row["key"]
         if row["kind"] == PURCHASE:
-            versions.append(_purchases.decode(row["body"]).coupon_codes)
+            names[order] = read_codes(_purchases.decode(row["body"]).coupon_codes)
+            named[order] = named.get(order, set()) | names[order]
         else:
-            cancelled.add(row["key"])
-    return {order: Said(versions, order in cancelled) for order, versions in codes.items()}
+            cancelled.add(order)
+    return {
+        order: Said(names.get(order, set()), named.get(order, set()), order in cancelled)
+        for order in names.keys() | cancelled
+    }
 
 
 async def conflicts(tx: Tx, before: tuple[datetime, str, str], limit: int) -> list[Claim]:

@@ -5,6 +5,7 @@ characters sum to 0 modulo 31, as in ISBN-10 (ISO 2108:1992, modulo 11). Since 3
 modulo 31, one wrong character, wherever it is, and two that changed places, however far apart, are always found.
 """
 
+from collections.abc import Iterable
 from secrets import choice
 from typing import NewType
 
@@ -47,6 +48,17 @@ def read_code(typed: str) -> Code:
     if _sum(code):
         raise Mistyped("a character is wrong, or two have changed places")
     return Code(code)
+
+
+def read_codes(written: Iterable[str]) -> set[Code]:
+    """Those of the codes that may be ours; all others are somebody else's."""
+    found = set()
+    for code in written:
+        try:
+            found.add(read_code(code))
+        except Mistyped:
+            continue
+    return found
 
 
 def shown(code: Code) -> str:

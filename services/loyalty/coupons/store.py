@@ -19,12 +19,14 @@ _BY_CODE = f"{_SELECT} WHERE code = :code"
 _LOCK_BY_CODE = f"{_BY_CODE} FOR UPDATE"
 _BY_ID = f"{_SELECT} WHERE coupon_id = :coupon"
 _LOCK_BY_REDEMPTION = f"{_SELECT} WHERE redemption_id = :redemption FOR UPDATE"
-# By their codes, and what these orders have, or have named before.
+# By their codes, and what these orders have, or have named before: by the index of each, however many there are.
 _LOCK_NAMED = f"""
 {_SELECT} WHERE coupon_id = ANY(ARRAY(
     SELECT coupon_id FROM coupons WHERE code = ANY(:codes)
-    UNION SELECT coupon_id FROM coupons WHERE order_id = ANY(:orders)
-    UNION SELECT coupon_id FROM coupon_claims WHERE order_id = ANY(:orders)))
+    UNION
+    SELECT own.coupon_id FROM unnest(CAST(:orders AS text[])) AS o (id), LATERAL (
+        SELECT coupon_id FROM coupons WHERE order_id = o.id
+        UNION ALL SELECT coupon_id FROM coupon_claims WHERE order_id = o.id OFFSET 0) AS own))
 ORDER BY coupon_id FOR UPDATE
 """
 _LOCK_LENT = f"""
