@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from services.loyalty.programmes import store
-from services.loyalty.programmes.domain import GREENWICH, Programme, first_programme, in_force, read_programme
+from services.loyalty.programmes.domain import GREENWICH, Programme, in_force
+from services.loyalty.programmes.stored import first_programme, read_programme
 from services.loyalty.segments import application as segments
 from shared.clock import Clock
 from shared.db import Row, Tx

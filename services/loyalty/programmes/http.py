@@ -7,7 +7,7 @@ from fastapi import Response
 from services.loyalty.openapi import answers, page
 from services.loyalty.programmes.application import Posted, Programmes
 from services.loyalty.programmes.bodies import VERSION, ProgrammeBody, ProgrammeVersion, check_programme
-from services.loyalty.programmes.domain import not_yet_evaluated
+from services.loyalty.programmes.stored import not_yet_evaluated
 from shared.db import Database
 from shared.http.auth import Principal, requires, staff_only
 from shared.http.idempotency import Attempt, idempotency_key

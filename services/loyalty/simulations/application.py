@@ -11,7 +11,7 @@ from services.loyalty.earning.domain import Judgement
 from services.loyalty.ledger import application as ledger
 from services.loyalty.ledger.reading import Holder
 from services.loyalty.programmes.application import Programmes
-from services.loyalty.programmes.domain import read_programme
+from services.loyalty.programmes.stored import read_programme
 from shared.clock import Clock
 from shared.contracts.orders import Order
 from shared.db import Tx

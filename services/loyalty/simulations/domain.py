@@ -11,7 +11,8 @@ import msgspec
 from services.loyalty.earning.domain import Judgement, VersionOf, fold
 from services.loyalty.earning.pools import Grant, Pools
 from services.loyalty.occasions.domain import is_occasion
-from services.loyalty.programmes.domain import Programme, in_force, not_yet_evaluated
+from services.loyalty.programmes.domain import Programme, in_force
+from services.loyalty.programmes.stored import not_yet_evaluated
 from services.loyalty.referrals.domain import is_referral
 from services.loyalty.segments.domain import NOWHERE, Membership
 from services.loyalty.tiers.domain import Ladder, Spend, measures_points

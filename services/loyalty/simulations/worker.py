@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from services.loyalty.programmes.application import Programmes
-from services.loyalty.programmes.domain import Programme, read_programme, segments_of
+from services.loyalty.programmes.domain import Programme, segments_of
+from services.loyalty.programmes.stored import read_programme
 from services.loyalty.segments.application import memberships
 from services.loyalty.simulations import store
 from services.loyalty.simulations.domain import Bench, Figures, Trial

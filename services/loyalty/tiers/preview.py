@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from services.loyalty.programmes.application import Programmes
-from services.loyalty.programmes.domain import Programme, in_force, read_programme
+from services.loyalty.programmes.domain import Programme, in_force
+from services.loyalty.programmes.stored import read_programme
 from services.loyalty.tiers import store
 from services.loyalty.tiers.domain import Ladder, Spend, measures_points, reach
 from shared.clock import Clock

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from services.loyalty.earning.domain import Judgement, fold
-from services.loyalty.programmes.domain import Programme, first_programme, read_programme
+from services.loyalty.programmes.domain import Programme
+from services.loyalty.programmes.stored import first_programme, read_programme
 from shared.contracts.orders import Order, OrderLine, with_returns
 from shared.contracts.purchases import PurchaseReturned
 

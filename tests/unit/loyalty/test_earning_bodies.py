@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from services.loyalty.programmes.bodies import EXAMPLE, ProgrammeBody, check_programme
-from services.loyalty.programmes.domain import Base, Expiry, not_yet_evaluated, read_programme
+from services.loyalty.programmes.domain import Base, Expiry
 from services.loyalty.programmes.rules import Cap, Nth, Streak
+from services.loyalty.programmes.stored import not_yet_evaluated, read_programme
 from shared.http.problems import ProblemError
 from tests.unit.loyalty.builders import START
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.loyalty.programmes.bodies import EXAMPLE, ProgrammeBody
-from services.loyalty.programmes.domain import Expiry, Programme, read_programme
+from services.loyalty.programmes.domain import Expiry, Programme
+from services.loyalty.programmes.stored import read_programme
 from shared.contracts.orders import Order
 from tests.unit.loyalty.builders import START, ZONE, back, judged, order, programme, with_returns
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from services.loyalty.earning.domain import fold
 from services.loyalty.programmes.bodies import EXAMPLE, ProgrammeBody, check_programme
-from services.loyalty.programmes.domain import read_programme, segments_of
+from services.loyalty.programmes.domain import segments_of
+from services.loyalty.programmes.stored import read_programme
 from services.loyalty.segments.domain import NOWHERE, Change, Membership, place_of
 from shared.contracts.orders import Order
 from shared.http.problems import ProblemError
