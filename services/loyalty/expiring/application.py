@@ -11,7 +11,7 @@ from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import Programme, in_force
 from shared.clock import Clock
 from shared.contracts.points import PointsExpiring
-from shared.contracts.types import Cause
+from shared.contracts.types import MAX_POINTS, Cause
 from shared.db import Database, Tx
 from shared.jobs import last_run, ran
 from shared.messaging import merges, outbox
@@ -104,7 +104,8 @@ class ExpiryWarner:
         events = [
             PointsExpiring(
                 customer_id=accounts[person].customer_id, sequence=UNNUMBERED, caused_by=caused_by, occurred_at=now,
-                points=points, expires_at=expires_at,
+                # Of several orders it may be more than the event carries, and a day is told once.
+                points=min(points, MAX_POINTS), expires_at=expires_at,
             )
             for person, points, expires_at in noted
         ]  # fmt: skip

@@ -12,7 +12,7 @@ from tests.kit.builders import NOW, at, line, purchase, record, returned
 SERVICE = "loyalty"
 LAVISH = {"award": 1_000_000, "per": {"amount": "0.01", "currency": "TWD"}, "base": "paid", "rounding": "floor"}
 MONTH_END = {"kind": "month-end", "months": 1}
-TOPICS = ("points-earned", "points-reversed", "points-expired")
+TOPICS = ("points-earned", "points-reversed", "points-expired", "points-expiring")
 
 
 def bought(order: str, total: str, currency: str = "TWD") -> Record:
@@ -54,9 +54,10 @@ async def test_shared_caps_and_budgets_and_rates_take_any_order_in(shop: Shop) -
 
 
 async def test_what_expires_at_one_instant_is_told_in_events_that_carry_it(shop: Shop) -> None:
-    await shop.post(active_from=at(400), points=LAVISH, rules=[], tiers=[], expiry=MONTH_END)
+    await shop.post(active_from=at(400), points=LAVISH, rules=[], tiers=[], expiry=MONTH_END, expiry_warning_days=10)
     await shop.take(*(bought(f"o-{n}", "900000000000000") for n in range(2)))
     await shop.live_until(NOW + timedelta(days=60))
+    assert await told(shop, "points-expiring") == [MAX_POINTS]
     assert await told(shop, "points-expired") == [MAX_POINTS, MAX_POINTS]
     assert (await shop.balance("c-1")).available == 0
     await whole(shop)
