@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from services.loyalty.ledger import lots_store, uses_store
-from services.loyalty.ledger.application import SERVICE, Account, Journal, enter, lock_persons
+from services.loyalty.ledger.application import JOBS, SERVICE, Account, Journal, enter, lock_persons
 from services.loyalty.ledger.domain import Cause, Lot, LotKey, Posting, Subject
 from services.loyalty.ledger.persons import settle_persons
 from services.loyalty.ledger.spending import Hold, HoldState, Portions, Take, TakeKind, allocate, split
@@ -86,9 +86,9 @@ class Purse:
         self._keep(hold)
         return hold, self._taken(take, spent)
 
-    def end(self, hold: Hold, state: HoldState) -> Hold:
-        """Gives back what is still held: voided or expired."""
-        self._use(hold.portions, held=-1)
+    def end(self, hold: Hold, state: HoldState, cause: Cause | None = None) -> Hold:
+        """Gives back what is still held: voided or expired. ``cause``: what else than the command led to it."""
+        self._use(hold.portions, cause, held=-1)
         hold = msgspec.structs.replace(hold, portions=(), state=state)
         self._keep(hold)
         return hold
@@ -121,8 +121,9 @@ class Purse:
     def _free(self) -> list[Lot]:
         return [lot for lot in self._lots.values() if lot.account_id in self.accounts]
 
-    def _use(self, portions: Portions, *, spent: int = 0, held: int = 0) -> None:
+    def _use(self, portions: Portions, cause: Cause | None = None, *, spent: int = 0, held: int = 0) -> None:
         """So many times the portions more of each lot. What isn't this person's any longer is left to ``close``."""
+        cause = cause or self.cause
         for key, points in portions:
             lot = self._lots.get(key)
             account = self.accounts.get(lot.account_id) if lot else None
@@ -130,7 +131,7 @@ class Purse:
                 self.owner.unsettled = True
                 continue
             used = self.journal.use_lot(
-                account, lot, self.cause, spent=lot.spent + spent * points, held=lot.held + held * points
+                account, lot, cause, spent=lot.spent + spent * points, held=lot.held + held * points
             )
             if used.owed or lot.owed:
                 account.unsettled = True
@@ -253,11 +254,12 @@ async def _fill(tx: Tx, purses: Mapping[int, Purse], now: datetime) -> None:
         for lot in found:
             of_accounts[lot.account_id]._lots[lot.award.key] = lot
         lapsed += free if may_have_lapsed else ()
-    for hold in await uses_store.open_holds(tx, lapsed) if lapsed else ():
+    holds = await uses_store.open_holds(tx, lapsed) if lapsed else []
+    for hold in sorted(holds, key=lambda hold: (hold.expires_at, hold.hold_id)):
         if hold.state_at(now) == "expired":
             purse = of_accounts[hold.account_id]
             await purse.load(hold.portions)
-            purse.lapsed.append(purse.end(hold, "expired"))
+            purse.lapsed.append(purse.end(hold, "expired", Cause(f"{JOBS}/holds", hold.hold_id, now)))
 
 
 async def _take_holds(tx: Tx, purses: Mapping[str, Purse]) -> None:

@@ -116,7 +116,7 @@ class Desk:
 
     async def serve(self, tx: Tx, commands: Sequence[Command[Any]]) -> list[Any]:
         """What each of them answers, in their order; in its place what it would raise by itself, or ApartError where it
-        has to be served alone. Who is refused leaves nothing behind."""
+        has to be served alone. Who is refused leaves nothing behind. Quotes are of what there was before them all."""
         sitting = await self._sit(tx, commands, alone=False)
         answers: list[Any] = []
         for command in commands:

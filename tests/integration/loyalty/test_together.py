@@ -1,0 +1,223 @@
+"""Commands that wait together share a transaction, and nobody can tell by his answer."""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from services.loyalty.ledger.spending import ShortOfPointsError
+from services.loyalty.redemptions.commands import Command, Commit, MakeHold, MakeQuote, Redeem, Void
+from services.loyalty.redemptions.desk import ApartError, Desk
+from services.loyalty.redemptions.domain import NotThereError, Quote, RedemptionRefusedError, Terms, hold_id_of
+from services.loyalty.redemptions.teller import Teller
+from shared.db import Row, Tx, execute, fetch
+from shared.http.idempotency import Attempt, Claim, Replay
+from tests.integration.loyalty.shop import HOUSE, Shop
+from tests.integration.loyalty.test_merges import merged
+from tests.integration.loyalty.test_redemptions import books, bought, made, post, whole
+from tests.integration.loyalty.test_redemptions import staff as staff
+from tests.kit.databases import TestDatabase
+
+SERVICE = "loyalty"
+PEOPLE = [f"c-{n}" for n in range(8)]
+DONE = ("takes", "quotes", "redemptions", "sequences")
+LEFT = ("accounts", "lots", "ledger", "holds")
+
+
+def desk(shop: Shop) -> Desk:
+    return Desk(shop.clock, shop.programmes, HOUSE.zone)
+
+
+async def written(tx: Tx, tables: Iterable[str]) -> dict[str, list[Row]]:
+    found = {name: list(await fetch(tx, f"SELECT t::text FROM {name} AS t ORDER BY 1")) for name in tables}
+    found["outbox"] = list(await fetch(tx, "SELECT topic, key, value FROM outbox ORDER BY 1, 2, 3"))
+    return found
+
+
+async def one_after_another(desk: Desk, tx: Tx, commands: list[Command[Any]]) -> list[Any]:
+    answers: list[Any] = []
+    for command in commands:
+        try:
+            async with tx.transaction():
+                answers.append(await desk.serve_alone(tx, command))
+        except (NotThereError, ShortOfPointsError, RedemptionRefusedError) as refusal:
+            answers.append(refusal)
+    return answers
+
+
+def told(answers: list[Any]) -> list[Any]:
+    return [(type(one), one.args) if isinstance(one, Exception) else one for one in answers]
+
+
+async def some(shop: Shop, rng: random.Random) -> list[Command[Any]]:
+    """Commands of every kind about a few people: on quotes, and on holds that last, have run out or were used."""
+    by_hand = desk(shop)
+    quotes: list[Quote] = []
+    holds: list[str] = []
+    async with shop.db.transaction() as tx:
+        for n in range(16):
+            terms = Terms(rng.choice((0, 5, 20, 30)), order_id=rng.choice((None, f"order-{n}")))
+            quotes.append(await by_hand.serve_alone(tx, MakeQuote(f"qt_{uuid4().hex}", rng.choice(PEOPLE), terms)))
+        for quote in quotes[:9]:
+            lasting = timedelta(minutes=rng.choice((1, 9)))
+            with suppress(ShortOfPointsError):
+                async with tx.transaction():
+                    holds.append((await by_hand.serve_alone(tx, MakeHold(quote.quote_id, lasting))).hold.hold_id)
+    shop.clock.set(shop.clock.now() + timedelta(minutes=rng.choice((0, 2, 20))))
+    commands: list[Command[Any]] = []
+    for n in range(24):
+        quote_id, id = rng.choice(quotes).quote_id, f"rd_{n}_{uuid4().hex}"
+        commands.append(
+            rng.choice((
+                MakeQuote(f"qt_{id}", rng.choice((*PEOPLE, "nobody")), Terms(rng.choice((1, 30, 500)))),
+                MakeHold(rng.choice((quote_id, quote_id, "qt_none")), timedelta(minutes=5)),
+                Commit(id, rng.choice(holds)),
+                Commit(id, rng.choice((rng.choice(holds), hold_id_of(quote_id))), rng.choice((1, 3, 30))),
+                Void(rng.choice(holds)),
+                Redeem(id, rng.choice(PEOPLE), Terms(rng.choice((1, 15, 90)))),
+            ))
+        )  # fmt: skip
+    # What is quoted is what there was before any of the others.
+    return sorted(commands, key=lambda command: not isinstance(command, MakeQuote))
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_what_commands_do_together_is_what_they_do_one_after_another(shop: Shop, seed: int) -> None:
+    rng = random.Random(seed)
+    for one in PEOPLE:
+        await shop.take(*(bought(one, f"{one}-{n}", str(rng.choice((100, 400)))) for n in range(3)))
+    if seed % 2:
+        await shop.take(merged(PEOPLE[0], PEOPLE[1]))
+    commands = await some(shop, rng)
+    due = await shop.job("holds").next_due()
+    # What has run out is written down as such by whoever needs the points: together it is one for all.
+    tables = DONE if due is not None and due <= shop.clock.now() else (*DONE, *LEFT)
+    async with shop.db.transaction() as tx:
+        part = tx.transaction()
+        await part.start()
+        expected = await one_after_another(desk(shop), tx, commands)
+        by_themselves = await written(tx, tables)
+        await part.rollback()
+        answers = await desk(shop).serve(tx, commands)
+        apart = [type(one) is ApartError for one in answers]
+        assert [command for command, left in zip(commands, apart, strict=True) if left] == []
+        assert told(answers) == told(expected)
+        assert await written(tx, tables) == by_themselves
+    await whole(shop)
+
+
+async def transactions(shop: Shop, table: str) -> int:
+    """How many transactions wrote the rows of a table."""
+    async with shop.db.transaction() as tx:
+        found: int = (await fetch(tx, f"SELECT count(DISTINCT xmin::text) AS n FROM {table}"))[0]["n"]
+    return found
+
+
+async def keys(shop: Shop) -> int:
+    async with shop.db.transaction() as tx:
+        found: int = (await fetch(tx, "SELECT count(*) AS n FROM idempotency_keys"))[0]["n"]
+    return found
+
+
+async def redeemed_at_once(staff: httpx.AsyncClient, points: dict[str, int]) -> dict[str, httpx.Response]:
+    asking = (post(staff, "/redemptions", {"customer_id": one, "points": n}, key=one) for one, n in points.items())
+    return dict(zip(points, await asyncio.gather(*asking), strict=True))
+
+
+async def test_who_is_refused_among_others_leaves_nothing_and_may_ask_again(
+    shop: Shop, staff: httpx.AsyncClient
+) -> None:
+    await shop.take(*(bought(one, f"o-{one}", "1000") for one in PEOPLE))
+    wanted = dict.fromkeys(PEOPLE, 60) | {"c-3": 101, "c-9": 1}
+    answers = await redeemed_at_once(staff, wanted)
+    assert [one for one, answer in answers.items() if answer.status_code != 201] == ["c-3", "c-9"]
+    assert (answers["c-3"].json()["code"], answers["c-3"].json()["shortfall"]) == ("insufficient-points", 1)
+    assert answers["c-9"].status_code == 404
+    assert await keys(shop) == len(PEOPLE) - 1
+    assert await transactions(shop, "redemptions") < len(PEOPLE) - 1
+    await shop.take(bought("c-3", "o-more", "10"))
+    again = await redeemed_at_once(staff, wanted)
+    assert [again[one].headers.get("Idempotency-Replayed") for one in ("c-2", "c-3")] == ["true", None]
+    assert again["c-2"].json() == answers["c-2"].json()
+    assert again["c-3"].status_code == 201
+    await whole(shop)
+
+
+async def test_the_same_key_twice_at_once_has_one_effect_and_one_answer(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(bought("c-1", "o-1", "1000"))
+    body = {"customer_id": "c-1", "points": 10}
+    answers = await asyncio.gather(*(post(staff, "/redemptions", body, key="k") for _ in range(12)))
+    assert {answer.text for answer in answers} == {answers[0].text}
+    assert await books(shop, "c-1") == {"available": 90}
+    other = await asyncio.gather(*(post(staff, "/redemptions", {**body, "points": n}, key="l") for n in (1, 2)))
+    assert sorted(answer.status_code for answer in other) == [201, 422]
+
+
+async def test_who_has_to_wait_for_somebody_keeps_nobody_else_waiting(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(*(bought(one, f"o-{one}", "1000") for one in PEOPLE), merged("c-1", "c-2"))
+    async with shop.db.transaction() as tx:
+        await execute(tx, "SELECT 1 FROM accounts WHERE customer_id = 'c-2' FOR UPDATE")
+        asking = [post(staff, "/redemptions", {"customer_id": one, "points": 7}) for one in ("c-1", "c-2")]
+        waiting = [asyncio.create_task(one) for one in asking]
+        async with asyncio.timeout(10):
+            others = await redeemed_at_once(staff, dict.fromkeys(PEOPLE[3:], 60))
+        assert {answer.status_code for answer in others.values()} == {201}
+        assert not any(one.done() for one in waiting)
+    assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [201, 201]
+    assert await books(shop, "c-1") == {"available": 186}
+    await whole(shop)
+
+
+async def test_a_command_that_breaks_its_transaction_breaks_nobody_else_s(
+    shop: Shop, staff: httpx.AsyncClient, test_database: TestDatabase
+) -> None:
+    await shop.take(*(bought(one, f"o-{one}", "1000") for one in PEOPLE))
+    owner = await asyncpg.connect(test_database.owner_dsn)
+    await owner.execute("ALTER TABLE redemptions ADD CONSTRAINT unlucky CHECK (points <> 13)")
+    try:
+        answers = await redeemed_at_once(staff, dict.fromkeys(PEOPLE, 10) | {"c-3": 13})
+    finally:
+        await owner.execute("ALTER TABLE redemptions DROP CONSTRAINT unlucky")
+        await owner.close()
+    assert {one: answer.status_code for one, answer in answers.items()} == dict.fromkeys(PEOPLE, 201) | {"c-3": 500}
+    assert await books(shop, "c-3") == {"available": 100}
+    assert await keys(shop) == len(PEOPLE) - 1
+    await whole(shop)
+
+
+async def test_who_has_gone_before_his_turn_is_not_served(shop: Shop) -> None:
+    await shop.take(*(bought(one, f"o-{one}", "1000") for one in PEOPLE))
+    teller = Teller(shop.db, desk(shop))
+
+    def asking(customer: str) -> "asyncio.Task[Any]":
+        claim = Claim(Attempt("POST /redemptions", customer, b"?"), 201, f"rd_{customer}")
+        return asyncio.create_task(teller.serve(claim, Redeem(f"rd_{customer}", customer, Terms(10))))
+
+    first = asking("c-0")
+    await asyncio.sleep(0)
+    gone, stays = asking("c-1"), asking("c-2")
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert [(await one).customer_id for one in (first, stays)] == ["c-0", "c-2"]
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert [await books(shop, one) for one in PEOPLE[:3]] == [{"available": 90}, {"available": 100}, {"available": 90}]
+    # The next one finds the teller at work.
+    assert isinstance(await asking("c-2"), Replay)
+
+
+async def test_rewards_and_debts_are_served_one_by_one(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(*(bought(one, f"o-{one}", "1000") for one in PEOPLE))
+    reward = await made(staff, "/rewards", {"name": "Mug", "kind": "gift", "points": 20, "stock": 3})
+    wanted = [{"customer_id": one, **what} for one in PEOPLE for what in ({"reward_id": reward["id"]}, {"points": 5})]
+    answers = await asyncio.gather(*(post(staff, "/redemptions", body) for body in wanted))
+    assert sorted(answer.status_code for answer in answers) == [201] * 11 + [409] * 5
+    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"out-of-stock"}
+    await whole(shop)
