@@ -129,8 +129,9 @@ class Coupons:
         before = self._there(await store.lock(tx, code))
         after = before.release(order_id, now)
         told: list[Outgoing] = []
-        if had_by := before.at(now).order_id:
-            after, told = await claiming.given_back(tx, after, had_by, cause, now)
+        had = before.at(now)
+        if had.state in ("reserved", "redeemed"):
+            after, told = await claiming.given_back(tx, after, had.order_id, cause, now)
         if after != before:
             await store.save(tx, [after])
         await outbox.append(tx, SERVICE, told, now)

@@ -76,17 +76,19 @@ async def persons_changed(tx: Tx, customers: Set[str], by: Event, now: datetime)
 
 
 async def given_back(
-    tx: Tx, coupon: Coupon, order_id: str, cause: Cause, now: datetime
+    tx: Tx, coupon: Coupon, order_id: str | None, cause: Cause, now: datetime
 ) -> tuple[Coupon, list[Outgoing]]:
-    """A till gave a locked coupon back for an order, which doesn't have it any more, whatever it says; the coupon as it
-    is then, which another order may have that named it, too."""
-    before = await claims_store.of_coupons(tx, [coupon.coupon_id])
-    own = before[coupon.coupon_id]
-    claim = own.get(order_id, Claim(coupon.coupon_id, order_id))
-    # Not held any longer, so that what the till says of the coupon stands where no other order names it.
-    after = {**own, order_id: msgspec.structs.replace(claim.waive(now), given=False)}
-    groups = await _groups(tx, [coupon], {coupon.coupon_id: after})
-    settled = settle(coupon, after.values(), groups, set(), now)
+    """A till gave a locked coupon back, for an order if it had one, which doesn't have it any more, whatever it says;
+    the coupon as it is then, which another order may have that named it, too."""
+    claims = (await claims_store.of_coupons(tx, [coupon.coupon_id]))[coupon.coupon_id]
+    if order_id is not None:
+        claim = claims.get(order_id, Claim(coupon.coupon_id, order_id))
+        # Not held any longer, so that what the till says of the coupon stands where no other order names it.
+        claims[order_id] = msgspec.structs.replace(claim.waive(now), given=False)
+    if not claims:
+        return coupon, []
+    groups = await _groups(tx, [coupon], {coupon.coupon_id: claims})
+    settled = settle(coupon, claims.values(), groups, set(), now)
     await claims_store.save(tx, settled.claims)
     return settled.coupon, [events.redeemed(settled.coupon, cause)] if settled.news else []
 

@@ -58,8 +58,8 @@ async def state(http: httpx.AsyncClient, coupon: dict[str, Any]) -> tuple[str, s
     return found["state"], found["order_id"]
 
 
-async def told(shop: Shop) -> list[tuple[str, str]]:
-    return [(event["coupon_id"], event["order_id"]) for event in await shop.published("coupon-redeemed")]
+async def told(shop: Shop) -> list[tuple[str, str | None]]:
+    return [(event["coupon_id"], event.get("order_id")) for event in await shop.published("coupon-redeemed")]
 
 
 async def conflicts(shop: Shop) -> dict[str, str | None]:
@@ -187,6 +187,17 @@ async def test_what_a_till_gave_back_and_used_again_stays_used_by_an_order_that_
         assert await state(http, coupon) == ("redeemed", "o-1")
         await take(shop, back("o-1", 1))
         assert await state(http, coupon) == ("issued", None)
+
+
+async def test_what_a_till_gives_back_that_it_used_for_no_order_the_purchase_that_named_it_has(shop: Shop) -> None:
+    async with shop.client(STAFF) as http:
+        coupon = await one(http)
+        await done(http, coupon, "redeem")
+        await take(shop, naming("o-1", coupon["code"], days=1))
+        assert (await state(http, coupon), await conflicts(shop)) == (("redeemed", None), {"o-1": "coupon-redeemed"})
+        assert (await done(http, coupon, "release")).json()["order_id"] == "o-1"
+        assert await conflicts(shop) == {"o-1": None}
+    assert await told(shop) == [(coupon["id"], None), (coupon["id"], "o-1")]
 
 
 async def test_staff_read_which_orders_named_what_was_not_theirs(shop: Shop) -> None:
