@@ -33,7 +33,7 @@ CHECKS: list[Any] = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = int(os.environ.get("ROOST_FUZZ_EXAMPLES", "16"))
+EXAMPLES = int(os.environ.get("ROOST_FUZZ_EXAMPLES", "8"))
 DOCUMENTS: dict[str, dict[str, Any]] = {
     name: build(name, "postgresql://nobody@localhost/none").app.openapi() for name in SERVICES
 }
