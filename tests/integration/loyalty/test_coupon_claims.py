@@ -269,6 +269,7 @@ async def test_the_export_tells_which_coupons_his_orders_named(shop: Shop) -> No
         answer = await http.get("/accounts/c-1/export")
         other_s = await http.get("/accounts/c-2/export")
     claims = {row["coupon_id"]: row for row in ExportView.model_validate(answer.json()).coupon_claims}
+    assert read_code(own["code"]) not in answer.text.replace("-", "")
     assert (claims[own["id"]]["given"], claims[lent["id"]]["conflict"]) == (True, "not-your-coupon")
     assert other_s.status_code == 404 or ExportView.model_validate(other_s.json()).coupon_claims == []
 
