@@ -39,6 +39,8 @@ class Teller:
     def __init__(self, db: Database, desk: Desk, *, lanes: int = LANES) -> None:
         self.db, self.desk, self._lanes = db, desk, lanes
         self._waiting: deque[_Waiting] = deque()
+        # Who is served alone may wait for a lock: others shall find a connection meanwhile.
+        self._apart = asyncio.Semaphore(max(1, db.connections // 2))
         self._busy = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -111,8 +113,8 @@ class Teller:
         return answers
 
     async def _alone(self, claim: Claim, command: Command[_T]) -> _T | Replay:
-        async with self.db.transaction() as tx:
-            attempt, status, resource_id = claim
+        attempt, status, resource_id = claim
+        async with self._apart, self.db.transaction() as tx:
             if replay := await attempt.claim(tx, status=status, resource_id=resource_id):
                 return replay
             return await self.desk.serve_alone(tx, command)
