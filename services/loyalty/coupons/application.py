@@ -98,7 +98,9 @@ class Coupons:
     async def reserve(self, tx: Tx, code: Code, order_id: str, lasting: timedelta) -> Coupon:
         """For one order for a while. Raises CouponRefused."""
         now = self.clock.now()
-        return await self._change(tx, code, lambda coupon: coupon.reserve(order_id, now + lasting, now))
+        coupon = await self._change(tx, code, lambda coupon: coupon.reserve(order_id, now + lasting, now))
+        await claiming.reserved(tx, coupon)
+        return coupon
 
     async def redeem(
         self, tx: Tx, code: Code, cause: Cause, *, order_id: str | None, customer_id: str | None, total: Money | None

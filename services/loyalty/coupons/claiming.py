@@ -75,6 +75,15 @@ async def persons_changed(tx: Tx, customers: Set[str], by: Event, now: datetime)
     )
 
 
+async def reserved(tx: Tx, coupon: Coupon) -> None:
+    """A till keeps a locked coupon for an order that may be placed when the coupon has expired."""
+    if coupon.order_id is None or coupon.due_at is None or coupon.due_at <= coupon.expires_at:
+        return
+    claims = (await claims_store.of_coupons(tx, [coupon.coupon_id]))[coupon.coupon_id]
+    claim = claims.get(coupon.order_id, Claim(coupon.coupon_id, coupon.order_id))
+    await claims_store.save(tx, [msgspec.structs.replace(claim, reserved_until=coupon.due_at)])
+
+
 async def given_back(
     tx: Tx, coupon: Coupon, order_id: str | None, cause: Cause, now: datetime
 ) -> tuple[Coupon, list[Outgoing]]:

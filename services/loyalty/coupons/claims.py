@@ -17,7 +17,7 @@ class Claim(msgspec.Struct, frozen=True):
 
     ``stands``: its highest version names it, and something of the order stands. ``waived_at``: what was bought up to
     then doesn't have the coupon. ``given``: the coupon is its. ``told``: that was published once. ``conflict``: why the
-    coupon isn't its, although it stands.
+    coupon isn't its, although it stands. ``reserved_until``: a till kept it for the order beyond the coupon's end.
     """
 
     coupon_id: str
@@ -30,10 +30,11 @@ class Claim(msgspec.Struct, frozen=True):
     given: bool = False
     told: bool = False
     conflict: CouponFault | None = None
+    reserved_until: datetime | None = None
 
     def waive(self, now: datetime) -> "Claim":
         """Given back at a till, also where the order's clock was ahead."""
-        return _replace(self, waived_at=max(now, self.occurred_at or now))
+        return _replace(self, waived_at=max(now, self.occurred_at or now), reserved_until=None)
 
 
 class Settled(NamedTuple):
@@ -101,4 +102,4 @@ def _fault(claim: Claim, at: datetime, coupon: Coupon, groups: Groups) -> Coupon
         return "not-your-coupon"
     if coupon.voided_at is not None and at >= coupon.voided_at:
         return "coupon-voided"
-    return "coupon-expired" if at >= coupon.expires_at else None
+    return "coupon-expired" if at >= (claim.reserved_until or coupon.expires_at) else None

@@ -12,10 +12,13 @@ from shared.messaging.facts import PURCHASE
 
 _CLAIM = (
     "coupon_id", "order_id", "customer_id", "occurred_at", "stands", "backfill", "waived_at", "given", "told",
-    "conflict",
+    "conflict", "reserved_until",
 )  # fmt: skip
 _LIST = ", ".join(_CLAIM)
-_TYPES = ("text", "text", "text", "timestamptz", "boolean", "boolean", "timestamptz", "boolean", "boolean", "text")
+_TYPES = (
+    "text", "text", "text", "timestamptz", "boolean", "boolean", "timestamptz", "boolean", "boolean", "text",
+    "timestamptz",
+)  # fmt: skip
 _ARRAYS = ", ".join(f"CAST(:{name} AS {type_}[])" for name, type_ in zip(_CLAIM, _TYPES, strict=True))
 # Under the lock on their coupons.
 _OF_COUPONS = f"SELECT {_LIST} FROM coupon_claims WHERE coupon_id = ANY(:coupons) ORDER BY coupon_id, order_id"

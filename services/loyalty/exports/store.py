@@ -131,7 +131,7 @@ SECTIONS: Sections = {
     # Of others' orders that have named his coupons he is told nothing.
     "coupon_claims": Section("""
         SELECT l.coupon_id, l.order_id, l.customer_id, l.occurred_at, l.stands, l.backfill, l.waived_at, l.given,
-               l.told, l.conflict
+               l.told, l.conflict, l.reserved_until
         FROM coupon_claims AS l JOIN coupons AS c USING (coupon_id)
         WHERE l.customer_id = ANY(:ids) OR l.customer_id IS NULL AND NOT c.bearer AND c.customer_id = ANY(:ids)
         ORDER BY l.occurred_at, l.order_id, l.coupon_id"""),

@@ -1,7 +1,7 @@
 """Coupons that purchases name: used by them, and free again with their returns and cancellations."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -221,6 +221,25 @@ async def test_staff_read_which_orders_named_what_was_not_theirs(shop: Shop) -> 
     assert why == {("o-2", own["id"]): "coupon-redeemed", ("o-2", other_s["id"]): "not-your-coupon"}
     async with shop.client("loyalty:read", customer_id="c-1") as himself:
         assert (await himself.get("/coupons/conflicts")).status_code == 403
+
+
+async def test_a_purchase_after_the_coupon_s_end_uses_what_a_till_had_reserved_for_it_also_when_it_is_heard_of_late(
+    shop: Shop,
+) -> None:
+    async with shop.client(STAFF) as http:
+        coupon, other = [await one(http, key=key, valid_days=0) for key in "12"]
+        end = datetime.fromisoformat(coupon["expires_at"])
+        shop.clock.set(end - timedelta(minutes=5))
+        await done(http, coupon, "reserve", order_id="o-1", minutes=10)
+        await done(http, other, "reserve", order_id="o-9", minutes=10)
+        await shop.live_until(end + timedelta(days=1))
+        assert await state(http, coupon) == ("expired", None)
+        days = (end - NOW) / timedelta(days=1) + 0.001
+        await shop.take(naming("o-1", coupon["code"], other["code"], days=days))
+        assert [await state(http, one_) for one_ in (coupon, other)] == [("redeemed", "o-1"), ("expired", None)]
+    async with shop.db.transaction() as tx:
+        rows = await fetch(tx, "SELECT coupon_id, conflict FROM coupon_claims WHERE order_id = 'o-1'")
+    assert {row["coupon_id"]: row["conflict"] for row in rows} == {coupon["id"]: None, other["id"]: "coupon-expired"}
 
 
 async def test_loaded_history_uses_coupons_and_publishes_nothing(shop: Shop) -> None:

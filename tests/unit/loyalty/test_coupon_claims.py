@@ -99,6 +99,18 @@ def test_a_reservation_gives_way_to_an_order_that_was_paid() -> None:
     assert settle(reserved, [], ALONE, {"o-1"}, NOW).coupon.state == "issued"
 
 
+def test_what_a_till_keeps_for_an_order_beyond_the_coupon_s_end_is_its_and_no_other_s() -> None:
+    whole = coupon()
+    end = whole.expires_at
+    late = msgspec.structs.replace(claim("o-1"), occurred_at=end, reserved_until=end + timedelta(minutes=1))
+    assert settle(whole.at(end), [late], ALONE, set(), end).coupon.order_id == "o-1"
+    later = msgspec.structs.replace(late, occurred_at=end + timedelta(minutes=1))
+    kept = Claim("cn_1", "o-1", reserved_until=late.reserved_until)
+    given_back = msgspec.structs.replace(kept.waive(NOW), customer_id="c-1", occurred_at=end, stands=True)
+    for beyond in (later, msgspec.structs.replace(late, reserved_until=None), given_back):
+        assert settle(whole.at(end), [beyond], ALONE, set(), end).claims[0].conflict == "coupon-expired"
+
+
 def test_what_a_till_gave_back_is_not_taken_again_by_the_same_purchase_but_by_a_later_one() -> None:
     waived = claim("o-1", 1).waive(NOW + timedelta(days=2))
     after, judged, _ = settle(coupon(), [waived], ALONE, set(), NOW)

@@ -6,7 +6,8 @@ revision = "0018"
 down_revision = "0017"
 
 # One row a coupon and an order that has named its code, in whichever version, or that a till gave the coupon back for.
-# `stands`: the order names it and counts. `given`: the coupon is this order's.
+# `stands`: the order names it and counts. `given`: the coupon is this order's. `reserved_until`: where that is beyond
+# the coupon's end.
 CLAIMS = """
 CREATE TABLE coupon_claims (
     coupon_id text NOT NULL,
@@ -16,6 +17,7 @@ CREATE TABLE coupon_claims (
     stands boolean NOT NULL,
     backfill boolean NOT NULL,
     waived_at timestamptz,
+    reserved_until timestamptz,
     given boolean NOT NULL,
     told boolean NOT NULL,
     conflict text,
