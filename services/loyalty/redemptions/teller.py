@@ -114,7 +114,12 @@ class Teller:
 
     async def _alone(self, claim: Claim, command: Command[_T]) -> _T | Replay:
         attempt, status, resource_id = claim
-        async with self._apart, self.db.transaction() as tx:
-            if replay := await attempt.claim(tx, status=status, resource_id=resource_id):
-                return replay
-            return await self.desk.serve_alone(tx, command)
+        async with asyncio.timeout(self.db.patience):
+            await self._apart.acquire()
+        try:
+            async with self.db.transaction() as tx:
+                if replay := await attempt.claim(tx, status=status, resource_id=resource_id):
+                    return replay
+                return await self.desk.serve_alone(tx, command)
+        finally:
+            self._apart.release()
