@@ -1,4 +1,4 @@
-"""Uses of a reward in their time: what of its stock was taken, and what its treated took while its effect is measured."""
+"""Uses of a reward in their time: for what was taken of its stock, and for what it has brought."""
 
 from shared.migrations import run_sql
 
