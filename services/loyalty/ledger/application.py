@@ -179,11 +179,6 @@ async def lock_accounts(tx: Tx, ids: Sequence[int]) -> dict[int, Account]:
     return {row["account_id"]: _account(row) for row in await store.lock(tx, ids)}
 
 
-async def lock_person(tx: Tx, customer: str) -> dict[int, Account]:
-    """The same for one."""
-    return (await lock_persons(tx, [customer])).get(customer, {})
-
-
 async def lock_persons(
     tx: Tx, customers: Iterable[str], *, wait: bool = True, shared: bool = False, erased: bool = False
 ) -> dict[str, dict[int, Account]]:
@@ -206,6 +201,11 @@ async def lock_persons(
         found.setdefault(row["asked"], {})[row["account_id"]] = accounts[row["account_id"]]
         members[row["asked"]] = row["members"]
     return {asked: own for asked, own in found.items() if wait or len(own) == members[asked]}
+
+
+async def lock_person(tx: Tx, customer: str) -> dict[int, Account]:
+    """The same for one person; nothing where loyalty has never heard of him."""
+    return (await lock_persons(tx, [customer])).get(customer, {})
 
 
 async def customers_with_accounts(tx: Tx, customers: Sequence[str]) -> list[str]:

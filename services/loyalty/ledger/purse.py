@@ -37,7 +37,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Purse:
-    """All lots of one person, in one transaction. ``close`` writes down what was done, and has to be called.
+    """One person's lots that are at hand, in one transaction. ``close`` writes down what was done.
 
     ``owner``: the account that answers for all, whose the takes and holds are. ``cause``: the command that is served
     just now. ``lapsed``: the holds that had run out and were ended when it was opened.
@@ -56,6 +56,11 @@ class Purse:
     _changed: dict[str, Hold] = field(default_factory=dict)
     _lots: dict[LotKey, Lot] = field(default_factory=dict)
     _complete: bool = False
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether he owes points, or what was taken isn't all his: only all his lots and takes tell what he has."""
+        return any(account.unsettled for account in self.accounts.values())
 
     def held(self, hold_id: str) -> Hold | None:
         """A hold as it is now, of those that the purse was opened with or that were made since."""
@@ -178,13 +183,15 @@ async def open_purse(tx: Tx, wanted: Wanted, now: datetime, *, erased: bool = Fa
 
 
 async def open_purses(
-    tx: Tx, wanted: Sequence[Wanted], now: datetime, *, wait: bool = True, shared: bool = False, erased: bool = False
-) -> dict[str, Purse]:
+    tx: Tx, wanted: Sequence[Wanted], now: datetime, *, wait: bool = True, settle: bool = True, shared: bool = False,
+    erased: bool = False,
+) -> dict[str, Purse]:  # fmt: skip
     """The purses of these persons by the ids that were asked for, of which two of one person have the same. None of
-    whom loyalty has never heard of. Without ``wait`` none of whom somebody else has locked, nor who is unsettled.
+    whom loyalty has never heard of, nor, without ``wait``, of whom somebody else has locked an account.
 
-    Holds that have run out are ended, where free lots are asked for. ``shared``: the transaction holds the lock on
-    merges. ``erased``: also of somebody whose name was destroyed.
+    Holds that have run out are ended, where free lots are asked for. Who is unsettled is settled; without ``settle``
+    his purse is empty. ``shared``: the transaction holds the lock on merges. ``erased``: also of somebody whose name
+    was destroyed.
     """
     customers = [one.customer for one in wanted]
     found = await lock_persons(tx, customers, wait=wait, shared=shared, erased=erased)
@@ -192,12 +199,12 @@ async def open_purses(
     purses: dict[str, Purse] = {}
     for one in wanted:
         accounts = found.get(one.customer)
-        if not accounts or (not wait and _is_unsettled(accounts)):
-            continue
-        purse = _purse(tx, accounts, now, one.cause)
-        purses[one.customer] = persons.setdefault(purse.owner.account_id, purse)
+        if accounts:
+            purse = _purse(tx, accounts, now, one.cause)
+            purses[one.customer] = persons.setdefault(purse.owner.account_id, purse)
     there = [(one, purses[one.customer]) for one in wanted if one.customer in purses]
-    await _fill(tx, {purse.owner.account_id: purse for one, purse in there if one.free}, now)
+    there = [(one, purse) for one, purse in there if settle or not purse.is_unsettled]
+    await _fill(tx, {purse.owner.account_id: purse for one, purse in there if one.free or purse.is_unsettled}, now)
     await _take_holds(tx, {one.hold_id: purse for one, purse in there if one.hold_id is not None})
     return purses
 
@@ -214,7 +221,7 @@ async def close_purses(tx: Tx, purses: Collection[Purse]) -> list[Outgoing]:
     takes = [take for purse in purses for take in purse._takes]
     opened = [hold for purse in purses for hold in purse._opened.values()]
     changed = [hold for purse in purses for hold in purse._changed.values()]
-    if unsettled := [purse for purse in purses if _is_unsettled(purse.accounts)]:
+    if unsettled := [purse for purse in purses if purse.is_unsettled]:
         # They are read again together with all others.
         await uses_store.enter(tx, (), (), (), takes, opened, changed)
         takes, opened, changed = [], [], []
@@ -229,11 +236,11 @@ def _purse(tx: Tx, accounts: dict[int, Account], now: datetime, cause: Cause) ->
     return Purse(tx, now, accounts, accounts[person], cause, Journal(now))
 
 
-def _is_unsettled(accounts: Mapping[int, Account]) -> bool:
-    return any(account.unsettled for account in accounts.values())
-
-
 async def _settle(purse: Purse) -> None:
+    """What has run out pays what is owed, too: it is written down first."""
+    await _end_lapsed(purse.tx, dict.fromkeys(purse.accounts, purse))
+    await uses_store.enter(purse.tx, (), (), (), (), (), list(purse._changed.values()))
+    purse._changed.clear()
     await settle_persons(purse.tx, purse.journal, purse.accounts.values(), lambda _: purse.cause)
 
 
@@ -241,25 +248,28 @@ async def _fill(tx: Tx, purses: Mapping[int, Purse], now: datetime) -> None:
     """Reads the free lots of these persons, and ends what has run out of their holds. Who is unsettled is settled, and
     has all his lots at hand."""
     of_accounts = {id: purse for purse in purses.values() for id in purse.accounts}
-    lapsed: list[int] = []
     for purse in purses.values():
-        if _is_unsettled(purse.accounts):
+        if purse.is_unsettled:
             await _settle(purse)
             lots = {lot.award.key: lot for lot in await lots_store.lots_of(tx, list(purse.accounts))}
             purse._lots = lots | purse.journal.changed
             purse._complete = True
-            lapsed += purse.accounts
-    if free := [id for id, purse in of_accounts.items() if not purse._complete]:
-        found, may_have_lapsed = await lots_store.free_lots(tx, free, now)
+    if free := {id: purse for id, purse in of_accounts.items() if not purse._complete}:
+        found, may_have_lapsed = await lots_store.free_lots(tx, list(free), now)
         for lot in found:
-            of_accounts[lot.account_id]._lots[lot.award.key] = lot
-        lapsed += free if may_have_lapsed else ()
-    holds = await uses_store.open_holds(tx, lapsed) if lapsed else []
+            free[lot.account_id]._lots[lot.award.key] = lot
+        if may_have_lapsed:
+            await _end_lapsed(tx, free)
+
+
+async def _end_lapsed(tx: Tx, purses: Mapping[int, Purse]) -> None:
+    """Ends what has run out of the holds of these accounts."""
+    holds = await uses_store.open_holds(tx, list(purses))
     for hold in sorted(holds, key=lambda hold: (hold.expires_at, hold.hold_id)):
-        if hold.state_at(now) == "expired":
-            purse = of_accounts[hold.account_id]
+        purse = purses[hold.account_id]
+        if hold.state_at(purse.now) == "expired":
             await purse.load(hold.portions)
-            purse.lapsed.append(purse.end(hold, "expired", Cause(f"{JOBS}/holds", hold.hold_id, now)))
+            purse.lapsed.append(purse.end(hold, "expired", Cause(f"{JOBS}/holds", hold.hold_id, purse.now)))
 
 
 async def _take_holds(tx: Tx, purses: Mapping[str, Purse]) -> None:

@@ -45,6 +45,15 @@ class Holder(msgspec.Struct, frozen=True):
         return list(self.customers)
 
 
+class Funds(msgspec.Struct, frozen=True):
+    """The account that answers for a person, all of his, and the points that he can use: None where only ``balance_at``
+    tells."""
+
+    owner: int
+    accounts: Accounts
+    available: int | None
+
+
 async def holder_of(tx: Tx, customer: str) -> Holder:
     """Whose id this is."""
     if is_pseudonym(customer):
@@ -55,18 +64,14 @@ async def holder_of(tx: Tx, customer: str) -> Holder:
     return Holder(ids, groups.survivor(customer), {row["account_id"]: row["customer_id"] for row in rows})
 
 
-async def funds(tx: Tx, customers: Iterable[str], at: datetime) -> dict[str, tuple[int, Accounts, int]]:
-    """Of each customer: the account that answers for his person, all of that person's, and the points that he can use
-    at an instant; none of whom loyalty has never heard of.
+async def funds(tx: Tx, customers: Iterable[str], at: datetime) -> dict[str, Funds]:
+    """Of each customer what his person has at an instant; none of whom loyalty has never heard of.
 
     As they are: a merge may change them meanwhile, so it is for who keeps nothing by it.
     """
     named = sorted({customer for customer in customers if not is_pseudonym(customer)})
     found = await lots_store.funds(tx, named, at) if named else {}
-    return {
-        customer: (owner, accounts, (await balance_at(tx, accounts, at)).available if available is None else available)
-        for customer, (owner, accounts, available) in found.items()
-    }
+    return {customer: Funds(*row) for customer, row in found.items()}
 
 
 async def balance_at(tx: Tx, accounts: Accounts, at: datetime) -> Balance:

@@ -68,6 +68,7 @@ _PARTS = {
 _USERS = """
 SELECT account_id FROM lots WHERE account_id = ANY(:accounts) AND (spent > 0 OR held > 0 OR repaid > 0)
 UNION SELECT account_id FROM takes WHERE account_id = ANY(:accounts) AND rolled_back_at IS NULL
+UNION SELECT account_id FROM holds WHERE account_id = ANY(:accounts) AND state = 'open'
 """
 _TAKE = (
     "take_id", "account_id", "kind", "points", "occurred_at", "origins", "source_ids", "portions", "foreign_points",
@@ -135,7 +136,7 @@ async def enter(
 
 
 async def users(tx: Tx, accounts: Sequence[int]) -> set[int]:
-    """Those of these accounts that used points, or whose points somebody used."""
+    """Those of these accounts that used or hold points, or whose points somebody used or holds."""
     return {row["account_id"] for row in await fetch(tx, _USERS, accounts=list(accounts))}
 
 

@@ -80,11 +80,6 @@ class Redemptions:
         quote, customer = there((await store.quoted(tx, [quote_id])).get(quote_id))
         return Held(msgspec.structs.replace(hold, state=state), customer, quote)
 
-    async def customer_of_quote(self, tx: Tx, quote_id: str) -> str:
-        """Whose quote it is."""
-        _, customer = there((await store.quoted(tx, [quote_id])).get(quote_id))
-        return customer
-
     async def quoted(self, tx: Tx, quote_id: str) -> Quote:
         """A quote."""
         return there(await store.quote(tx, quote_id))

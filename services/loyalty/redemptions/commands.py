@@ -12,9 +12,23 @@ Answer = TypeVar("Answer", covariant=True)
 
 
 class Command(msgspec.Struct, Generic[Answer], frozen=True, kw_only=True):
-    """``traceparent``: of the request that it came with."""
+    """``asker``: the customer whose token asks; to him only what is his is there. None: staff.
 
+    ``traceparent``: of the request that it came with.
+    """
+
+    asker: str | None = None
     traceparent: str | None = msgspec.field(default_factory=current_traceparent.get)
+
+    @property
+    def line(self) -> str:
+        """Whom or what it is about, as far as it says."""
+        raise NotImplementedError
+
+    @property
+    def is_for_reward(self) -> bool:
+        """Whether it says so itself; of what goes by a quote that does."""
+        return False
 
 
 class MakeQuote(Command[Quote], frozen=True):
@@ -23,6 +37,14 @@ class MakeQuote(Command[Quote], frozen=True):
     quote_id: str
     customer: str
     terms: Terms
+
+    @property
+    def line(self) -> str:
+        return self.customer
+
+    @property
+    def is_for_reward(self) -> bool:
+        return self.terms.reward_id is not None
 
 
 class MakeHold(Command[Held], frozen=True):
@@ -35,6 +57,10 @@ class MakeHold(Command[Held], frozen=True):
     def hold_id(self) -> str:
         """What it will be known by."""
         return hold_id_of(self.quote_id)
+
+    @property
+    def line(self) -> str:
+        return self.quote_id
 
 
 class Commit(Command[Redeemed], frozen=True):
@@ -49,6 +75,10 @@ class Commit(Command[Redeemed], frozen=True):
         """What the hold was made of."""
         return quote_id_of(self.hold_id)
 
+    @property
+    def line(self) -> str:
+        return self.quote_id
+
 
 class Void(Command[Held], frozen=True):
     """Gives back what is still held; what was committed of it stays."""
@@ -60,6 +90,10 @@ class Void(Command[Held], frozen=True):
         """What the hold was made of."""
         return quote_id_of(self.hold_id)
 
+    @property
+    def line(self) -> str:
+        return self.quote_id
+
 
 class Redeem(Command[Redeemed], frozen=True):
     """Everything at once: points, stock and code."""
@@ -67,3 +101,11 @@ class Redeem(Command[Redeemed], frozen=True):
     redemption_id: str
     customer: str
     terms: Terms
+
+    @property
+    def line(self) -> str:
+        return self.customer
+
+    @property
+    def is_for_reward(self) -> bool:
+        return self.terms.reward_id is not None

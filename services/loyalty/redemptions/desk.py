@@ -41,15 +41,21 @@ from shared.clock import Clock
 from shared.contracts.rewards import RewardRedeemed
 from shared.contracts.types import Cause as CausedBy
 from shared.db import Tx
-from shared.messaging import outbox
+from shared.messaging import merges, outbox
+from shared.messaging.merges import Groups
 from shared.messaging.outbox import UNNUMBERED, Outgoing
 
 _T = TypeVar("_T")
 
 
 class ApartError(Exception):
-    """The command has to have a transaction of its own: it is for a reward, whose stock, limits and codes others wait
-    for, or about a person whom somebody else has locked, or whom loyalty may never have heard of."""
+    """To be served with those who wait for the same customer, since somebody else has locked an account of his, or
+    loyalty may never have heard of him. Or ``alone``: for a reward, whose stock, limits and codes others wait for, or
+    of a person who is unsettled. ``line``: the customer."""
+
+    def __init__(self, line: str, *, alone: bool = False) -> None:
+        super().__init__(line)
+        self.line, self.alone = line, alone
 
 
 _REFUSALS = (ApartError, NotThereError, ShortOfPointsError, TooManyLotsError, RedemptionRefusedError)
@@ -62,44 +68,67 @@ class _Sitting:
 
     tx: Tx
     now: datetime
+    wait: bool
     alone: bool
     quotes: Mapping[str, tuple[Quote, str]]
+    groups: Groups
     purses: Mapping[str, Purse]
-    funds: Mapping[str, tuple[int, reading.Accounts, int]]
-    served: dict[int, tuple[Purse, Cause]] = field(default_factory=dict)
+    funds: Mapping[str, reading.Funds]
+    served: dict[int, Purse] = field(default_factory=dict)
     quoted: list[Quote] = field(default_factory=list)
     redeemed: list[Redemption] = field(default_factory=list)
     events: list[Outgoing] = field(default_factory=list)
 
-    def quote(self, quote_id: str) -> tuple[Quote, str]:
-        """A quote and whose it is."""
-        quote, customer = there(self.quotes.get(quote_id))
-        self.require_alone(quote.terms)
+    def quote(self, command: MakeHold | Commit | Void) -> tuple[Quote, str]:
+        """The quote that a command goes by, and whose it is."""
+        quote, customer = there(self.quotes.get(command.quote_id))
+        self._require_own(command, customer)
+        self._require_alone(quote.terms, customer)
         return quote, customer
 
-    def require_alone(self, terms: Terms) -> None:
-        """Raises ApartError where these terms can't share a transaction."""
-        if terms.reward_id is not None and not self.alone:
-            raise ApartError
+    def fund(self, command: MakeQuote) -> reading.Funds:
+        """What a customer has."""
+        self._require_own(command, command.customer)
+        self._require_alone(command.terms, command.customer)
+        funds = there(self.funds.get(command.customer))
+        if funds.available is None and not self.alone:
+            raise ApartError(command.customer, alone=True)
+        return funds
 
     def purse(self, customer: str, id: str, command: Command[Any]) -> Purse:
         """A person's purse, for this command."""
         purse = self.purses.get(customer)
         if purse is None:
-            raise NotThereError if self.alone else ApartError
+            raise NotThereError if self.wait else ApartError(customer)
+        # Also one whom a command before this one has left so: what he has is known once that is written down.
+        if purse.is_unsettled and not self.alone:
+            raise ApartError(customer, alone=True)
         purse.cause = Cause(REQUESTS, id, self.now, command.traceparent)
         return purse
 
+    def own_purse(self, command: Redeem) -> Purse:
+        """The purse of whom the command names."""
+        self._require_own(command, command.customer)
+        self._require_alone(command.terms, command.customer)
+        return self.purse(command.customer, command.redemption_id, command)
+
+    def _require_own(self, command: Command[Any], customer: str) -> None:
+        # Before anything else: a refusal would tell what another one has.
+        asker = command.asker
+        if asker is not None and self.groups.survivor(asker) != self.groups.survivor(customer):
+            raise NotThereError
+
+    def _require_alone(self, terms: Terms, customer: str) -> None:
+        if terms.reward_id is not None and not self.alone:
+            raise ApartError(customer, alone=True)
+
     def done(self, purse: Purse) -> None:
         """What was done with this purse is to be written down."""
-        self.served[purse.owner.account_id] = purse, purse.cause
+        self.served[purse.owner.account_id] = purse
 
     async def close(self) -> None:
         """Writes everything down."""
-        for purse, cause in self.served.values():
-            # Whoever came after may have been refused.
-            purse.cause = cause
-        told = await close_purses(self.tx, [purse for purse, _ in self.served.values()])
+        told = await close_purses(self.tx, list(self.served.values()))
         await store.add_quotes(self.tx, self.quoted)
         await store.add(self.tx, self.redeemed)
         await outbox.append(self.tx, SERVICE, [*told, *self.events], self.now)
@@ -114,10 +143,11 @@ class Desk:
     programmes: Programmes
     zone: ZoneInfo
 
-    async def serve(self, tx: Tx, commands: Sequence[Command[Any]]) -> list[Any]:
-        """What each of them answers, in their order; in its place what it would raise by itself, or ApartError where it
-        has to be served alone. Who is refused leaves nothing behind. Quotes are of what there was before them all."""
-        sitting = await self._sit(tx, commands, alone=False)
+    async def serve(self, tx: Tx, commands: Sequence[Command[Any]], *, wait: bool) -> list[Any]:
+        """What each of them answers, in their order; in its place what it would raise by itself, or ApartError. Without
+        ``wait`` nobody is waited for who has an account locked. Who is refused leaves nothing behind. Quotes are of
+        what there was before them all."""
+        sitting = await self._sit(tx, commands, wait=wait, alone=False)
         answers: list[Any] = []
         for command in commands:
             try:
@@ -129,28 +159,35 @@ class Desk:
 
     async def serve_alone(self, tx: Tx, command: Command[_T]) -> _T:
         """The one command of a transaction. What it raises has to end that."""
-        sitting = await self._sit(tx, [command], alone=True)
+        sitting = await self._sit(tx, [command], wait=True, alone=True)
         answer: _T = await self._answer(sitting, command)
         await sitting.close()
         return answer
 
-    async def _sit(self, tx: Tx, commands: Sequence[Command[Any]], *, alone: bool) -> _Sitting:
+    async def _sit(self, tx: Tx, commands: Sequence[Command[Any]], *, wait: bool, alone: bool) -> _Sitting:
         now = self.clock.now()
         of_quotes = [command for command in commands if isinstance(command, MakeHold | Commit | Void)]
         quotes = await store.quoted(tx, [command.quote_id for command in of_quotes]) if of_quotes else {}
+        named = {command.customer for command in commands if isinstance(command, MakeQuote | Redeem)}
+        askers = {command.asker for command in commands if command.asker is not None}
+        groups = Groups()
+        if askers:
+            groups = await merges.groups_of(tx, askers | named | {customer for _, customer in quotes.values()})
         wanted = [
             Wanted(command.customer, Cause(REQUESTS, command.redemption_id, now))
             for command in commands
-            if isinstance(command, Redeem) and (alone or command.terms.reward_id is None)
+            if isinstance(command, Redeem) and (alone or not command.is_for_reward)
         ]
         for command in of_quotes:
             quote, customer = quotes.get(command.quote_id, (None, ""))
             if quote is not None and (alone or quote.terms.reward_id is None):
                 cause = Cause(REQUESTS, command.hold_id, now)
                 wanted.append(Wanted(customer, cause, isinstance(command, MakeHold), command.hold_id))
-        purses = await open_purses(tx, wanted, now, wait=alone, shared=bool(of_quotes)) if wanted else {}
-        asking = [command.customer for command in commands if isinstance(command, MakeQuote)]
-        return _Sitting(tx, now, alone, quotes, purses, await reading.funds(tx, asking, now))
+        purses = (
+            await open_purses(tx, wanted, now, wait=wait, settle=alone, shared=bool(of_quotes)) if wanted else {}
+        )
+        funds = await reading.funds(tx, {one.customer for one in commands if isinstance(one, MakeQuote)}, now)
+        return _Sitting(tx, now, wait, alone, quotes, groups, purses, funds)
 
     async def _answer(self, sitting: _Sitting, command: Command[Any]) -> Any:
         match command:
@@ -168,21 +205,23 @@ class Desk:
 
     async def _quote(self, sitting: _Sitting, command: MakeQuote) -> Quote:
         terms, tx, now = command.terms, sitting.tx, sitting.now
-        sitting.require_alone(terms)
-        owner, accounts, available = there(sitting.funds.get(command.customer))
+        funds = sitting.fund(command)
+        available = funds.available
+        if available is None:
+            available = (await reading.balance_at(tx, funds.accounts, now)).available
         if terms.reward_id is not None:
             reward = await _offered(tx, terms.reward_id, now)
-            tier = await self._tier(tx, reward, accounts, now)
-            await rewards.require(tx, reward, accounts=accounts, tier=tier, now=now, zone=self.zone)
+            tier = await self._tier(tx, reward, funds.accounts, now)
+            await rewards.require(tx, reward, accounts=funds.accounts, tier=tier, now=now, zone=self.zone)
             terms = _of(reward, terms)
         if available < terms.points:
             raise ShortOfPointsError(terms.points - available)
-        quote = Quote(command.quote_id, owner, terms, now, now + QUOTED_FOR)
+        quote = Quote(command.quote_id, funds.owner, terms, now, now + QUOTED_FOR)
         sitting.quoted.append(quote)
         return quote
 
     async def _hold(self, sitting: _Sitting, command: MakeHold) -> Held:
-        quote, customer = sitting.quote(command.quote_id)
+        quote, customer = sitting.quote(command)
         purse = sitting.purse(customer, command.hold_id, command)
         if sitting.now >= quote.expires_at:
             raise RedemptionRefusedError("quote-expired", "This quote isn't valid any more. Ask for another one.")
@@ -196,7 +235,7 @@ class Desk:
         return Held(hold, purse.owner.customer_id, quote)
 
     async def _commit(self, sitting: _Sitting, command: Commit) -> Redeemed:
-        quote, customer = sitting.quote(command.quote_id)
+        quote, customer = sitting.quote(command)
         purse = sitting.purse(customer, command.redemption_id, command)
         hold = _open_hold(purse, command.hold_id)
         left, points = hold.points - hold.committed, command.points
@@ -213,7 +252,7 @@ class Desk:
         return await self._redeemed(sitting, purse, command.redemption_id, terms, reward, hold.hold_id)
 
     async def _void(self, sitting: _Sitting, command: Void) -> Held:
-        quote, customer = sitting.quote(command.quote_id)
+        quote, customer = sitting.quote(command)
         purse = sitting.purse(customer, command.hold_id, command)
         hold = purse.end(_open_hold(purse, command.hold_id), "voided")
         if quote.terms.reward_id is not None:
@@ -223,8 +262,7 @@ class Desk:
 
     async def _redeem(self, sitting: _Sitting, command: Redeem) -> Redeemed:
         terms, id = command.terms, command.redemption_id
-        sitting.require_alone(terms)
-        purse = sitting.purse(command.customer, id, command)
+        purse = sitting.own_purse(command)
         reward = None
         if terms.reward_id is not None:
             reward = await self._reserve(purse, terms.reward_id, id, lapses_at=None)
@@ -243,14 +281,16 @@ class Desk:
             coupon = await coupons.issue(
                 sitting.tx, customer, reward.coupon, now, self.zone, caused_by, redemption_id=redemption_id, tell=False
             )
-            sitting.events.append(coupon_events.issued(coupon, caused_by))
+            issued = coupon_events.issued(coupon, caused_by)
+            sitting.events.append(msgspec.structs.replace(issued, traceparent=purse.cause.traceparent))
         redemption = Redemption(
             redemption_id, purse.owner.account_id, terms, now, hold_id, coupon.coupon_id if coupon else None
         )
         if reward is not None and reward.is_handed_over:
             redemption = msgspec.structs.replace(redemption, fulfilment="open", due_at=reward.due_at(now))
         if reward is not None:
-            sitting.events.append(Outgoing(_reward_redeemed(customer, caused_by, redemption, reward)))
+            event = _reward_redeemed(customer, caused_by, redemption, reward)
+            sitting.events.append(Outgoing(event, purse.cause.traceparent))
         sitting.redeemed.append(redemption)
         sitting.done(purse)
         return Redeemed(redemption, customer, coupon)

@@ -33,7 +33,6 @@ from services.loyalty.redemptions.domain import (
     NotThereError,
     Redeemed,
     RedemptionRefusedError,
-    quote_id_of,
 )
 from services.loyalty.redemptions.teller import Teller
 from services.loyalty.rewards.application import told
@@ -65,10 +64,10 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
 
         409 `insufficient-points` with `shortfall`, or why the reward can't be taken.
         """
-        await _require_own(who, asked.customer_id)
         id = redemptions.new_id(QUOTE)
+        command = MakeQuote(id, asked.customer_id, asked.terms(), asker=who.customer_id)
         with told(to_customer=who.customer_id is not None):
-            quote = await teller.serve(Claim(attempt, 201, id), MakeQuote(id, asked.customer_id, asked.terms()))
+            quote = await teller.serve(Claim(attempt, 201, id), command)
         if isinstance(quote, Replay):
             quote.mark(response)
             async with db.transaction() as tx:
@@ -78,8 +77,7 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
     @routes.post("/holds", status_code=201, response_model=HoldView, responses={**answers(examples.HOLD, 201), **_GONE})
     async def hold(asked: AskedHold, who: Writer, attempt: Key, response: Response) -> HoldView:
         """Sets aside what a quote named, points and one of the reward, for `ttl` seconds. One hold a quote."""
-        await _require_own_quote(who, asked.quote_id)
-        making = MakeHold(asked.quote_id, asked.lasting)
+        making = MakeHold(asked.quote_id, asked.lasting, asker=who.customer_id)
         with told(to_customer=who.customer_id is not None):
             held = await teller.serve(Claim(attempt, 201, making.hold_id), making)
         return hold_view(await _held(held, response))
@@ -100,16 +98,15 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
     )
     async def commit(id: Id, who: Writer, attempt: Key, response: Response, asked: AskedCommit) -> RedemptionView:
         """Uses what is held, or `points` of it. 409 once the hold is void, committed or has run out."""
-        await _require_own_quote(who, quote_id_of(id))
         redemption_id = redemptions.new_id(REDEMPTION)
-        committing = Commit(redemption_id, id, asked.points)
+        committing = Commit(redemption_id, id, asked.points, asker=who.customer_id)
         return _shown(await _redeemed(await teller.serve(Claim(attempt, 201, redemption_id), committing), response))
 
     @routes.post("/holds/{id}/void", response_model=HoldView, responses={**answers(examples.HOLD), **_GONE})
     async def void(id: Id, who: Writer, attempt: Key, response: Response) -> HoldView:
         """Gives back what is still held."""
-        await _require_own_quote(who, quote_id_of(id))
-        return hold_view(await _held(await teller.serve(Claim(attempt, 200, id), Void(id)), response))
+        voiding = Void(id, asker=who.customer_id)
+        return hold_view(await _held(await teller.serve(Claim(attempt, 200, id), voiding), response))
 
     @routes.post(
         "/redemptions",
@@ -119,10 +116,10 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
     )
     async def redeem(asked: Asked, who: Writer, attempt: Key, response: Response) -> RedemptionView:
         """Quote, hold and commit at once: points, stock and code, or nothing."""
-        await _require_own(who, asked.customer_id)
         id = redemptions.new_id(REDEMPTION)
+        command = Redeem(id, asked.customer_id, asked.terms(), asker=who.customer_id)
         with told(to_customer=who.customer_id is not None):
-            redeemed = await teller.serve(Claim(attempt, 201, id), Redeem(id, asked.customer_id, asked.terms()))
+            redeemed = await teller.serve(Claim(attempt, 201, id), command)
         return _shown(await _redeemed(redeemed, response))
 
     @routes.get("/redemptions/{id}", response_model=RedemptionView, responses={**answers(examples.REDEMPTION), **_GONE})
@@ -190,17 +187,6 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
     async def _own(tx: Tx, who: Principal, customer: str) -> None:
         if who.customer_id is not None:
             own_or_404(who, customer, *(await holder_of(tx, customer)).ids)
-
-    # Before anything is done: a refusal would tell what another one has.
-    async def _require_own(who: Principal, customer: str) -> None:
-        if who.customer_id is not None:
-            async with db.transaction() as tx:
-                await _own(tx, who, customer)
-
-    async def _require_own_quote(who: Principal, quote_id: str) -> None:
-        if who.customer_id is not None:
-            async with db.transaction() as tx:
-                await _own(tx, who, await redemptions.customer_of_quote(tx, quote_id))
 
     async def _held(held: Held | Replay, response: Response) -> Held:
         if not isinstance(held, Replay):

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
@@ -14,10 +15,8 @@ from services.loyalty.redemptions.desk import ApartError, Desk
 from shared.db import Database
 from shared.http.idempotency import Claim, Replay, claim_all, disclaim
 
-LANES = 1
-"""So many transactions at the same time that serve several: while they run, who comes next gathers."""
 MOST = 64
-"""Of so many commands each, which one statement writes down in milliseconds."""
+"""So many commands share a transaction at the most."""
 _T = TypeVar("_T")
 _log = structlog.get_logger()
 
@@ -26,55 +25,74 @@ _log = structlog.get_logger()
 class _Waiting:
     claim: Claim
     command: Command[Any]
-    answer: "asyncio.Future[Any]"
+    alone: bool
+    answer: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Teller:
     """Takes commands, each with its idempotency key, and serves those that wait together.
 
-    What can't share a transaction, and whatever was in one that failed, is served once more by itself: by its key it
-    has its effect once, whatever became of the first.
+    All stand in one line first, in which nobody is waited for. Whose accounts somebody else has locked goes to the line
+    of that customer; so does what can't share a transaction, and whatever was in one that failed: by its key it has its
+    effect once, whatever became of the first. A line is served one transaction at a time.
     """
 
-    def __init__(self, db: Database, desk: Desk, *, lanes: int = LANES) -> None:
-        self.db, self.desk, self._lanes = db, desk, lanes
-        self._waiting: deque[_Waiting] = deque()
-        # Who is served alone may wait for a lock: others shall find a connection meanwhile.
-        self._apart = asyncio.Semaphore(max(1, db.connections // 2))
-        self._busy = 0
+    def __init__(self, db: Database, desk: Desk) -> None:
+        self.db, self.desk = db, desk
+        self._lines: dict[str | None, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Customers' lines wait for locks: others shall find a connection meanwhile.
+        self._places = asyncio.Semaphore(max(1, db.connections // 2))
 
     async def serve(self, claim: Claim, command: Command[_T]) -> _T | Replay:
         """What the command answers, or how the first one with its key ended. Raises what ``Desk`` says, and what
         ``idempotency.claim`` raises."""
-        waiting = _Waiting(claim, command, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        if self._busy < self._lanes:
-            self._busy += 1
-            # What several ask for is nobody's request: it has none of its context.
-            lane = asyncio.create_task(self._lane(), context=Context())
-            self._tasks.add(lane)
-            lane.add_done_callback(self._tasks.discard)
-        try:
-            answer: _T | Replay = await waiting.answer
-        except ApartError:
-            return await self._alone(claim, command)
-        return answer
+        line, alone = (command.line, True) if command.is_for_reward else (None, False)
+        while True:
+            waiting = _Waiting(claim, command, alone)
+            self._join(line, waiting)
+            try:
+                answer: _T | Replay = await waiting.answer
+                return answer
+            except ApartError as apart:
+                line, alone = apart.line, apart.alone
 
-    async def _lane(self) -> None:
+    def _join(self, line: str | None, waiting: _Waiting) -> None:
+        if line in self._lines:
+            self._lines[line].append(waiting)
+            return
+        self._lines[line] = deque([waiting])
+        # What several ask for is nobody's request: it has none of its context.
+        task = asyncio.create_task(self._work(line), context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, line: str | None) -> None:
+        waiting = self._lines[line]
         try:
-            while batch := self._next():
-                await self._answer(batch)
+            while batch := _next(waiting):
+                await self._answer(line, batch)
         finally:
-            # At once with finding nobody waiting: whoever comes now begins the next.
-            self._busy -= 1
+            # At once with finding nobody waiting: whoever comes now begins the line anew. Who waits still, does so
+            # for a loop that ends.
+            del self._lines[line]
+            for one in waiting:
+                one.answer.cancel()
 
-    async def _answer(self, batch: Sequence[_Waiting]) -> None:
+    async def _answer(self, line: str | None, batch: Sequence[_Waiting]) -> None:
         try:
-            answers = await self._together(batch)
+            answers = await self._served(line, batch)
+        except TimeoutError:
+            # There was no connection to be had, and won't be for each of them by himself.
+            answers = [TimeoutError("no connection in time") for _ in batch]
         except Exception as error:
-            _log.warning("served-apart", commands=len(batch), error=type(error).__name__)
-            answers = [ApartError()] * len(batch)
+            if batch[0].alone:
+                answers = [error]
+            else:
+                # What it says may quote a row.
+                state = getattr(error, "sqlstate", None)
+                _log.warning("served-apart", commands=len(batch), error=type(error).__name__, sqlstate=state)
+                answers = [ApartError(one.command.line, alone=True) for one in batch]
         except BaseException:
             for one in batch:
                 one.answer.cancel()
@@ -88,38 +106,54 @@ class Teller:
             else:
                 one.answer.set_result(answer)
 
-    def _next(self) -> list[_Waiting]:
-        """Those who wait, no key twice: the second comes next, and finds what became of the first."""
-        batch: dict[tuple[str, str | None], _Waiting] = {}
-        later: list[_Waiting] = []
-        while self._waiting and len(batch) < MOST:
-            one = self._waiting.popleft()
-            if not one.answer.done():
-                attempt = one.claim.attempt
-                if batch.setdefault((attempt.route, attempt.key), one) is not one:
-                    later.append(one)
-        self._waiting.extendleft(reversed(later))
-        return list(batch.values())
+    async def _served(self, line: str | None, batch: Sequence[_Waiting]) -> list[Any]:
+        if line is None:
+            return await self._together(batch, wait=False)
+        async with self._place():
+            return [await self._alone(batch[0])] if batch[0].alone else await self._together(batch, wait=True)
 
-    async def _together(self, batch: Sequence[_Waiting]) -> list[Any]:
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        async with asyncio.timeout(self.db.patience):
+            await self._places.acquire()
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _together(self, batch: Sequence[_Waiting], *, wait: bool) -> list[Any]:
         async with self.db.transaction() as tx:
             answers: list[Any] = list(await claim_all(tx, [one.claim for one in batch]))
             fresh = [n for n, found in enumerate(answers) if found is None]
-            served = await self.desk.serve(tx, [batch[n].command for n in fresh])
+            served = await self.desk.serve(tx, [batch[n].command for n in fresh], wait=wait)
             for n, answer in zip(fresh, served, strict=True):
                 answers[n] = answer
-            refused = [n for n in fresh if isinstance(answers[n], Exception)]
-            await disclaim(tx, [batch[n].claim.attempt for n in refused])
+            await disclaim(tx, [batch[n].claim.attempt for n in fresh if isinstance(answers[n], Exception)])
         return answers
 
-    async def _alone(self, claim: Claim, command: Command[_T]) -> _T | Replay:
-        attempt, status, resource_id = claim
-        async with asyncio.timeout(self.db.patience):
-            await self._apart.acquire()
-        try:
-            async with self.db.transaction() as tx:
-                if replay := await attempt.claim(tx, status=status, resource_id=resource_id):
-                    return replay
-                return await self.desk.serve_alone(tx, command)
-        finally:
-            self._apart.release()
+    async def _alone(self, one: _Waiting) -> Any:
+        attempt, status, resource_id = one.claim
+        async with self.db.transaction() as tx:
+            if replay := await attempt.claim(tx, status=status, resource_id=resource_id):
+                return replay
+            return await self.desk.serve_alone(tx, one.command)
+
+
+def _next(waiting: deque[_Waiting]) -> list[_Waiting]:
+    """The first of a line who share a transaction, no key twice: the second comes next, and finds what became of the
+    first. Or the first who is served alone."""
+    batch: dict[tuple[str, str | None], _Waiting] = {}
+    later: list[_Waiting] = []
+    while waiting and len(batch) < MOST:
+        if waiting[0].alone and batch:
+            break
+        one = waiting.popleft()
+        if one.answer.done():
+            continue
+        attempt = one.claim.attempt
+        if batch.setdefault((attempt.route, attempt.key), one) is not one:
+            later.append(one)
+        if one.alone:
+            break
+    waiting.extendleft(reversed(later))
+    return list(batch.values())

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from services.loyalty.ledger.spending import MOST_LOTS
 from services.loyalty.redemptions.domain import QUOTED_FOR
@@ -12,6 +13,8 @@ from shared.db import fetch
 from shared.messaging.envelope import MAX_BYTES
 from shared.messaging.records import Record
 from tests.integration.loyalty.shop import Shop
+from tests.integration.loyalty.test_merges import merged as joined
+from tests.integration.loyalty.test_merges import parted
 from tests.integration.loyalty.test_redemptions import (
     DAY,
     C,
@@ -26,7 +29,7 @@ from tests.integration.loyalty.test_redemptions import (
     tables,
     whole,
 )
-from tests.kit.builders import NOW, at, record
+from tests.kit.builders import NOW, at, record, returned
 
 __all__ = ["staff"]
 SERVICE = "loyalty"
@@ -125,8 +128,8 @@ async def test_another_customer_s_key_and_quote_tell_nothing_of_him(shop: Shop) 
         asked = {"customer_id": C, "points": 90}
         quote = await made(one, "/quotes", asked)
         assert (await post(one, "/redemptions", asked, key="k-1")).status_code == 201
-        assert (await post(other, "/redemptions", asked, key="k-1")).status_code == 404
-        assert (await post(other, "/redemptions", {**asked, "customer_id": "c-2"}, key="k-1")).status_code == 422
+        assert (await post(other, "/redemptions", asked, key="k-1")).status_code == 422
+        assert (await post(other, "/redemptions", asked)).status_code == 404
         refused = await post(other, "/holds", {"quote_id": quote["id"]})
         assert (refused.status_code, "shortfall" in refused.json()) == (404, False)
 
@@ -183,4 +186,44 @@ async def test_what_is_released_of_one_id_pays_what_another_of_the_person_owes(
     assert await books(shop) == {"debt": 40, "pending": 30}
     await shop.live_until(NOW + 5 * DAY)
     assert await books(shop) == {"debt": 10}
+    await whole(shop)
+
+
+@pytest.mark.parametrize("then", ["committed", "lapsed"])
+async def test_what_is_held_through_a_merge_its_undo_and_another_is_held_once(
+    shop: Shop, staff: httpx.AsyncClient, then: str
+) -> None:
+    await shop.take(bought("c-1", "o-1", "600", days_ago=60), bought("c-2", "o-2", "1000"), joined("c-1", "c-2"))
+    quote = await made(staff, "/quotes", {"customer_id": "c-2", "points": 60})
+    hold = await made(staff, "/holds", {"quote_id": quote["id"], "ttl": 600})
+    await shop.take(parted("c-1", "c-2"))
+    await whole(shop)
+    await shop.take(joined("c-1", "c-2", version=3))
+    assert await books(shop, "c-2") == {"available": 100, "held": 60}
+    await whole(shop)
+    if then == "committed":
+        await made(staff, f"/holds/{hold['id']}/commit")
+        assert await books(shop, "c-2") == {"available": 100}
+    else:
+        shop.clock.set(shop.clock.now() + timedelta(minutes=20))
+        await made(staff, "/redemptions", {"customer_id": "c-2", "points": 1})
+        assert await books(shop, "c-2") == {"available": 159}
+    await whole(shop)
+
+
+async def test_what_a_hold_gives_back_as_it_runs_out_pays_what_is_owed_before_anybody_uses_it(
+    shop: Shop, staff: httpx.AsyncClient
+) -> None:
+    await shop.take(bought(C, "o-1", "1000", days_ago=60), bought(C, "o-2", "600"))
+    await made(staff, "/redemptions", {"customer_id": C, "points": 100})
+    await held(staff, 60)
+    await shop.take(record("purchase-returned", returned("o-1", customer_id=C)))
+    assert await books(shop) == {"held": 60, "debt": 100}
+    shop.clock.set(shop.clock.now() + timedelta(minutes=20))
+    assert await books(shop) == {"debt": 40}
+    answer = await post(staff, "/redemptions", {"customer_id": C, "points": 1})
+    assert (answer.status_code, answer.json().get("shortfall")) == (409, 1)
+    await shop.take(bought(C, "o-3", "500"))
+    await made(staff, "/redemptions", {"customer_id": C, "points": 10})
+    assert await books(shop) == {}
     await whole(shop)

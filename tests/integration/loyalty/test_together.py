@@ -10,8 +10,11 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 
+from services.loyalty.ledger import reading
+from services.loyalty.ledger.reading import Balance
 from services.loyalty.ledger.spending import ShortOfPointsError
 from services.loyalty.redemptions.commands import Command, Commit, MakeHold, MakeQuote, Redeem, Void
 from services.loyalty.redemptions.desk import ApartError, Desk
@@ -20,10 +23,12 @@ from services.loyalty.redemptions.teller import Teller
 from shared.db import Row, Tx, execute, fetch
 from shared.http.idempotency import Attempt, Claim, Replay
 from tests.integration.loyalty.shop import HOUSE, Shop
-from tests.integration.loyalty.test_merges import merged
+from tests.integration.loyalty.test_merges import merged, parted
 from tests.integration.loyalty.test_redemptions import books, bought, made, post, whole
 from tests.integration.loyalty.test_redemptions import staff as staff
+from tests.kit.builders import record, returned
 from tests.kit.databases import TestDatabase
+from tests.kit.waiting import until
 
 SERVICE = "loyalty"
 PEOPLE = [f"c-{n}" for n in range(8)]
@@ -64,7 +69,8 @@ async def some(shop: Shop, rng: random.Random) -> list[Command[Any]]:
     async with shop.db.transaction() as tx:
         for n in range(16):
             terms = Terms(rng.choice((0, 5, 20, 30)), order_id=rng.choice((None, f"order-{n}")))
-            quotes.append(await by_hand.serve_alone(tx, MakeQuote(f"qt_{uuid4().hex}", rng.choice(PEOPLE), terms)))
+            with suppress(ShortOfPointsError):
+                quotes.append(await by_hand.serve_alone(tx, MakeQuote(f"qt_{uuid4().hex}", rng.choice(PEOPLE), terms)))
         for quote in quotes[:9]:
             lasting = timedelta(minutes=rng.choice((1, 9)))
             with suppress(ShortOfPointsError):
@@ -88,29 +94,60 @@ async def some(shop: Shop, rng: random.Random) -> list[Command[Any]]:
     return sorted(commands, key=lambda command: not isinstance(command, MakeQuote))
 
 
-@pytest.mark.parametrize("seed", range(12))
-async def test_what_commands_do_together_is_what_they_do_one_after_another(shop: Shop, seed: int) -> None:
+async def lives(shop: Shop, seed: int) -> None:
+    """Three purchases each; then, by the seed, a merge, one that was undone after points were held, or a debt."""
     rng = random.Random(seed)
     for one in PEOPLE:
         await shop.take(*(bought(one, f"{one}-{n}", str(rng.choice((100, 400)))) for n in range(3)))
-    if seed % 2:
+    if seed % 4 in (1, 2):
         await shop.take(merged(PEOPLE[0], PEOPLE[1]))
+    if seed % 4 == 2:
+        async with shop.db.transaction() as tx:
+            for n in range(3):
+                quote = await desk(shop).serve_alone(tx, MakeQuote(f"qt_early-{n}", PEOPLE[1], Terms(15)))
+                await desk(shop).serve_alone(tx, MakeHold(quote.quote_id, timedelta(hours=1)))
+        await shop.take(parted(PEOPLE[0], PEOPLE[1]))
+    if seed % 4 == 3:
+        async with shop.db.transaction() as tx:
+            await desk(shop).serve_alone(tx, Redeem("rd_early", PEOPLE[0], Terms(25)))
+        await shop.take(*(record("purchase-returned", returned(f"c-0-{n}", customer_id="c-0")) for n in range(2)))
+
+
+@pytest.mark.parametrize("seed", range(16))
+async def test_what_commands_do_together_is_what_they_do_one_after_another(shop: Shop, seed: int) -> None:
+    await lives(shop, seed)
+    rng = random.Random(seed)
     commands = await some(shop, rng)
+    if seed % 4 == 2:
+        commands += [Commit(f"rd_late-{n}", f"hd_early-{n}") for n in range(3)] + [Redeem("rd_l", PEOPLE[1], Terms(20))]
     due = await shop.job("holds").next_due()
-    # What has run out is written down as such by whoever needs the points: together it is one for all.
-    tables = DONE if due is not None and due <= shop.clock.now() else (*DONE, *LEFT)
+    plain = seed % 4 < 2 and (due is None or due > shop.clock.now())
+    # What has run out, and what is owed, is written down by whoever needs the points: together it is one for all.
+    tables = (*DONE, *LEFT) if plain else DONE
     async with shop.db.transaction() as tx:
         part = tx.transaction()
         await part.start()
-        expected = await one_after_another(desk(shop), tx, commands)
-        by_themselves = await written(tx, tables)
+        answers = await desk(shop).serve(tx, commands, wait=False)
+        apart = [n for n, one in enumerate(answers) if isinstance(one, ApartError)]
+        assert not (apart and plain), "only of whom it takes more to tell what he has"
+        late = await one_after_another(desk(shop), tx, [commands[n] for n in apart])
+        for n, answer in zip(apart, late, strict=True):
+            answers[n] = answer
+        together = await written(tx, tables), await balances(shop, tx)
         await part.rollback()
-        answers = await desk(shop).serve(tx, commands)
-        apart = [type(one) is ApartError for one in answers]
-        assert [command for command, left in zip(commands, apart, strict=True) if left] == []
-        assert told(answers) == told(expected)
-        assert await written(tx, tables) == by_themselves
+        order = [n for n in range(len(commands)) if n not in apart] + apart
+        expected = await one_after_another(desk(shop), tx, [commands[n] for n in order])
+        assert told([answers[n] for n in order]) == told(expected)
+        assert together == (await written(tx, tables), await balances(shop, tx))
     await whole(shop)
+
+
+async def balances(shop: Shop, tx: Tx) -> dict[str, Balance]:
+    found = {}
+    for one in PEOPLE:
+        holder = await reading.holder_of(tx, one)
+        found[one] = await reading.balance_at(tx, holder.accounts, shop.clock.now())
+    return found
 
 
 async def transactions(shop: Shop, table: str) -> int:
@@ -162,17 +199,92 @@ async def test_the_same_key_twice_at_once_has_one_effect_and_one_answer(shop: Sh
 
 async def test_who_has_to_wait_for_somebody_keeps_nobody_else_waiting(shop: Shop, staff: httpx.AsyncClient) -> None:
     await shop.take(*(bought(one, f"o-{one}", "1000") for one in PEOPLE), merged("c-1", "c-2"))
+    reward = await made(staff, "/rewards", {"name": "Mug", "kind": "gift", "points": 20})
     async with shop.db.transaction() as tx:
-        await execute(tx, "SELECT 1 FROM accounts WHERE customer_id = 'c-2' FOR UPDATE")
-        asking = [post(staff, "/redemptions", {"customer_id": one, "points": 7}) for one in ("c-1", "c-2")]
+        # Of a person of two ids the one that doesn't answer for him.
+        await execute(tx, "SELECT 1 FROM accounts WHERE customer_id = 'c-1' FOR UPDATE")
+        bodies: list[dict[str, Any]] = [{"points": 7}, {"reward_id": reward["id"]}]
+        asking = [post(staff, "/redemptions", {"customer_id": "c-2", **bodies[n % 2]}) for n in range(30)]
         waiting = [asyncio.create_task(one) for one in asking]
         async with asyncio.timeout(10):
             others = await redeemed_at_once(staff, dict.fromkeys(PEOPLE[3:], 60))
-        assert {answer.status_code for answer in others.values()} == {201}
+            mug = await post(staff, "/redemptions", {"customer_id": "c-3", "reward_id": reward["id"]})
+        assert {answer.status_code for answer in (*others.values(), mug)} == {201}
         assert not any(one.done() for one in waiting)
-    assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [201, 201]
-    assert await books(shop, "c-1") == {"available": 186}
+    answers = [answer.status_code for answer in await asyncio.gather(*waiting)]
+    assert answers.count(201) >= 10
     await whole(shop)
+
+
+async def test_who_waits_for_the_same_person_is_served_together(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(bought("c-1", "o-1", "1000"))
+    async with shop.db.transaction() as tx:
+        await execute(tx, "SELECT 1 FROM accounts WHERE customer_id = 'c-1' FOR UPDATE")
+        asking = [post(staff, "/redemptions", {"customer_id": "c-1", "points": 1}) for _ in range(40)]
+        waiting = [asyncio.create_task(one) for one in asking]
+        await until_somebody_waits(shop)
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {201}
+    assert await transactions(shop, "redemptions") <= 4
+    assert await books(shop, "c-1") == {"available": 60}
+    await whole(shop)
+
+
+async def until_somebody_waits(shop: Shop) -> None:
+    async def waits() -> Any:
+        query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        async with shop.db.transaction() as tx:
+            return await fetch(tx, query)
+
+    await until(waits)
+
+
+async def test_a_token_asks_for_its_customer_alone_under_whichever_of_his_ids(shop: Shop) -> None:
+    await shop.take(*(bought(one, f"o-{one}", "1000") for one in PEOPLE))
+    async with shop.db.transaction() as tx:
+        await desk(shop).serve_alone(tx, MakeQuote("qt_1", "c-2", Terms(10)))
+        await desk(shop).serve_alone(tx, MakeHold("qt_1", timedelta(hours=1)))
+        await desk(shop).serve_alone(tx, MakeQuote("qt_2", "c-2", Terms(10)))
+
+    def asked(by: str) -> list[Command[Any]]:
+        return [
+            MakeQuote(f"qt_{by}", "c-2", Terms(500), asker=by), MakeHold("qt_2", timedelta(hours=1), asker=by),
+            Commit(f"rd_{by}", "hd_1", 4, asker=by), Void("hd_1", asker=by),
+            Redeem(f"rd_2{by}", "c-2", Terms(5), asker=by),
+        ]  # fmt: skip
+
+    async with shop.db.transaction() as tx:
+        for one in await desk(shop).serve(tx, asked("c-1"), wait=False):
+            assert isinstance(one, NotThereError)
+    await shop.take(merged("c-1", "c-2"))
+    async with shop.db.transaction() as tx:
+        answers = await desk(shop).serve(tx, asked("c-1"), wait=False)
+    assert [type(one).__name__ for one in answers] == ["ShortOfPointsError", "Held", "Redeemed", "Held", "Redeemed"]
+    await shop.take(parted("c-1", "c-2"))
+    async with shop.db.transaction() as tx:
+        for command in asked("c-1"):
+            with pytest.raises(NotThereError):
+                await desk(shop).serve_alone(tx, command)
+    await whole(shop)
+
+
+async def test_what_is_told_continues_the_trace_of_whoever_asked_for_it(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(*(bought(one, f"o-{one}", "1000") for one in PEOPLE))
+    reward = await made(staff, "/rewards", {"name": "Mug", "kind": "gift", "points": 20})
+    traces = {one: f"{n:032x}" for n, one in enumerate(PEOPLE, start=1)}
+
+    async def redeem(customer: str, what: dict[str, Any]) -> None:
+        headers = {"Idempotency-Key": uuid4().hex, "traceparent": f"00-{traces[customer]}-00000000000000ab-01"}
+        answer = await staff.post("/redemptions", json={"customer_id": customer, **what}, headers=headers)
+        assert answer.status_code == 201
+
+    wanted = [(one, what) for one in PEOPLE for what in ({"points": 3}, {"reward_id": reward["id"]})]
+    await asyncio.gather(*(redeem(*one) for one in wanted))
+    async with shop.db.transaction() as tx:
+        rows = await fetch(
+            tx, "SELECT key, headers FROM outbox WHERE topic IN ('points-spent', 'reward-redeemed')"
+        )
+    told = [(row["key"].decode(), msgspec.json.decode(row["headers"])["traceparent"].split("-")[1]) for row in rows]
+    assert sorted(told) == sorted([*traces.items()] * 3)
 
 
 async def test_a_command_that_breaks_its_transaction_breaks_nobody_else_s(
@@ -200,11 +312,13 @@ async def test_who_has_gone_before_his_turn_is_not_served(shop: Shop) -> None:
         claim = Claim(Attempt("POST /redemptions", customer, b"?"), 201, f"rd_{customer}")
         return asyncio.create_task(teller.serve(claim, Redeem(f"rd_{customer}", customer, Terms(10))))
 
-    first = asking("c-0")
-    await asyncio.sleep(0)
-    gone, stays = asking("c-1"), asking("c-2")
-    await asyncio.sleep(0)
-    gone.cancel()
+    async with shop.db.transaction() as tx:
+        await execute(tx, "LOCK TABLE idempotency_keys")
+        first = asking("c-0")
+        await until_somebody_waits(shop)
+        gone, stays = asking("c-1"), asking("c-2")
+        await asyncio.wait({gone, stays}, timeout=0.01)
+        gone.cancel()
     assert [(await one).customer_id for one in (first, stays)] == ["c-0", "c-2"]
     with pytest.raises(asyncio.CancelledError):
         await gone
@@ -213,11 +327,17 @@ async def test_who_has_gone_before_his_turn_is_not_served(shop: Shop) -> None:
     assert isinstance(await asking("c-2"), Replay)
 
 
-async def test_rewards_and_debts_are_served_one_by_one(shop: Shop, staff: httpx.AsyncClient) -> None:
+async def test_rewards_and_who_owes_points_are_served_beside_the_others(shop: Shop, staff: httpx.AsyncClient) -> None:
     await shop.take(*(bought(one, f"o-{one}", "1000") for one in PEOPLE))
+    await made(staff, "/redemptions", {"customer_id": "c-0", "points": 50})
+    await shop.take(record("purchase-returned", returned("o-c-0", customer_id="c-0")))
+    await shop.take(bought("c-0", "o-new", "600"))
+    assert await books(shop, "c-0") == {"available": 10}
     reward = await made(staff, "/rewards", {"name": "Mug", "kind": "gift", "points": 20, "stock": 3})
-    wanted = [{"customer_id": one, **what} for one in PEOPLE for what in ({"reward_id": reward["id"]}, {"points": 5})]
-    answers = await asyncio.gather(*(post(staff, "/redemptions", body) for body in wanted))
+    wanted: list[dict[str, Any]] = [{"customer_id": one, "points": 6} for one in PEOPLE]
+    wanted += [{"customer_id": one, "reward_id": reward["id"]} for one in PEOPLE[1:]]
+    answers = await asyncio.gather(*(post(staff, "/redemptions", body) for body in (*wanted, wanted[0])))
     assert sorted(answer.status_code for answer in answers) == [201] * 11 + [409] * 5
-    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"out-of-stock"}
+    codes = sorted(answer.json()["code"] for answer in answers if answer.status_code == 409)
+    assert codes == ["insufficient-points", *["out-of-stock"] * 4]
     await whole(shop)
