@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache, partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NewType
+from typing import TYPE_CHECKING, Any, NamedTuple, NewType
 
 import asyncpg
 import msgspec
@@ -54,13 +54,17 @@ class _Connection(asyncpg.Connection):
 class Database:
     """A pool of connections to one service's database."""
 
-    def __init__(self, dsn: str, *, pool_size: int = 10, application_name: str = "roost") -> None:
+    def __init__(
+        self, dsn: str, *, pool_size: int = 10, application_name: str = "roost", planned_once: bool = False
+    ) -> None:
         """``dsn`` is ``postgresql://user:password@host:port/database``. Connects when needed, up to twice ``pool_size``
-        times."""
+        times. ``planned_once``: each connection plans a statement once, whatever it is asked for, where else PostgreSQL
+        may do so every time: for statements that look a handful of rows up by their keys."""
         self.connections = 2 * pool_size
         self.patience = 30.0
         """Seconds until whoever waits for a connection gives up."""
         self._dsn, self._application_name = dsn, application_name
+        self._session = {**_SESSION, **({"plan_cache_mode": "force_generic_plan"} if planned_once else {})}
         self._free = asyncio.Semaphore(self.connections)
         self._at_rest: list[Reader] = []
 
@@ -134,7 +138,7 @@ class Database:
         driver = await asyncpg.connect(
             self._dsn,
             connection_class=_Connection,
-            server_settings={"application_name": self._application_name, **_SESSION},
+            server_settings={"application_name": self._application_name, **self._session},
         )
         try:
             for name, prefix in (("json", b""), ("jsonb", b"\x01")):
@@ -208,6 +212,30 @@ async def execute(tx: Reader, sql: str, **params: Any) -> int:
     status = await tx.execute(statement, *[params[name] for name in names])
     touched = status.rpartition(" ")[2]
     return int(touched) if touched.isdigit() else 0
+
+
+class Part(NamedTuple):
+    """Rows to be written, and the SQL that does: it reads them as JSON, at ``name`` of the object ``said.all``."""
+
+    name: str
+    sql: str
+    rows: Sequence[Mapping[str, Any]]
+
+
+async def write(tx: Tx, parts: Iterable[Part]) -> None:
+    """All parts that have rows, in one round trip and as one parameter: of a handful of rows an array a column costs
+    more than to read JSON. None of them sees what another one writes."""
+    filled = [part for part in parts if part.rows]
+    if filled:
+        said = msgspec.json.encode({part.name: part.rows for part in filled}).decode()
+        await execute(tx, _writing(tuple((part.name, part.sql) for part in filled)), said=said)
+
+
+@lru_cache(maxsize=256)
+def _writing(parts: tuple[tuple[str, str], ...]) -> str:
+    named = [f"{name}_ AS ({sql}\n)" for name, sql in parts]
+    said = "said AS MATERIALIZED (SELECT CAST(:said AS jsonb) AS all)"
+    return f"WITH {', '.join([said, *named])} SELECT count(*) FROM said"
 
 
 async def copy(tx: Tx, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

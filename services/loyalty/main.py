@@ -62,7 +62,7 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
     """The service, ready to be started and mounted."""
     clock = surroundings.clock
     dsn = settings.database_url.get_secret_value()
-    db = Database(dsn, pool_size=settings.pool_size, application_name=SERVICE)
+    db = Database(dsn, pool_size=settings.pool_size, application_name=f"roost-{SERVICE}")
     wake = Wake()
     programmes = Programmes(clock, surroundings.house.currency, surroundings.house.zone)
     earning = Earning(clock, programmes, surroundings.house.zone)
@@ -71,9 +71,13 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
     erasing = Erasing(SERVICE, surroundings.erased, clock, destroy, joining.apply_merges, keeps=ORDER_KINDS)
     occasions = Occasions(clock, programmes, surroundings.house.zone, surroundings.erased.key)
     celebrations = Celebrations(db, occasions, wake)
-    teller = Teller(db, Desk(clock, programmes, surroundings.house.zone))
+    # Of their own, so that who waits for a customer's lock keeps nobody from reading.
+    commands = Database(
+        dsn, pool_size=settings.pool_size, application_name=f"roost-{SERVICE}-commands", planned_once=True
+    )
+    teller = Teller(commands, Desk(clock, programmes, surroundings.house.zone))
     backtesting = Backtesting(db, dsn, clock, surroundings.house)
-    return assemble(
+    service = assemble(
         SERVICE,
         db=db,
         surroundings=surroundings,
@@ -128,3 +132,5 @@ def build(surroundings: Surroundings, settings: LoyaltySettings) -> Service:
         },
         inbox_days=settings.inbox_days,
     )
+    service.closing.append(commands.close)
+    return service

@@ -22,7 +22,7 @@ from services.loyalty.redemptions.desk import Desk
 from services.loyalty.redemptions.domain import QUOTE, REDEMPTION, Terms
 from services.loyalty.redemptions.teller import Teller
 from shared.clock import SystemClock
-from shared.db import fetch
+from shared.db import Database, fetch
 from shared.http.idempotency import Attempt, Claim, Replay
 from shared.messaging.records import Record
 from shared.service import Service
@@ -57,13 +57,14 @@ async def measure(stage: Stage, database: Fresh, redemptions: int, turns: int, s
     share = redemptions // turns
     hot, many = "bench:hot", [f"bench:{n}" for n in range(share * turns)]
     seconds = dict.fromkeys(("bare hot", "hot", "bare spread", "spread"), 0.0)
+    commands = Database(database.dsn, planned_once=True)
     try:
         await service.start(())
         await post(stage, service, {**programme(1), "pending_days": 0})
         await _earn(service, [(hot, 100 * redemptions), *((customer, 1_000) for customer in many)])
         house, clock = HouseSettings(), SystemClock()
         room = Redemptions(clock)
-        teller = Teller(service.db, Desk(clock, Programmes(clock, house.currency, house.zone), house.zone))
+        teller = Teller(commands, Desk(clock, Programmes(clock, house.currency, house.zone), house.zone))
         # The first of each connection prepares its statements.
         await _all(room, teller, [hot] * CONNECTIONS, "first")
         for turn in range(turns):
@@ -79,6 +80,7 @@ async def measure(stage: Stage, database: Fresh, redemptions: int, turns: int, s
         done = 2 * share * turns + CONNECTIONS
         assert (used["redemptions"], used["points"]) == (done, done), f"{used} of {done}"
     finally:
+        await commands.close()
         await service.stop()
     return Redeemed(
         share * turns / seconds["hot"],

@@ -12,7 +12,7 @@ from shared.contracts.erasures import is_pseudonym
 from shared.contracts.points import PointsEarned, PointsExpired, PointsReversed
 from shared.contracts.types import MAX_POINTS
 from shared.contracts.types import Cause as CausedBy
-from shared.db import Row, Tx
+from shared.db import Part, Row, Tx
 from shared.messaging import merges
 from shared.messaging.merges import Groups
 from shared.messaging.outbox import UNNUMBERED, Outgoing
@@ -138,13 +138,14 @@ class Journal:
 
 async def enter(
     tx: Tx, journals: Sequence[Journal], accounts: Iterable[Account], takes: Sequence[Take], opened: Sequence[Hold],
-    ended: Sequence[Hold],
+    ended: Sequence[Hold], beside: Iterable[Part],
 ) -> list[Outgoing]:  # fmt: skip
-    """Writes the journals of commands, who open no lot and change no award, all at once; what is to be told of it."""
+    """Writes the journals of commands, who open no lot and change no award, all at once, with what else there is
+    ``beside``; what is to be told of it."""
     rows = [(a.account_id, a.head.entries, a.head.hash, a.unsettled) for a in accounts]
     lots = [lot for journal in journals for lot in journal.changed.values()]
     entries = [entry for journal in journals for entry in journal.entries]
-    await uses_store.enter(tx, rows, lots, entries, takes, opened, ended)
+    await uses_store.enter(tx, rows, lots, entries, takes, opened, ended, beside)
     for journal in journals:
         journal.tell_expired()
     return [event for journal in journals for event in journal.events]

@@ -1,6 +1,6 @@
 """Persons' points under lock: held, taken, given back. What every command over HTTP that uses points goes through."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from services.loyalty.ledger.persons import settle_persons
 from services.loyalty.ledger.spending import Hold, HoldState, Portions, Take, TakeKind, allocate, split
 from shared.contracts.points import PointsSpent, Portion
 from shared.contracts.types import Cause as CausedBy
-from shared.db import Tx
+from shared.db import Part, Tx
 from shared.messaging.outbox import UNNUMBERED, Outgoing
 
 REQUESTS = f"/roost/{SERVICE}/requests"
@@ -216,8 +216,8 @@ async def purse_of(tx: Tx, accounts: dict[int, Account], now: datetime, cause: C
     return purse
 
 
-async def close_purses(tx: Tx, purses: Collection[Purse]) -> list[Outgoing]:
-    """Writes down what was done with these purses; what is to be told of it."""
+async def close_purses(tx: Tx, purses: Collection[Purse], beside: Iterable[Part] = ()) -> list[Outgoing]:
+    """Writes down what was done with these purses, and what else there is ``beside``; what is to be told of it."""
     takes = [take for purse in purses for take in purse._takes]
     opened = [hold for purse in purses for hold in purse._opened.values()]
     changed = [hold for purse in purses for hold in purse._changed.values()]
@@ -228,7 +228,7 @@ async def close_purses(tx: Tx, purses: Collection[Purse]) -> list[Outgoing]:
         for purse in unsettled:
             await _settle(purse)
     accounts = [purse.accounts[id] for purse in purses for id in sorted(purse.accounts)]
-    return await enter(tx, [purse.journal for purse in purses], accounts, takes, opened, changed)
+    return await enter(tx, [purse.journal for purse in purses], accounts, takes, opened, changed, beside)
 
 
 def _purse(tx: Tx, accounts: dict[int, Account], now: datetime, cause: Cause) -> Purse:

@@ -1,8 +1,7 @@
 """Takes and holds, and all that a command on points writes down."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -10,11 +9,9 @@ import msgspec
 from services.loyalty.ledger.domain import Entry, Lot
 from services.loyalty.ledger.lots_store import LOT, lot_of
 from services.loyalty.ledger.spending import Hold, HoldState, Portions, Take
-from shared.db import Row, Tx, columns, execute, fetch
+from shared.db import Part, Row, Tx, columns, execute, fetch, write
 
-# All that a command writes down goes in one round trip and as one parameter: of a handful of rows an array a column
-# costs more than to read JSON. No part reads what another one writes; those that have nothing to do are left out. Told
-# of a limit, the planner takes the rows for few, as they are, and looks each up by its key.
+# Told of a limit, the planner takes the rows for few, as they are, and looks each up by its key.
 _FEW = """
     LATERAL (SELECT * FROM jsonb_to_recordset(said.all -> '{0}') AS of ({1})
              LIMIT jsonb_array_length(said.all -> '{0}'))
@@ -114,10 +111,10 @@ WHERE rolled_back_at IS NULL ORDER BY s.customer_id, take_id
 
 async def enter(
     tx: Tx, accounts: Sequence[tuple[int, int, bytes, bool]], lots: Sequence[Lot], entries: Sequence[Entry],
-    takes: Sequence[Take], opened: Sequence[Hold], changed: Sequence[Hold],
+    takes: Sequence[Take], opened: Sequence[Hold], changed: Sequence[Hold], beside: Iterable[Part] = (),
 ) -> None:  # fmt: skip
     """Writes (account_id, entries, head, unsettled), lots whose awards stand, entries, new takes, new holds and changed
-    ones at once."""
+    ones at once, and what else there is ``beside``."""
     said = {
         "accounts": [
             {"account_id": id, "entries": count, "head": head.hex(), "unsettled": unsettled}
@@ -129,10 +126,7 @@ async def enter(
         "changed": [_held(hold) for hold in changed],
         "entries": [{**msgspec.structs.asdict(entry), "hash": entry.hash.hex()} for entry in entries],
     }
-    parts = tuple(name for name, rows in said.items() if rows)
-    if not parts:
-        return
-    await execute(tx, _entering(parts), said=msgspec.json.encode(said).decode())
+    await write(tx, [*(Part(name, _PARTS[name], rows) for name, rows in said.items()), *beside])
 
 
 async def users(tx: Tx, accounts: Sequence[int]) -> set[int]:
@@ -213,13 +207,6 @@ async def next_hold_due(tx: Tx) -> datetime | None:
 async def every_take(tx: Tx) -> list[tuple[str, Take]]:
     """Every take that wasn't rolled back, with who answers for who took, sorted."""
     return [(row["survivor_id"], _take(row)) for row in await fetch(tx, _ALL_TAKES)]
-
-
-@cache
-def _entering(parts: tuple[str, ...]) -> str:
-    named = [f"{name}_ AS ({_PARTS[name]}\n)" for name in parts]
-    said = "said AS MATERIALIZED (SELECT CAST(:said AS jsonb) AS all)"
-    return f"WITH {', '.join([said, *named])} SELECT count(*) FROM said"
 
 
 def _moved(lot: Lot) -> dict[str, Any]:

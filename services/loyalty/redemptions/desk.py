@@ -128,9 +128,8 @@ class _Sitting:
 
     async def close(self) -> None:
         """Writes everything down."""
-        told = await close_purses(self.tx, list(self.served.values()))
-        await store.add_quotes(self.tx, self.quoted)
-        await store.add(self.tx, self.redeemed)
+        beside = store.added(self.quoted, self.redeemed)
+        told = await close_purses(self.tx, list(self.served.values()), beside)
         await outbox.append(self.tx, SERVICE, [*told, *self.events], self.now)
 
 

@@ -1,6 +1,6 @@
 """Quotes and redemptions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ import msgspec
 
 from services.loyalty.redemptions.domain import Quote, Redemption, Terms
 from shared.contracts.types import Money
-from shared.db import Row, Tx, execute, fetch
+from shared.db import Part, Row, Tx, execute, fetch
 from shared.messaging import merges
 from shared.messaging.merges import SHARED
 
@@ -16,7 +16,7 @@ _TERMS = "reward_id, reward_version, points, price, order_id"
 _QUOTE = f"quote_id, account_id, {_TERMS}, created_at, expires_at"
 _ADD_QUOTES = f"""
 INSERT INTO quotes ({_QUOTE})
-SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+SELECT new.* FROM said, jsonb_to_recordset(said.all -> 'quotes')
     AS new (quote_id text, account_id bigint, reward_id text, reward_version int, points bigint, price jsonb,
             order_id text, created_at timestamptz, expires_at timestamptz)
 """
@@ -37,7 +37,7 @@ fulfilment_at, due_at
 """
 _ADD = f"""
 INSERT INTO redemptions ({_REDEMPTION})
-SELECT new.* FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+SELECT new.* FROM said, jsonb_to_recordset(said.all -> 'redemptions')
     AS new (redemption_id text, account_id bigint, reward_id text, reward_version int, points bigint, price jsonb,
             order_id text, hold_id text, coupon_id text, redeemed_at timestamptz, rolled_back_at timestamptz,
             rolled_back_because text, fulfilment text, fulfilment_at timestamptz, due_at timestamptz)
@@ -70,16 +70,12 @@ RETURNING a.customer_id, r.redemption_id, r.reward_id, r.due_at
 _NEXT_OVERDUE = f"SELECT min(due_at) AS at FROM redemptions WHERE {_DUE}"
 
 
-async def add_quotes(tx: Tx, quotes: Sequence[Quote]) -> None:
-    """New quotes."""
-    rows = [
-        {
-            "quote_id": quote.quote_id, "account_id": quote.account_id, "created_at": quote.created_at,
-            "expires_at": quote.expires_at, **msgspec.structs.asdict(quote.terms),
-        }
-        for quote in quotes
-    ]  # fmt: skip
-    await _add(tx, _ADD_QUOTES, rows)
+def added(quotes: Sequence[Quote], redemptions: Sequence[Redemption]) -> list[Part]:
+    """New quotes and redemptions, to be written with whatever else is."""
+    return [
+        Part("quotes", _ADD_QUOTES, [_with_terms(quote) for quote in quotes]),
+        Part("redemptions", _ADD, [_with_terms(redemption) for redemption in redemptions]),
+    ]
 
 
 async def quote(tx: Tx, quote_id: str) -> Quote | None:
@@ -105,15 +101,6 @@ async def customer_of_hold(tx: Tx, hold_id: str) -> str | None:
 async def customer_of(tx: Tx, redemption_id: str) -> str | None:
     """Whose redemption it is."""
     return _one_name(await fetch(tx, _CUSTOMER_OF, id=redemption_id))
-
-
-async def add(tx: Tx, redemptions: Sequence[Redemption]) -> None:
-    """New redemptions."""
-    rows = []
-    for redemption in redemptions:
-        row = msgspec.structs.asdict(redemption)
-        rows.append({**row, **msgspec.structs.asdict(row.pop("terms"))})
-    await _add(tx, _ADD, rows)
 
 
 async def one(tx: Tx, redemption_id: str) -> Redemption | None:
@@ -154,10 +141,9 @@ async def next_overdue(tx: Tx) -> datetime | None:
     return at
 
 
-async def _add(tx: Tx, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    # As one parameter: of a handful of rows an array a column costs more than to read JSON.
-    if rows:
-        await execute(tx, sql, rows=msgspec.json.encode(rows).decode())
+def _with_terms(of: Quote | Redemption) -> dict[str, Any]:
+    row = msgspec.structs.asdict(of)
+    return {**row, **msgspec.structs.asdict(row.pop("terms"))}
 
 
 def _terms(row: Row) -> Terms:

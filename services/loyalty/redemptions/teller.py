@@ -41,8 +41,8 @@ class Teller:
         self.db, self.desk = db, desk
         self._lines: dict[str | None, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        # Customers' lines wait for locks: others shall find a connection meanwhile.
-        self._places = asyncio.Semaphore(max(1, db.connections // 2))
+        # Customers' lines wait for locks: the one in which nobody is waited for has a connection whatever they do.
+        self._places = asyncio.Semaphore(db.connections - 1)
 
     async def serve(self, claim: Claim, command: Command[_T]) -> _T | Replay:
         """What the command answers, or how the first one with its key ended. Raises what ``Desk`` says, and what
