@@ -1,4 +1,4 @@
-"""Points used: quote, hold and commit, a transaction each, by one customer and by many."""
+"""Points used: quote, hold and commit, a command each, by one customer and by many."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ from shared.settings import HouseSettings
 
 Shown = Callable[[int, int], None]
 STEPS = 3
-"""Transactions of a redemption, each with its idempotency key."""
+"""Commands of a redemption, each with its idempotency key."""
 _HELD_FOR = timedelta(minutes=15)
 _HMAC = bytes(32)
 _USED = "SELECT count(*) AS redemptions, coalesce(sum(points), 0) AS points FROM redemptions"
@@ -39,7 +39,7 @@ _USED = "SELECT count(*) AS redemptions, coalesce(sum(points), 0) AS points FROM
 @dataclass(frozen=True, slots=True)
 class Redeemed:
     """A second, of one customer and of as many as there are redemptions: redemptions, and as many bare transactions as
-    these are made of, by turns."""
+    these have commands, by turns."""
 
     hot_per_second: float
     spread_per_second: float

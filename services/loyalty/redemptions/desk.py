@@ -1,11 +1,7 @@
-"""Commands on points, as many as come together, in one transaction.
+"""Commands on points, as many as come together, in one transaction: decided on in memory, one after the other."""
 
-What they need is read in sets, each is decided on in memory, one after the other, and all that they did is written at
-once.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -15,13 +11,10 @@ import msgspec
 from services.loyalty.coupons import application as coupons
 from services.loyalty.coupons import events as coupon_events
 from services.loyalty.ledger import reading
-from services.loyalty.ledger.application import SERVICE
-from services.loyalty.ledger.domain import Cause
-from services.loyalty.ledger.purse import REQUESTS, Purse, Spent, Wanted, close_purses, open_purses
+from services.loyalty.ledger.purse import REQUESTS, Purse, Spent
 from services.loyalty.ledger.spending import Hold, ShortOfPointsError, TooManyLotsError
 from services.loyalty.programmes.application import Programmes
 from services.loyalty.programmes.domain import in_force
-from services.loyalty.redemptions import store
 from services.loyalty.redemptions.commands import Command, Commit, MakeHold, MakeQuote, Redeem, Void
 from services.loyalty.redemptions.domain import (
     QUOTED_FOR,
@@ -34,6 +27,7 @@ from services.loyalty.redemptions.domain import (
     Terms,
     there,
 )
+from services.loyalty.redemptions.sitting import ApartError, Sitting, sit
 from services.loyalty.rewards import application as rewards
 from services.loyalty.rewards.domain import Reward
 from services.loyalty.tiers.application import ladder_of
@@ -41,96 +35,11 @@ from shared.clock import Clock
 from shared.contracts.rewards import RewardRedeemed
 from shared.contracts.types import Cause as CausedBy
 from shared.db import Tx
-from shared.messaging import merges, outbox
-from shared.messaging.merges import Groups
 from shared.messaging.outbox import UNNUMBERED, Outgoing
 
 _T = TypeVar("_T")
-
-
-class ApartError(Exception):
-    """To be served with those who wait for the same customer, since somebody else has locked an account of his, or
-    loyalty may never have heard of him. Or ``alone``: for a reward, whose stock, limits and codes others wait for, or
-    of a person who is unsettled. ``line``: the customer."""
-
-    def __init__(self, line: str, *, alone: bool = False) -> None:
-        super().__init__(line)
-        self.line, self.alone = line, alone
-
-
 _REFUSALS = (ApartError, NotThereError, ShortOfPointsError, TooManyLotsError, RedemptionRefusedError)
 """Nothing was done, in memory or in the database, when one of them is raised."""
-
-
-@dataclass(slots=True)
-class _Sitting:
-    """What the commands of a transaction have at hand, and what they did."""
-
-    tx: Tx
-    now: datetime
-    wait: bool
-    alone: bool
-    quotes: Mapping[str, tuple[Quote, str]]
-    groups: Groups
-    purses: Mapping[str, Purse]
-    funds: Mapping[str, reading.Funds]
-    served: dict[int, Purse] = field(default_factory=dict)
-    quoted: list[Quote] = field(default_factory=list)
-    redeemed: list[Redemption] = field(default_factory=list)
-    events: list[Outgoing] = field(default_factory=list)
-
-    def quote(self, command: MakeHold | Commit | Void) -> tuple[Quote, str]:
-        """The quote that a command goes by, and whose it is."""
-        quote, customer = there(self.quotes.get(command.quote_id))
-        self._require_own(command, customer)
-        self._require_alone(quote.terms, customer)
-        return quote, customer
-
-    def fund(self, command: MakeQuote) -> reading.Funds:
-        """What a customer has."""
-        self._require_own(command, command.customer)
-        self._require_alone(command.terms, command.customer)
-        funds = there(self.funds.get(command.customer))
-        if funds.available is None and not self.alone:
-            raise ApartError(command.customer, alone=True)
-        return funds
-
-    def purse(self, customer: str, id: str, command: Command[Any]) -> Purse:
-        """A person's purse, for this command."""
-        purse = self.purses.get(customer)
-        if purse is None:
-            raise NotThereError if self.wait else ApartError(customer)
-        # Also one whom a command before this one has left so: what he has is known once that is written down.
-        if purse.is_unsettled and not self.alone:
-            raise ApartError(customer, alone=True)
-        purse.cause = Cause(REQUESTS, id, self.now, command.traceparent)
-        return purse
-
-    def own_purse(self, command: Redeem) -> Purse:
-        """The purse of whom the command names."""
-        self._require_own(command, command.customer)
-        self._require_alone(command.terms, command.customer)
-        return self.purse(command.customer, command.redemption_id, command)
-
-    def _require_own(self, command: Command[Any], customer: str) -> None:
-        # Before anything else: a refusal would tell what another one has.
-        asker = command.asker
-        if asker is not None and self.groups.survivor(asker) != self.groups.survivor(customer):
-            raise NotThereError
-
-    def _require_alone(self, terms: Terms, customer: str) -> None:
-        if terms.reward_id is not None and not self.alone:
-            raise ApartError(customer, alone=True)
-
-    def done(self, purse: Purse) -> None:
-        """What was done with this purse is to be written down."""
-        self.served[purse.owner.account_id] = purse
-
-    async def close(self) -> None:
-        """Writes everything down."""
-        beside = store.added(self.quoted, self.redeemed)
-        told = await close_purses(self.tx, list(self.served.values()), beside)
-        await outbox.append(self.tx, SERVICE, [*told, *self.events], self.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +55,7 @@ class Desk:
         """What each of them answers, in their order; in its place what it would raise by itself, or ApartError. Without
         ``wait`` nobody is waited for who has an account locked. Who is refused leaves nothing behind. Quotes are of
         what there was before them all."""
-        sitting = await self._sit(tx, commands, wait=wait, alone=False)
+        sitting = await sit(tx, commands, self.clock.now(), wait=wait)
         answers: list[Any] = []
         for command in commands:
             try:
@@ -158,37 +67,12 @@ class Desk:
 
     async def serve_alone(self, tx: Tx, command: Command[_T]) -> _T:
         """The one command of a transaction. What it raises has to end that."""
-        sitting = await self._sit(tx, [command], wait=True, alone=True)
+        sitting = await sit(tx, [command], self.clock.now(), wait=True, alone=True)
         answer: _T = await self._answer(sitting, command)
         await sitting.close()
         return answer
 
-    async def _sit(self, tx: Tx, commands: Sequence[Command[Any]], *, wait: bool, alone: bool) -> _Sitting:
-        now = self.clock.now()
-        of_quotes = [command for command in commands if isinstance(command, MakeHold | Commit | Void)]
-        quotes = await store.quoted(tx, [command.quote_id for command in of_quotes]) if of_quotes else {}
-        named = {command.customer for command in commands if isinstance(command, MakeQuote | Redeem)}
-        askers = {command.asker for command in commands if command.asker is not None}
-        groups = Groups()
-        if askers:
-            groups = await merges.groups_of(tx, askers | named | {customer for _, customer in quotes.values()})
-        wanted = [
-            Wanted(command.customer, Cause(REQUESTS, command.redemption_id, now))
-            for command in commands
-            if isinstance(command, Redeem) and (alone or not command.is_for_reward)
-        ]
-        for command in of_quotes:
-            quote, customer = quotes.get(command.quote_id, (None, ""))
-            if quote is not None and (alone or quote.terms.reward_id is None):
-                cause = Cause(REQUESTS, command.hold_id, now)
-                wanted.append(Wanted(customer, cause, isinstance(command, MakeHold), command.hold_id))
-        purses = (
-            await open_purses(tx, wanted, now, wait=wait, settle=alone, shared=bool(of_quotes)) if wanted else {}
-        )
-        funds = await reading.funds(tx, {one.customer for one in commands if isinstance(one, MakeQuote)}, now)
-        return _Sitting(tx, now, wait, alone, quotes, groups, purses, funds)
-
-    async def _answer(self, sitting: _Sitting, command: Command[Any]) -> Any:
+    async def _answer(self, sitting: Sitting, command: Command[Any]) -> Any:
         match command:
             case MakeQuote():
                 return await self._quote(sitting, command)
@@ -202,7 +86,7 @@ class Desk:
                 return await self._redeem(sitting, command)
         raise TypeError(type(command).__name__)
 
-    async def _quote(self, sitting: _Sitting, command: MakeQuote) -> Quote:
+    async def _quote(self, sitting: Sitting, command: MakeQuote) -> Quote:
         terms, tx, now = command.terms, sitting.tx, sitting.now
         funds = sitting.fund(command)
         available = funds.available
@@ -219,7 +103,7 @@ class Desk:
         sitting.quoted.append(quote)
         return quote
 
-    async def _hold(self, sitting: _Sitting, command: MakeHold) -> Held:
+    async def _hold(self, sitting: Sitting, command: MakeHold) -> Held:
         quote, customer = sitting.quote(command)
         purse = sitting.purse(customer, command.hold_id, command)
         if sitting.now >= quote.expires_at:
@@ -233,7 +117,7 @@ class Desk:
         sitting.done(purse)
         return Held(hold, purse.owner.customer_id, quote)
 
-    async def _commit(self, sitting: _Sitting, command: Commit) -> Redeemed:
+    async def _commit(self, sitting: Sitting, command: Commit) -> Redeemed:
         quote, customer = sitting.quote(command)
         purse = sitting.purse(customer, command.redemption_id, command)
         hold = _open_hold(purse, command.hold_id)
@@ -250,7 +134,7 @@ class Desk:
             reward = await rewards.as_of(sitting.tx, terms.reward_id, terms.reward_version or 1, sitting.now)
         return await self._redeemed(sitting, purse, command.redemption_id, terms, reward, hold.hold_id)
 
-    async def _void(self, sitting: _Sitting, command: Void) -> Held:
+    async def _void(self, sitting: Sitting, command: Void) -> Held:
         quote, customer = sitting.quote(command)
         purse = sitting.purse(customer, command.hold_id, command)
         hold = purse.end(_open_hold(purse, command.hold_id), "voided")
@@ -259,7 +143,7 @@ class Desk:
         sitting.done(purse)
         return Held(hold, purse.owner.customer_id, quote)
 
-    async def _redeem(self, sitting: _Sitting, command: Redeem) -> Redeemed:
+    async def _redeem(self, sitting: Sitting, command: Redeem) -> Redeemed:
         terms, id = command.terms, command.redemption_id
         purse = sitting.own_purse(command)
         reward = None
@@ -270,7 +154,7 @@ class Desk:
         return await self._redeemed(sitting, purse, id, terms, reward, None)
 
     async def _redeemed(
-        self, sitting: _Sitting, purse: Purse, redemption_id: str, terms: Terms, reward: Reward | None,
+        self, sitting: Sitting, purse: Purse, redemption_id: str, terms: Terms, reward: Reward | None,
         hold_id: str | None,
     ) -> Redeemed:  # fmt: skip
         now, customer = sitting.now, purse.owner.customer_id

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import structlog
 
 from services.loyalty.redemptions.commands import Command
-from services.loyalty.redemptions.desk import ApartError, Desk
+from services.loyalty.redemptions.desk import Desk
+from services.loyalty.redemptions.sitting import ApartError
 from shared.db import Database
 from shared.http.idempotency import Claim, Replay, claim_all, disclaim
 

@@ -17,8 +17,9 @@ from services.loyalty.ledger import reading
 from services.loyalty.ledger.reading import Balance
 from services.loyalty.ledger.spending import ShortOfPointsError
 from services.loyalty.redemptions.commands import Command, Commit, MakeHold, MakeQuote, Redeem, Void
-from services.loyalty.redemptions.desk import ApartError, Desk
+from services.loyalty.redemptions.desk import Desk
 from services.loyalty.redemptions.domain import NotThereError, Quote, RedemptionRefusedError, Terms, hold_id_of
+from services.loyalty.redemptions.sitting import ApartError
 from services.loyalty.redemptions.teller import Teller
 from shared.db import Row, Tx, execute, fetch
 from shared.http.idempotency import Attempt, Claim, Replay
