@@ -226,6 +226,7 @@ async def close_purses(tx: Tx, purses: Collection[Purse], beside: Iterable[Part]
         await uses_store.enter(tx, (), (), (), takes, opened, changed)
         takes, opened, changed = [], [], []
         for purse in unsettled:
+            purse._changed.clear()
             await _settle(purse)
     accounts = [purse.accounts[id] for purse in purses for id in sorted(purse.accounts)]
     return await enter(tx, [purse.journal for purse in purses], accounts, takes, opened, changed, beside)

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from services.loyalty.redemptions.domain import Held, Quote, Redeemed, Terms, hold_id_of, quote_id_of
+from services.loyalty.redemptions.domain import QUOTE, Held, Quote, Redeemed, Terms, hold_id_of, quote_id_of
 from shared.observability import current_traceparent
 
 Answer = TypeVar("Answer", covariant=True)
@@ -22,7 +22,8 @@ class Command(msgspec.Struct, Generic[Answer], frozen=True, kw_only=True):
 
     @property
     def line(self) -> str:
-        """Whom or what it is about, as far as it says."""
+        """Where it waits for its turn, if it has to: with what else is about the same customer, as far as it says; who
+        asks for himself with what else he asks for."""
         raise NotImplementedError
 
     @property
@@ -40,7 +41,8 @@ class MakeQuote(Command[Quote], frozen=True):
 
     @property
     def line(self) -> str:
-        return self.customer
+        # It locks nobody: it doesn't wait behind who does.
+        return f"{QUOTE}{self.asker or self.customer}"
 
     @property
     def is_for_reward(self) -> bool:
@@ -104,7 +106,7 @@ class Redeem(Command[Redeemed], frozen=True):
 
     @property
     def line(self) -> str:
-        return self.customer
+        return self.asker or self.customer
 
     @property
     def is_for_reward(self) -> bool:

@@ -80,7 +80,7 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
         making = MakeHold(asked.quote_id, asked.lasting, asker=who.customer_id)
         with told(to_customer=who.customer_id is not None):
             held = await teller.serve(Claim(attempt, 201, making.hold_id), making)
-        return hold_view(await _held(held, response))
+        return hold_view(await _held(who, held, response))
 
     @routes.get("/holds/{id}", response_model=HoldView, responses={**answers(examples.HOLD), **_GONE})
     async def read_hold(id: Id, who: Annotated[Principal, requires("loyalty:read")]) -> HoldView:
@@ -100,13 +100,14 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
         """Uses what is held, or `points` of it. 409 once the hold is void, committed or has run out."""
         redemption_id = redemptions.new_id(REDEMPTION)
         committing = Commit(redemption_id, id, asked.points, asker=who.customer_id)
-        return _shown(await _redeemed(await teller.serve(Claim(attempt, 201, redemption_id), committing), response))
+        redeemed = await teller.serve(Claim(attempt, 201, redemption_id), committing)
+        return _shown(await _redeemed(who, redeemed, response))
 
     @routes.post("/holds/{id}/void", response_model=HoldView, responses={**answers(examples.HOLD), **_GONE})
     async def void(id: Id, who: Writer, attempt: Key, response: Response) -> HoldView:
         """Gives back what is still held."""
         voiding = Void(id, asker=who.customer_id)
-        return hold_view(await _held(await teller.serve(Claim(attempt, 200, id), voiding), response))
+        return hold_view(await _held(who, await teller.serve(Claim(attempt, 200, id), voiding), response))
 
     @routes.post(
         "/redemptions",
@@ -120,7 +121,7 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
         command = Redeem(id, asked.customer_id, asked.terms(), asker=who.customer_id)
         with told(to_customer=who.customer_id is not None):
             redeemed = await teller.serve(Claim(attempt, 201, id), command)
-        return _shown(await _redeemed(redeemed, response))
+        return _shown(await _redeemed(who, redeemed, response))
 
     @routes.get("/redemptions/{id}", response_model=RedemptionView, responses={**answers(examples.REDEMPTION), **_GONE})
     async def read(id: Id, who: Annotated[Principal, requires("loyalty:read")]) -> RedemptionView:
@@ -188,19 +189,24 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
         if who.customer_id is not None:
             own_or_404(who, customer, *(await holder_of(tx, customer)).ids)
 
-    async def _held(held: Held | Replay, response: Response) -> Held:
+    # What became of a first request is shown as it is now, so only to whom it is now.
+    async def _held(who: Principal, held: Held | Replay, response: Response) -> Held:
         if not isinstance(held, Replay):
             return held
         held.mark(response)
         async with db.transaction() as tx:
-            return await redemptions.held(tx, held.resource_id)
+            found = await redemptions.held(tx, held.resource_id)
+            await _own(tx, who, found.customer_id)
+        return found
 
-    async def _redeemed(redeemed: Redeemed | Replay, response: Response) -> Redeemed:
+    async def _redeemed(who: Principal, redeemed: Redeemed | Replay, response: Response) -> Redeemed:
         if not isinstance(redeemed, Replay):
             return redeemed
         redeemed.mark(response)
         async with db.transaction() as tx:
-            return await redemptions.one(tx, redeemed.resource_id)
+            found = await redemptions.one(tx, redeemed.resource_id)
+            await _own(tx, who, found.customer_id)
+        return found
 
     def _shown(redeemed: Redeemed) -> RedemptionView:
         return redemption_view(redeemed, redemptions.clock.now())

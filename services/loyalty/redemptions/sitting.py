@@ -56,10 +56,7 @@ class Sitting:
         """What a customer has."""
         self._require_own(command, command.customer)
         self._require_alone(command.terms, command.customer)
-        funds = there(self.funds.get(command.customer))
-        if funds.available is None and not self.alone:
-            raise ApartError(command.customer, alone=True)
-        return funds
+        return there(self.funds.get(command.customer))
 
     def purse(self, customer: str, id: str, command: Command[Any]) -> Purse:
         """A person's purse, for this command."""
@@ -90,8 +87,7 @@ class Sitting:
 
     def _require_own(self, command: Command[Any], customer: str) -> None:
         # Before anything else: a refusal would tell what another one has.
-        asker = command.asker
-        if asker is not None and self.groups.survivor(asker) != self.groups.survivor(customer):
+        if not _may_ask(command, customer, self.groups):
             raise NotThereError
 
     def _require_alone(self, terms: Terms, customer: str) -> None:
@@ -105,22 +101,28 @@ async def sit(
     """What they need. Without ``wait`` nobody is locked whom somebody else has locked."""
     of_quotes = [command for command in commands if isinstance(command, MakeHold | Commit | Void)]
     quotes = await store.quoted(tx, [command.quote_id for command in of_quotes]) if of_quotes else {}
-    named = {command.customer for command in commands if isinstance(command, MakeQuote | Redeem)}
     askers = {command.asker for command in commands if command.asker is not None}
-    groups = Groups()
-    if askers:
-        groups = await merges.groups_of(tx, askers | named | {customer for _, customer in quotes.values()})
+    groups = await merges.groups_of(tx, askers)
     wanted = [
         Wanted(command.customer, Cause(REQUESTS, command.redemption_id, now))
         for command in commands
-        if isinstance(command, Redeem) and (alone or not command.is_for_reward)
+        if isinstance(command, Redeem)
+        and (alone or not command.is_for_reward)
+        and _may_ask(command, command.customer, groups)
     ]
     for command in of_quotes:
         quote, customer = quotes.get(command.quote_id, (None, ""))
-        if quote is not None and (alone or quote.terms.reward_id is None):
+        # Nobody locks what isn't his.
+        if quote is None or not _may_ask(command, customer, groups):
+            continue
+        if alone or quote.terms.reward_id is None:
             cause = Cause(REQUESTS, command.hold_id, now)
             wanted.append(Wanted(customer, cause, isinstance(command, MakeHold), command.hold_id))
-    shared = bool(of_quotes)
+    shared = bool(of_quotes or askers)
     purses = await open_purses(tx, wanted, now, wait=wait, settle=alone, shared=shared) if wanted else {}
     funds = await reading.funds(tx, {one.customer for one in commands if isinstance(one, MakeQuote)}, now)
     return Sitting(tx, now, wait, alone, quotes, groups, purses, funds)
+
+
+def _may_ask(command: Command[Any], customer: str, groups: Groups) -> bool:
+    return command.asker is None or groups.survivor(command.asker) == groups.survivor(customer)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.loyalty.redemptions.domain import Quote, Redemption, Terms
+from services.loyalty.redemptions.domain import HOLD, QUOTE, Quote, Redemption, Terms
 from shared.contracts.types import Money
 from shared.db import Part, Row, Tx, execute, fetch
 from shared.messaging import merges
@@ -21,9 +21,12 @@ SELECT new.* FROM said, jsonb_to_recordset(said.all -> 'quotes')
             order_id text, created_at timestamptz, expires_at timestamptz)
 """
 _ONE_QUOTE = f"SELECT {_QUOTE} FROM quotes WHERE quote_id = :id"
+# Once points are held, it is whose they were then: a merge or its undo may have come between.
 _QUOTED = f"""
 SELECT {", ".join("q." + name for name in _QUOTE.split(", "))}, a.customer_id, {SHARED}::text
-FROM quotes AS q JOIN accounts AS a USING (account_id) WHERE q.quote_id = ANY(:ids)
+FROM quotes AS q LEFT JOIN holds AS h ON h.hold_id = '{HOLD}' || substr(q.quote_id, {len(QUOTE) + 1})
+    JOIN accounts AS a ON a.account_id = coalesce(h.account_id, q.account_id)
+WHERE q.quote_id = ANY(:ids)
 """
 _CUSTOMER_OF_HOLD = """
 SELECT a.customer_id FROM holds AS h JOIN accounts AS a USING (account_id) WHERE h.hold_id = :id
@@ -85,8 +88,8 @@ async def quote(tx: Tx, quote_id: str) -> Quote | None:
 
 
 async def quoted(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[Quote, str]]:
-    """Those of these quotes that there are, by id, and whose each is; as after ``merges.share`` no merge changes any
-    group."""
+    """Those of these quotes that there are, by id, and whose each is, or what is held of it. As after ``merges.share`` no
+    merge changes any group."""
     rows = await fetch(tx, _QUOTED, ids=list(ids))
     if not rows:
         await merges.share(tx)

@@ -33,9 +33,9 @@ class _Waiting:
 class Teller:
     """Takes commands, each with its idempotency key, and serves those that wait together.
 
-    All stand in one line first, in which nobody is waited for. Whose accounts somebody else has locked goes to the line
-    of that customer; so does what can't share a transaction, and whatever was in one that failed: by its key it has its
-    effect once, whatever became of the first. A line is served one transaction at a time.
+    What is of points alone stands in one line first, in which nobody is waited for. Whose accounts somebody else has
+    locked goes to the line of that customer; so does what can't share a transaction, and whatever was in one that
+    failed: by its key it has its effect once, whatever became of the first. A line is served one transaction at a time.
     """
 
     def __init__(self, db: Database, desk: Desk) -> None:
@@ -84,8 +84,10 @@ class Teller:
         try:
             answers = await self._served(line, batch)
         except TimeoutError:
-            # There was no connection to be had, and won't be for each of them by himself.
-            answers = [TimeoutError("no connection in time") for _ in batch]
+            # There was no connection to be had, and won't be for each of them by himself, nor for who waits longer yet.
+            batch = [*batch, *self._lines[line]]
+            self._lines[line].clear()
+            answers = [TimeoutError("not served in time") for _ in batch]
         except Exception as error:
             if batch[0].alone:
                 answers = [error]

@@ -227,3 +227,30 @@ async def test_what_a_hold_gives_back_as_it_runs_out_pays_what_is_owed_before_an
     await made(staff, "/redemptions", {"customer_id": C, "points": 10})
     assert await books(shop) == {}
     await whole(shop)
+
+
+@pytest.mark.parametrize("older", ["c-1", "c-2"])
+@pytest.mark.parametrize("asked", ["commit", "void"])
+async def test_what_is_held_is_whose_it_was_then_whoever_asked_for_the_quote(
+    shop: Shop, staff: httpx.AsyncClient, asked: str, older: str
+) -> None:
+    other = {"c-1": "c-2", "c-2": "c-1"}[older]
+    await shop.take(bought(older, "o-1", "600", days_ago=60), bought(other, "o-2", "1000"))
+    quote = await made(staff, "/quotes", {"customer_id": "c-1", "points": 60})
+    await shop.take(joined("c-1", "c-2"))
+    hold = await made(staff, "/holds", {"quote_id": quote["id"], "ttl": 600})
+    await shop.take(parted("c-1", "c-2"))
+    async with shop.client("loyalty:read loyalty:write", "c-1") as one:
+        assert (await post(one, f"/holds/{hold['id']}/{asked}")).status_code == 404
+    assert (await made(staff, f"/holds/{hold['id']}/{asked}"))["customer_id"] == "c-2"
+    await whole(shop)
+
+
+async def test_a_replay_is_shown_to_whom_it_is_now(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(bought("c-1", "o-1", "600"), bought("c-2", "o-2", "1000"), joined("c-1", "c-2"))
+    body = {"customer_id": "c-2", "points": 60}
+    async with shop.client("loyalty:read loyalty:write", "c-1") as one:
+        assert (await post(one, "/redemptions", body, key="k")).status_code == 201
+        assert (await post(one, "/redemptions", body, key="k")).headers["Idempotency-Replayed"] == "true"
+        await shop.take(parted("c-1", "c-2"))
+        assert (await post(one, "/redemptions", body, key="k")).status_code == 404

@@ -20,8 +20,8 @@ from services.loyalty.redemptions.commands import Command, Commit, MakeHold, Mak
 from services.loyalty.redemptions.desk import Desk
 from services.loyalty.redemptions.domain import NotThereError, Quote, RedemptionRefusedError, Terms, hold_id_of
 from services.loyalty.redemptions.sitting import ApartError
-from services.loyalty.redemptions.teller import Teller
-from shared.db import Row, Tx, execute, fetch
+from services.loyalty.redemptions.teller import MOST, Teller
+from shared.db import Database, Row, Tx, execute, fetch
 from shared.http.idempotency import Attempt, Claim, Replay
 from tests.integration.loyalty.shop import HOUSE, Shop
 from tests.integration.loyalty.test_merges import merged, parted
@@ -342,3 +342,53 @@ async def test_rewards_and_who_owes_points_are_served_beside_the_others(shop: Sh
     codes = sorted(answer.json()["code"] for answer in answers if answer.status_code == 409)
     assert codes == ["insufficient-points", *["out-of-stock"] * 4]
     await whole(shop)
+
+
+async def test_who_was_joined_before_loyalty_heard_of_him_has_the_points_of_who_answers_for_him(
+    shop: Shop, staff: httpx.AsyncClient
+) -> None:
+    await shop.take(bought("c-2", "o-2", "1000"), merged("c-1", "c-2"))
+    async with shop.client("loyalty:read loyalty:write", "c-1") as one:
+        quote = await made(one, "/quotes", {"customer_id": "c-1", "points": 10})
+        hold = await made(one, "/holds", {"quote_id": quote["id"]})
+        await made(one, f"/holds/{hold['id']}/commit")
+        await made(one, "/redemptions", {"customer_id": "c-1", "points": 5})
+    assert await books(shop, "c-2") == {"available": 85}
+
+
+async def test_a_quote_counts_what_a_hold_that_has_run_out_gave_back(shop: Shop, staff: httpx.AsyncClient) -> None:
+    await shop.take(bought("c-1", "o-1", "1000"))
+    quote = await made(staff, "/quotes", {"customer_id": "c-1", "points": 90})
+    await made(staff, "/holds", {"quote_id": quote["id"], "ttl": 60})
+    assert (await post(staff, "/quotes", {"customer_id": "c-1", "points": 90})).json()["shortfall"] == 80
+    shop.clock.set(shop.clock.now() + timedelta(minutes=2))
+    await made(staff, "/quotes", {"customer_id": "c-1", "points": 90})
+
+
+@pytest.mark.parametrize("asker", [None, "c-1"])
+async def test_no_merge_comes_between_what_is_read_and_what_is_used(shop: Shop, asker: str | None) -> None:
+    await shop.take(bought("c-1", "o-1", "1000"))
+    async with shop.db.transaction() as tx:
+        await desk(shop).serve(tx, [Redeem("rd_1", "c-1", Terms(10), asker=asker)], wait=False)
+        merging = asyncio.create_task(shop.take(merged("c-1", "c-2")))
+        await until_somebody_waits(shop)
+        assert not merging.done()
+    await merging
+
+
+async def test_whoever_waits_too_long_for_a_connection_is_told_so_with_all_who_wait_behind_him(
+    shop: Shop, test_database: TestDatabase
+) -> None:
+    await shop.take(bought("c-1", "o-1", "1000"))
+    small = Database(test_database.dsn, pool_size=1)
+    small.patience = 0.2
+    teller = Teller(small, desk(shop))
+    try:
+        async with small.connection(), small.connection():
+            claims = [Claim(Attempt("POST /redemptions", f"k-{n}", b"?"), 201, f"rd_{n}") for n in range(MOST + 9)]
+            asking = [teller.serve(claim, Redeem(claim.resource_id, "c-1", Terms(1))) for claim in claims]
+            async with asyncio.timeout(10):
+                answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(answer) for answer in answers} == {TimeoutError}
+    finally:
+        await small.close()
