@@ -88,8 +88,8 @@ async def quote(tx: Tx, quote_id: str) -> Quote | None:
 
 
 async def quoted(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[Quote, str]]:
-    """Those of these quotes that there are, by id, and whose each is, or what is held of it. As after ``merges.share`` no
-    merge changes any group."""
+    """Those of these quotes that there are, by id, and whose each is, or what is held of it. As after ``merges.share``
+    no merge changes any group."""
     rows = await fetch(tx, _QUOTED, ids=list(ids))
     if not rows:
         await merges.share(tx)
