@@ -95,12 +95,17 @@ class Coupons:
         """The same by its id."""
         return self._there(await store.by_id(tx, coupon_id)).at(self.clock.now())
 
-    async def reserve(self, tx: Tx, code: Code, order_id: str, lasting: timedelta) -> Coupon:
-        """For one order for a while. Raises CouponRefused."""
+    async def reserve(self, tx: Tx, code: Code, order_id: str, lasting: timedelta, cause: Cause) -> Coupon:
+        """For one order for a while; used at once, where it was given back for that order and its purchase has named
+        it. Raises CouponRefused."""
         now = self.clock.now()
-        coupon = await self._change(tx, code, lambda coupon: coupon.reserve(order_id, now + lasting, now))
-        await claiming.reserved(tx, coupon)
-        return coupon
+        await merges.share(tx)
+        before = self._there(await store.lock(tx, code))
+        after, told = await claiming.reserved(tx, before.reserve(order_id, now + lasting, now), cause, now)
+        if after != before:
+            await store.save(tx, [after])
+        await outbox.append(tx, SERVICE, told, now)
+        return after
 
     async def redeem(
         self, tx: Tx, code: Code, cause: Cause, *, order_id: str | None, customer_id: str | None, total: Money | None
@@ -120,6 +125,8 @@ class Coupons:
             await self._require_own(tx, before, customer_id)
         _require_spend(before, total)
         await store.save(tx, [after])
+        if order_id is not None:
+            await claims_store.end_waiver(tx, after.coupon_id, order_id)
         await outbox.append(tx, SERVICE, [events.redeemed(after, cause)], now)
         return after
 

@@ -22,7 +22,8 @@ from shared.messaging.merges import Groups
 from shared.messaging.outbox import Outgoing
 
 log = structlog.get_logger()
-_Tell = Callable[[Coupon, Claim], Outgoing]
+_Tell = Callable[[Coupon, Coupon, Claim], Outgoing]
+"""Of a coupon as it was, as it is, and whose it has become."""
 
 
 async def orders_changed(tx: Tx, recorded: Recorded, now: datetime) -> list[Outgoing]:
@@ -57,31 +58,46 @@ async def orders_changed(tx: Tx, recorded: Recorded, now: datetime) -> list[Outg
         heard_ = {order_id: (said[order_id], orders.get(order_id)) for order_id in about}
         after[coupon.coupon_id], gone[coupon.coupon_id] = _heard(coupon, own, heard_)
 
-    def tell(coupon: Coupon, claim: Claim) -> Outgoing:
-        event = last.get(claim.order_id) or recorded.fresh[-1]
+    def tell(before: Coupon, coupon: Coupon, claim: Claim) -> Outgoing:
+        # What it says itself, or else what was said of the order that leaves it the coupon.
+        event = last.get(claim.order_id) or last.get(before.order_id or "") or recorded.fresh[-1]
         return events.redeemed(coupon, event.cause, event.traceparent)
 
     return await _settle(tx, coupons, claims, after, gone, now, tell)
 
 
-async def persons_changed(tx: Tx, customers: Set[str], by: Event, now: datetime) -> list[Outgoing]:
-    """Who was merged or parted: whose orders named coupons of another of his ids, or of one who isn't he any more."""
+async def persons_changed(
+    tx: Tx, customers: Set[str], by: Callable[[str], Event], now: datetime
+) -> list[Outgoing]:  # fmt: skip
+    """Who was merged or parted: whose orders named coupons of another of his ids, or of one who isn't he any more.
+    ``by``: what joined or parted a customer last."""
     coupons = await store.lock_lent(tx, sorted(customers))
     if not coupons:
         return []
     claims = await claims_store.of_coupons(tx, [coupon.coupon_id for coupon in coupons])
-    return await _settle(
-        tx, coupons, claims, claims, {}, now, lambda coupon, _: events.redeemed(coupon, by.cause, by.traceparent)
-    )
+
+    def tell(_: Coupon, coupon: Coupon, __: Claim) -> Outgoing:
+        event = by(coupon.customer_id)
+        return events.redeemed(coupon, event.cause, event.traceparent)
+
+    return await _settle(tx, coupons, claims, claims, {}, now, tell)
 
 
-async def reserved(tx: Tx, coupon: Coupon) -> None:
-    """A till keeps a locked coupon for an order that may be placed when the coupon has expired."""
-    if coupon.order_id is None or coupon.due_at is None or coupon.due_at <= coupon.expires_at:
-        return
+async def reserved(tx: Tx, coupon: Coupon, cause: Cause, now: datetime) -> tuple[Coupon, list[Outgoing]]:
+    """A till keeps a locked coupon for an order, which may have it again if it was given back, and be placed when the
+    coupon has expired; the coupon as it is then: used, where the order's purchase has named it already."""
+    if coupon.order_id is None or coupon.due_at is None:
+        return coupon, []
     claims = (await claims_store.of_coupons(tx, [coupon.coupon_id]))[coupon.coupon_id]
-    claim = claims.get(coupon.order_id, Claim(coupon.coupon_id, coupon.order_id))
-    await claims_store.save(tx, [msgspec.structs.replace(claim, reserved_until=coupon.due_at)])
+    outlasts = coupon.due_at > coupon.expires_at
+    claim = claims.get(coupon.order_id)
+    if claim is None and not outlasts:
+        return coupon, []
+    claim = claim or Claim(coupon.coupon_id, coupon.order_id)
+    claims[coupon.order_id] = msgspec.structs.replace(
+        claim, waived_at=None, reserved_until=coupon.due_at if outlasts else claim.reserved_until
+    )
+    return await _settle_at_till(tx, coupon, claims, cause, now)
 
 
 async def given_back(
@@ -96,6 +112,12 @@ async def given_back(
         claims[order_id] = msgspec.structs.replace(claim.waive(now), given=False)
     if not claims:
         return coupon, []
+    return await _settle_at_till(tx, coupon, claims, cause, now)
+
+
+async def _settle_at_till(
+    tx: Tx, coupon: Coupon, claims: Mapping[str, Claim], cause: Cause, now: datetime
+) -> tuple[Coupon, list[Outgoing]]:  # fmt: skip
     groups = await _groups(tx, [coupon], {coupon.coupon_id: claims})
     settled = settle(coupon, claims.values(), groups, set(), now)
     await claims_store.save(tx, settled.claims)
@@ -115,14 +137,21 @@ async def _settle(
         settled = settle(coupon, after[id_].values(), groups, gone.get(id_, frozenset()), now)
         if settled.coupon != coupon:
             changed.append(settled.coupon)
+        refused: list[Claim] = []
         for claim in settled.claims:
             was = before[id_].get(claim.order_id)
             if claim != was:
                 written.append(claim)
             if claim.conflict and (was is None or claim.conflict != was.conflict):
-                log.warning("coupon-conflict", coupon_id=id_, order_id=claim.order_id, conflict=claim.conflict)
+                refused.append(claim)
+        if refused:
+            # A code that went round is named by many orders: one line says how many.
+            first = min(refused, key=lambda claim: claim.order_id)
+            log.warning(
+                "coupon-conflict", coupon_id=id_, orders=len(refused), order_id=first.order_id, conflict=first.conflict
+            )
         if settled.news:
-            told.append(tell(settled.coupon, settled.news))
+            told.append(tell(coupon, settled.coupon, settled.news))
     if written:
         await claims_store.save(tx, written)
     if changed:

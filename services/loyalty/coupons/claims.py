@@ -74,7 +74,9 @@ def settle(coupon: Coupon, claims: Iterable[Claim], groups: Groups, gone: Set[st
         conflict = None
         if claim.order_id in faults and not given and not (by_till and claim.order_id == coupon.order_id):
             conflict = faults[claim.order_id] or "coupon-redeemed"
-        now_ = _replace(claim, given=given, told=claim.told or is_new, conflict=conflict)
+        # What a till used was told of when it did.
+        told = claim.told or is_new or (by_till and claim.order_id == coupon.order_id)
+        now_ = _replace(claim, given=given, told=told, conflict=conflict)
         judged.append(now_)
         news = now_ if is_new else news
     return Settled(after, judged, news)

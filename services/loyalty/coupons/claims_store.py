@@ -28,6 +28,10 @@ INSERT INTO coupon_claims ({_LIST}) SELECT {_LIST} FROM unnest({_ARRAYS}) AS new
 ON CONFLICT (coupon_id, order_id)
 DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _CLAIM[2:])}
 """
+_END_WAIVER = """
+UPDATE coupon_claims SET waived_at = NULL
+WHERE coupon_id = :coupon AND order_id = :order AND waived_at IS NOT NULL
+"""
 _SAID = """
 SELECT kind, key, version, CASE WHEN kind = 'purchase-recorded' THEN body END AS body FROM facts
 WHERE kind IN ('purchase-recorded', 'purchase-cancelled') AND key = ANY(:orders) ORDER BY key, version
@@ -76,6 +80,11 @@ async def save(tx: Tx, claims: Sequence[Claim]) -> None:
     """New claims, and what has become of others; their coupons are locked."""
     rows = [msgspec.structs.astuple(claim) for claim in claims]
     await execute(tx, _SAVE, **dict(zip(_CLAIM, columns(rows, len(_CLAIM)), strict=True)))
+
+
+async def end_waiver(tx: Tx, coupon: str, order: str) -> None:
+    """An order that gave a locked coupon back has it again."""
+    await execute(tx, _END_WAIVER, coupon=coupon, order=order)
 
 
 async def said_of(tx: Tx, orders: Sequence[str]) -> dict[str, Said]:

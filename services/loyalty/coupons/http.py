@@ -132,11 +132,14 @@ def router(db: Database, coupons: Coupons, erased: Erased, wake: Wake) -> Router
         attempt: Annotated[Attempt, idempotency_key()],
     ) -> CouponView:
         """Keeps a coupon for an order that isn't paid yet; no other can use it until then, and after that it is as if
-        it had not been reserved."""
-        return await _once(
+        it had not been reserved. Used at once, where it was given back for that order, whose purchase has named it."""
+        lasting = timedelta(minutes=body.minutes)
+        reserved = await _once(
             response, attempt, who,
-            lambda tx: coupons.reserve(tx, _read(code), body.order_id, timedelta(minutes=body.minutes)),
+            lambda tx: coupons.reserve(tx, _read(code), body.order_id, lasting, request_cause()),
         )  # fmt: skip
+        wake()
+        return reserved
 
     @routes.post("/coupons/{code}/redeem", response_model=CouponView, responses=answers(examples.USED))
     async def redeem(

@@ -46,7 +46,7 @@ class Joining:
         await rest(tx, accounts.values())
         if programme:
             await self._judge(tx, accounts, groups, events, programme, now)
-        used = await coupons.persons_changed(tx, concerned, events[-1], now)
+        used = await coupons.persons_changed(tx, concerned, lambda one: _last(events, groups.members(one)), now)
         await outbox.append(tx, ledger.SERVICE, used, now)
         return Outcome()
 

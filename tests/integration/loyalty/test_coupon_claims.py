@@ -189,6 +189,105 @@ async def test_what_a_till_gave_back_and_used_again_stays_used_by_an_order_that_
         assert await state(http, coupon) == ("issued", None)
 
 
+@pytest.mark.parametrize("heard_first", [False, True])
+async def test_what_a_till_gave_back_and_keeps_again_for_the_order_its_purchase_uses_whichever_comes_first(
+    shop: Shop, heard_first: bool
+) -> None:
+    shop.clock.set(LATER)
+    async with shop.client(STAFF) as http:
+        coupon = await one(http)
+        paid = naming("o-1", coupon["code"], days=25)
+        shop.clock.set(LATER + timedelta(minutes=1))
+        if heard_first:
+            await take(shop, paid)
+        else:
+            await done(http, coupon, "reserve", order_id="o-1")
+        assert (await done(http, coupon, "release", order_id="o-1")).json()["state"] == "issued"
+        kept = (await done(http, coupon, "reserve", order_id="o-1")).json()
+        assert (kept["state"], kept["order_id"]) == ("redeemed" if heard_first else "reserved", "o-1")
+        if not heard_first:
+            await take(shop, paid)
+        shop.clock.set(LATER + timedelta(hours=1))
+        assert await state(http, coupon) == ("redeemed", "o-1")
+        assert refusal(await done(http, coupon, "redeem", order_id="o-2")) == (409, "coupon-redeemed")
+    assert (await told(shop), await conflicts(shop)) == ([(coupon["id"], "o-1")], {"o-1": None})
+
+
+async def test_what_a_till_gave_back_and_used_again_its_purchase_has_when_a_later_version_names_it_again(
+    shop: Shop,
+) -> None:
+    async with shop.client(STAFF) as http:
+        coupon = await one(http)
+        for what in ("redeem", "release", "redeem"):
+            await done(http, coupon, what, order_id="o-1")
+        await take(shop, naming("o-1", coupon["code"]))
+        await take(shop, naming("o-1", version=2))
+        await take(shop, naming("o-1", coupon["code"], version=3))
+        assert await state(http, coupon) == ("redeemed", "o-1")
+
+
+async def test_what_a_till_used_and_told_of_no_version_of_its_purchase_tells_again(shop: Shop) -> None:
+    async with shop.client(STAFF) as http:
+        coupon = await one(http)
+        await done(http, coupon, "redeem", order_id="o-1")
+        for version, codes in enumerate(([coupon["code"]], [], [coupon["code"]]), start=1):
+            await take(shop, naming("o-1", *codes, days=1, version=version))
+            assert (await state(http, coupon))[0] == ("redeemed" if codes else "issued")
+        assert await told(shop) == [(coupon["id"], "o-1")]
+
+
+async def test_what_a_till_gives_back_of_a_purchase_is_free_since_then(shop: Shop) -> None:
+    async with shop.client(STAFF) as http:
+        coupon = await one(http)
+        await take(shop, naming("o-1", coupon["code"], days=1))
+        freed = (await done(http, coupon, "release", order_id="o-1")).json()
+    assert (freed["state"], datetime.fromisoformat(freed["state_at"])) == ("issued", LATER)
+
+
+async def test_a_coupon_kept_for_an_order_for_minutes_is_used_by_it_days_later_before_its_end(shop: Shop) -> None:
+    async with shop.client(STAFF) as http:
+        coupon = await one(http)
+        await done(http, coupon, "reserve", order_id="o-1", minutes=10)
+        await take(shop, naming("o-1", coupon["code"], days=2))
+        assert await state(http, coupon) == ("redeemed", "o-1")
+
+
+async def test_what_goes_to_another_order_is_caused_by_what_was_said_of_the_one_that_had_it(shop: Shop) -> None:
+    async with shop.client(STAFF) as http:
+        coupon = await one(http)
+        await take(shop, naming("o-1", coupon["code"], days=1), naming("o-2", coupon["code"], days=2))
+        data = about_order("o-1", customer_id="c-1", days_ago=-20)
+        stranger_s = about_order("o-98", customer_id="c-9", days_ago=-20)
+        await take(
+            shop,
+            record("purchase-cancelled", data, id="e-1"),
+            record("purchase-cancelled", stranger_s, id="e-9"),
+        )
+        assert await state(http, coupon) == ("redeemed", "o-2")
+    last = (await shop.published("coupon-redeemed"))[-1]
+    assert (last["order_id"], last["caused_by"]["id"]) == ("o-2", "e-1")
+
+
+async def test_what_a_merge_lets_an_order_have_is_caused_by_it_and_no_stranger_s(shop: Shop) -> None:
+    async with shop.client(STAFF) as http:
+        coupon = await one(http, OLD)
+        await take(shop, naming("o-1", coupon["code"], customer=NEW, days=1))
+        await take(shop, merged(id="e-1"), merged("x-1", "x-2", id="e-9"))
+        assert await state(http, coupon) == ("redeemed", "o-1")
+    (used,) = await shop.published("coupon-redeemed")
+    assert used["caused_by"]["id"] == "e-1"
+
+
+async def test_a_code_that_went_round_is_one_line_of_the_log(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr("services.loyalty.coupons.claiming.log.warning", lambda event, **fields: said.append(fields))
+    async with shop.client(STAFF) as http:
+        coupon = await one(http)
+    await take(shop, *(naming(f"o-{n}", coupon["code"], days=1 + n) for n in range(9)))
+    assert said == [{"coupon_id": coupon["id"], "orders": 8, "order_id": "o-1", "conflict": "coupon-redeemed"}]
+    assert len(await conflicts(shop)) == 9
+
+
 async def test_what_a_till_gives_back_that_it_used_for_no_order_the_purchase_that_named_it_has(shop: Shop) -> None:
     async with shop.client(STAFF) as http:
         coupon = await one(http)
