@@ -26,6 +26,11 @@ HIMSELF = "customer"
 """The actor where a customer gives what is his: who he is, his account says, as long as it has his name."""
 
 
+def of_staff(subject: str) -> str:
+    """The actor where staff does: whose tokens may name any subject, also this one."""
+    return f"staff:{subject}" if subject == HIMSELF else subject
+
+
 @dataclass(frozen=True, slots=True)
 class Transfers:
     """Points from one person to another, in one transaction. ``zone``: the house's."""

@@ -11,7 +11,7 @@ from services.loyalty.ledger.reading import holder_of
 from services.loyalty.openapi import answers
 from services.loyalty.programmes.bodies import Strict
 from services.loyalty.transfers import examples
-from services.loyalty.transfers.application import HIMSELF, Transfers
+from services.loyalty.transfers.application import HIMSELF, Transfers, of_staff
 from services.loyalty.transfers.domain import SameCustomerError, TransferLimitError, Transferred
 from shared.contracts.types import CUSTOMER_ID, PRINTABLE
 from shared.db import Database, Tx
@@ -40,7 +40,7 @@ class AskedTransfer(Strict):
 class TransferView(BaseModel):
     """Points that went over. ``from_customer_id`` and, to staff, ``to_customer_id`` are the ids that answer for the two
     persons; ``named`` is the id that was asked for, null once who got them was erased. A customer sees nobody else's
-    but the one that he named."""
+    but the one that he named: none where staff made the transfer."""
 
     id: str
     from_customer_id: str
@@ -74,7 +74,7 @@ def router(db: Database, transfers: Transfers, *, by_customers: bool) -> Router:
                 replay.mark(response)
                 return _view(await transfers.one(tx, replay.resource_id), who)
             await _own(tx, who, asked.from_customer_id)
-            actor = who.subject if who.customer_id is None else HIMSELF
+            actor = HIMSELF if who.customer_id is not None else of_staff(who.subject)
             try:
                 done = await transfers.transfer(
                     tx, asked.from_customer_id, asked.to_customer_id, asked.points, asked.reason, actor
@@ -125,6 +125,9 @@ ERRORS: dict[type[Exception], Callable[[Any], ProblemError]] = {
 
 def _view(done: Transferred, who: Principal) -> TransferView:
     named = done.transfer.named
+    if who.customer_id is not None and done.transfer.actor != HIMSELF:
+        # Whom staff named is another's id, that he may never have heard.
+        named = None
     return TransferView(
         id=done.transfer.transfer_id,
         from_customer_id=done.from_customer_id,

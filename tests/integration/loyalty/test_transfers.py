@@ -15,6 +15,7 @@ from services.loyalty.main import build
 from services.loyalty.programmes.bodies import EXAMPLE
 from services.loyalty.settings import LoyaltySettings
 from shared.db import fetch
+from shared.http.auth import issue_token
 from shared.http.settings import HttpSettings
 from shared.service import Surroundings
 from shared.settings import KafkaSettings
@@ -213,6 +214,37 @@ async def test_a_customer_sees_of_who_got_them_the_id_that_he_named_and_staff_bo
         told = (await http.get(path)).json()
         assert (told["to_customer_id"], told["named"]) == (OTHER, None)
     await whole(shop)
+
+
+async def test_a_customer_does_not_see_whom_staff_named_whatever_its_token_s_subject(
+    shop: Shop, test_database: TestDatabase
+) -> None:
+    await shop.post(transfers={"per_day": 50})
+    await shop.take(bought(C, "o-1", "1000"), bought(OTHER, "o-2", "10"))
+    async with letting(shop, test_database, C) as himself:
+        for subject in ("ann", "customer"):
+            async with staff(shop) as http:
+                token = issue_token(SECRET, "loyalty:read loyalty:write", subject=subject)
+                http.headers["Authorization"] = f"Bearer {token}"
+                path = f"/transfers/{(await give(http, 30)).json()['id']}"
+                assert (await http.get(path)).json()["named"] == OTHER
+            seen = await himself.get(path)
+            assert (seen.status_code, seen.json()["to_customer_id"], seen.json()["named"]) == (200, None, None)
+            assert OTHER not in seen.text
+        assert (await give(himself, 40)).status_code == 201, "what staff gave isn't counted as his"
+
+
+async def test_what_a_customer_gave_under_each_of_his_ids_counts_when_they_are_one(
+    shop: Shop, test_database: TestDatabase
+) -> None:
+    await shop.post(transfers={"per_day": 50})
+    await shop.take(bought(C, "o-1", "1000"), bought("c-old", "o-2", "1000"), bought(OTHER, "o-3", "10"))
+    async with letting(shop, test_database, "c-old") as himself:
+        assert (await give(himself, 40, "c-old")).status_code == 201
+        await shop.take(merged("c-old", C))
+        over = await give(himself, 11, C)
+        assert (over.status_code, over.json()["code"], over.json()["left"]) == (409, "transfer-limit-reached", 10)
+        assert (await give(himself, 10, C)).status_code == 201
 
 
 async def test_an_erasure_of_who_got_them_takes_the_id_that_was_named(shop: Shop) -> None:
