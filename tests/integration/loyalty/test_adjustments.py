@@ -200,6 +200,14 @@ async def test_a_large_adjustment_in_small_ones_needs_the_second_person_all_the_
     await whole(shop)
 
 
+async def test_what_a_second_person_approved_does_not_count_as_given_alone(shop: Shop) -> None:
+    await shop.take(bought(C, "o-1", "1000"))
+    async with person(shop, "ann") as ann, person(shop, "ben") as ben:
+        proposed = (await adjust(ann, MANY)).json()["id"]
+        assert (await post(ben, f"/adjustments/{proposed}/approve")).status_code == 200
+        assert (await adjust(ann, {**ASKED, "points": 1000})).status_code == 201
+
+
 async def test_small_adjustments_at_once_do_not_slip_past_the_threshold_together(shop: Shop) -> None:
     await shop.take(bought(C, "o-1", "1000"))
     async with person(shop, "ann") as ann:
