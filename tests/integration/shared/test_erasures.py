@@ -34,7 +34,8 @@ NAMED = {
         *profile.OF_THE_STORY, *profile.PAIRS, *profile.QUEUES,
     },
     "loyalty": {
-        "accounts", "coupons", "referral_codes", "customer_segments", "segment_history", "celebrations",
+        "accounts", "coupons", "coupon_claims", "referral_codes", "customer_segments", "segment_history",
+        "celebrations",
     },
     "churn": set(churn.TABLES),
     "engagement": set(engagement.TABLES),
