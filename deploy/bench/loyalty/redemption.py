@@ -103,7 +103,7 @@ async def _work(room: Redemptions, teller: Teller, waiting: Iterator[tuple[str, 
         making = MakeHold(quote_id, _HELD_FOR)
         await _serve(teller, "/quotes", key, quote_id, MakeQuote(quote_id, customer, Terms(1)))
         await _serve(teller, "/holds", key, making.hold_id, making)
-        await _serve(teller, "/commit", key, redemption_id, Commit(redemption_id, making.hold_id))
+        await _serve(teller, "/commit", key, redemption_id, Commit(making.hold_id, redemption_id))
 
 
 async def _serve(teller: Teller, route: str, key: str, id: str, command: Command[Any]) -> None:

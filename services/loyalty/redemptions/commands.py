@@ -1,5 +1,6 @@
 """What can be asked for about points, one command each, and what it answers."""
 
+from abc import abstractmethod
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -21,10 +22,10 @@ class Command(msgspec.Struct, Generic[Answer], frozen=True, kw_only=True):
     traceparent: str | None = msgspec.field(default_factory=current_traceparent.get)
 
     @property
+    @abstractmethod
     def line(self) -> str:
         """Where it waits for its turn, if it has to: with what else is about the same customer, as far as it says; who
         asks for himself with what else he asks for."""
-        raise NotImplementedError
 
     @property
     def is_for_reward(self) -> bool:
@@ -65,36 +66,30 @@ class MakeHold(Command[Held], frozen=True):
         return self.quote_id
 
 
-class Commit(Command[Redeemed], frozen=True):
+class OfHold(Command[Answer], frozen=True):
+    """About what is held."""
+
+    hold_id: str
+
+    @property
+    def quote_id(self) -> str:
+        """What the hold was made of."""
+        return quote_id_of(self.hold_id)
+
+    @property
+    def line(self) -> str:
+        return self.quote_id
+
+
+class Commit(OfHold[Redeemed], frozen=True):
     """Uses what is held: all that is left of it, or so many points; of a reward always all."""
 
     redemption_id: str
-    hold_id: str
     points: int | None = None
 
-    @property
-    def quote_id(self) -> str:
-        """What the hold was made of."""
-        return quote_id_of(self.hold_id)
 
-    @property
-    def line(self) -> str:
-        return self.quote_id
-
-
-class Void(Command[Held], frozen=True):
+class Void(OfHold[Held], frozen=True):
     """Gives back what is still held; what was committed of it stays."""
-
-    hold_id: str
-
-    @property
-    def quote_id(self) -> str:
-        """What the hold was made of."""
-        return quote_id_of(self.hold_id)
-
-    @property
-    def line(self) -> str:
-        return self.quote_id
 
 
 class Redeem(Command[Redeemed], frozen=True):

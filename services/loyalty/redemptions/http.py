@@ -1,8 +1,8 @@
 """Using points over HTTP: every POST takes an Idempotency-Key, and has its effect once for ever."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Path, Response
 
@@ -48,6 +48,7 @@ Writer = Annotated[Principal, requires("loyalty:write")]
 Staff = Annotated[Principal, staff_only("loyalty:write")]
 Key = Annotated[Attempt, idempotency_key(required=True)]
 Id = Annotated[str, Path(pattern=PRINTABLE.removesuffix(r"(?!\n)"))]
+_Theirs = TypeVar("_Theirs", Held, Redeemed)
 _END = datetime(2200, 1, 1, tzinfo=UTC)
 _GONE: dict[int | str, dict[str, Any]] = {404: documented(404), 409: documented(409)}
 
@@ -80,7 +81,7 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
         making = MakeHold(asked.quote_id, asked.lasting, asker=who.customer_id)
         with told(to_customer=who.customer_id is not None):
             held = await teller.serve(Claim(attempt, 201, making.hold_id), making)
-        return hold_view(await _held(who, held, response))
+        return hold_view(await _latest(who, held, response, redemptions.held))
 
     @routes.get("/holds/{id}", response_model=HoldView, responses={**answers(examples.HOLD), **_GONE})
     async def read_hold(id: Id, who: Annotated[Principal, requires("loyalty:read")]) -> HoldView:
@@ -99,15 +100,16 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
     async def commit(id: Id, who: Writer, attempt: Key, response: Response, asked: AskedCommit) -> RedemptionView:
         """Uses what is held, or `points` of it. 409 once the hold is void, committed or has run out."""
         redemption_id = redemptions.new_id(REDEMPTION)
-        committing = Commit(redemption_id, id, asked.points, asker=who.customer_id)
+        committing = Commit(id, redemption_id, asked.points, asker=who.customer_id)
         redeemed = await teller.serve(Claim(attempt, 201, redemption_id), committing)
-        return _shown(await _redeemed(who, redeemed, response))
+        return _shown(await _latest(who, redeemed, response, redemptions.one))
 
     @routes.post("/holds/{id}/void", response_model=HoldView, responses={**answers(examples.HOLD), **_GONE})
     async def void(id: Id, who: Writer, attempt: Key, response: Response) -> HoldView:
         """Gives back what is still held."""
         voiding = Void(id, asker=who.customer_id)
-        return hold_view(await _held(who, await teller.serve(Claim(attempt, 200, id), voiding), response))
+        held = await teller.serve(Claim(attempt, 200, id), voiding)
+        return hold_view(await _latest(who, held, response, redemptions.held))
 
     @routes.post(
         "/redemptions",
@@ -121,7 +123,7 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
         command = Redeem(id, asked.customer_id, asked.terms(), asker=who.customer_id)
         with told(to_customer=who.customer_id is not None):
             redeemed = await teller.serve(Claim(attempt, 201, id), command)
-        return _shown(await _redeemed(who, redeemed, response))
+        return _shown(await _latest(who, redeemed, response, redemptions.one))
 
     @routes.get("/redemptions/{id}", response_model=RedemptionView, responses={**answers(examples.REDEMPTION), **_GONE})
     async def read(id: Id, who: Annotated[Principal, requires("loyalty:read")]) -> RedemptionView:
@@ -189,22 +191,15 @@ def router(db: Database, redemptions: Redemptions, teller: Teller) -> Router:
         if who.customer_id is not None:
             own_or_404(who, customer, *(await holder_of(tx, customer)).ids)
 
-    # What became of a first request is shown as it is now, so only to whom it is now.
-    async def _held(who: Principal, held: Held | Replay, response: Response) -> Held:
-        if not isinstance(held, Replay):
-            return held
-        held.mark(response)
+    async def _latest(
+        who: Principal, answer: _Theirs | Replay, response: Response, read: Callable[[Tx, str], Awaitable[_Theirs]]
+    ) -> _Theirs:
+        """What became of a first request is shown as it is now, so only to whom it is now."""
+        if not isinstance(answer, Replay):
+            return answer
+        answer.mark(response)
         async with db.transaction() as tx:
-            found = await redemptions.held(tx, held.resource_id)
-            await _own(tx, who, found.customer_id)
-        return found
-
-    async def _redeemed(who: Principal, redeemed: Redeemed | Replay, response: Response) -> Redeemed:
-        if not isinstance(redeemed, Replay):
-            return redeemed
-        redeemed.mark(response)
-        async with db.transaction() as tx:
-            found = await redemptions.one(tx, redeemed.resource_id)
+            found = await read(tx, answer.resource_id)
             await _own(tx, who, found.customer_id)
         return found
 

@@ -85,8 +85,8 @@ async def some(shop: Shop, rng: random.Random) -> list[Command[Any]]:
             rng.choice((
                 MakeQuote(f"qt_{id}", rng.choice((*PEOPLE, "nobody")), Terms(rng.choice((1, 30, 500)))),
                 MakeHold(rng.choice((quote_id, quote_id, "qt_none")), timedelta(minutes=5)),
-                Commit(id, rng.choice(holds)),
-                Commit(id, rng.choice((rng.choice(holds), hold_id_of(quote_id))), rng.choice((1, 3, 30))),
+                Commit(rng.choice(holds), id),
+                Commit(rng.choice((rng.choice(holds), hold_id_of(quote_id))), id, rng.choice((1, 3, 30))),
                 Void(rng.choice(holds)),
                 Redeem(id, rng.choice(PEOPLE), Terms(rng.choice((1, 15, 90)))),
             ))
@@ -120,7 +120,7 @@ async def test_what_commands_do_together_is_what_they_do_one_after_another(shop:
     rng = random.Random(seed)
     commands = await some(shop, rng)
     if seed % 4 == 2:
-        commands += [Commit(f"rd_late-{n}", f"hd_early-{n}") for n in range(3)] + [Redeem("rd_l", PEOPLE[1], Terms(20))]
+        commands += [Commit(f"hd_early-{n}", f"rd_late-{n}") for n in range(3)] + [Redeem("rd_l", PEOPLE[1], Terms(20))]
     due = await shop.job("holds").next_due()
     plain = seed % 4 < 2 and (due is None or due > shop.clock.now())
     # What has run out, and what is owed, is written down by whoever needs the points: together it is one for all.
@@ -249,7 +249,7 @@ async def test_a_token_asks_for_its_customer_alone_under_whichever_of_his_ids(sh
     def asked(by: str) -> list[Command[Any]]:
         return [
             MakeQuote(f"qt_{by}", "c-2", Terms(500), asker=by), MakeHold("qt_2", timedelta(hours=1), asker=by),
-            Commit(f"rd_{by}", "hd_1", 4, asker=by), Void("hd_1", asker=by),
+            Commit("hd_1", f"rd_{by}", 4, asker=by), Void("hd_1", asker=by),
             Redeem(f"rd_2{by}", "c-2", Terms(5), asker=by),
         ]  # fmt: skip
 
